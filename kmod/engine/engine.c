@@ -1,0 +1,378 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "engine.h"
+#include "internal.h"
+
+/* A survivor that was refuted this often, and in a fifth of what was seen of it, was not the truth. */
+#define MAX_DOUBTS 4
+
+static bool hunt_init(struct lac_hunt *hunt, const struct lacuna_constraints *set, u32 index)
+{
+	const struct lacuna_member *member = &set->members[index];
+	const struct lacuna_structure *structure = &set->structures[member->structure];
+
+	hunt->member = member;
+	hunt->low = structure->low;
+	hunt->number = (u32)(structure->high - structure->low - member->size) / member->align + 1;
+	hunt->strikes = lac_alloc(hunt->number * sizeof(*hunt->strikes));
+	hunt->witnesses = lac_alloc(hunt->number * sizeof(*hunt->witnesses));
+	return hunt->strikes && hunt->witnesses;
+}
+
+static void hunt_start(struct lac_hunt *hunt)
+{
+	memset(hunt->strikes, 0, hunt->number * sizeof(*hunt->strikes));
+	memset(hunt->witnesses, 0, hunt->number * sizeof(*hunt->witnesses));
+	memset(hunt->seen, 0, sizeof(hunt->seen));
+	hunt->alive = hunt->number;
+	hunt->events = 0;
+	hunt->doubts = 0;
+	hunt->instances = 0;
+	hunt->settled = false;
+	hunt->contradicted = false;
+}
+
+static void note_instance(struct lac_hunt *hunt, u64 instance)
+{
+	u32 i;
+
+	for (i = 0; i < hunt->instances; i++)
+		if (hunt->seen[i] == instance)
+			return;
+	if (hunt->instances < LAC_SEEN)
+		hunt->seen[hunt->instances++] = instance;
+}
+
+static enum lac_outcome ask_all(struct lac_engine *engine, const struct lac_hunt *hunt, s32 offset)
+{
+	enum lac_outcome all = LAC_SILENT, one;
+	u32 i;
+
+	for (i = 0; i < hunt->member->predicates_nr; i++) {
+		const struct lacuna_predicate *p = &hunt->member->predicates[i];
+
+		if (!(p->on & engine->view.event->on))
+			continue;
+		one = lac_ask(engine, hunt, p, offset);
+		if (one == LAC_REFUTED)
+			return LAC_REFUTED;
+		if (one == LAC_UNKNOWN)
+			all = LAC_UNKNOWN;
+		if (one != LAC_FITS || all == LAC_UNKNOWN)
+			continue;
+		if (p->witness)
+			all = LAC_WITNESSED;
+		else if (all == LAC_SILENT)
+			all = LAC_FITS;
+	}
+	return all;
+}
+
+static void contradict(struct lac_engine *engine, u8 index)
+{
+	const struct lacuna_constraints *set = &engine->set;
+	u8 i, j;
+
+	if (engine->hunts[index].contradicted)
+		return;
+	engine->hunts[index].contradicted = true;
+	for (i = 0; i < set->members_nr; i++) {
+		const struct lacuna_structure *s = &set->structures[set->members[i].structure];
+		bool derived = s->source == LACUNA_SOURCE_POINTER && s->member == index;
+
+		for (j = 0; j < set->members[i].predicates_nr; j++)
+			derived |= set->members[i].predicates[j].member == index;
+		if (derived)
+			contradict(engine, i);
+	}
+}
+
+static u32 survivor_of(const struct lac_hunt *hunt)
+{
+	u32 i;
+
+	for (i = 0; i < hunt->number; i++)
+		if (lac_alive(hunt, i))
+			break;
+	return i;
+}
+
+static void judge(struct lac_engine *engine, u8 index)
+{
+	struct lac_hunt *hunt = &engine->hunts[index];
+	u32 witnesses;
+
+	if (hunt->alive != 1)
+		return;
+	hunt->survivor = survivor_of(hunt);
+	witnesses = hunt->witnesses[hunt->survivor];
+	if (hunt->doubts >= MAX_DOUBTS && 4 * hunt->doubts >= witnesses)
+		contradict(engine, index);
+	else if (witnesses >= hunt->member->witnesses && hunt->instances >= hunt->member->instances)
+		hunt->settled = true;
+}
+
+static void strike(struct lac_engine *engine, struct lac_hunt *hunt, bool witnessed)
+{
+	u32 i;
+
+	for (i = 0; i < hunt->number; i++) {
+		if (!lac_alive(hunt, i))
+			continue;
+		switch (engine->outcome[i]) {
+		case LAC_WITNESSED:
+			if (hunt->witnesses[i] < 0xffff)
+				hunt->witnesses[i]++;
+			continue;
+		case LAC_UNKNOWN:
+			continue;
+		case LAC_SILENT:
+		case LAC_FITS:
+			if (!witnessed)
+				continue;
+		}
+		hunt->strikes[i]++;
+		hunt->alive -= !lac_alive(hunt, i);
+	}
+}
+
+static void ask_member(struct lac_engine *engine, u8 index)
+{
+	struct lac_hunt *hunt = &engine->hunts[index];
+	bool witnessed = false, fits = false;
+	u32 i;
+
+	if (hunt->contradicted)
+		return;
+	for (i = 0; i < hunt->number; i++) {
+		if (!lac_alive(hunt, i))
+			continue;
+		engine->outcome[i] = ask_all(engine, hunt, lac_offset(hunt, i));
+		witnessed |= engine->outcome[i] == LAC_WITNESSED;
+		fits |= engine->outcome[i] == LAC_FITS;
+	}
+	if (witnessed || fits) {
+		strike(engine, hunt, witnessed);
+		hunt->events++;
+		if (witnessed)
+			note_instance(hunt, engine->view.instance->at);
+	} else if (hunt->alive == 1 && engine->outcome[survivor_of(hunt)] == LAC_REFUTED) {
+		hunt->doubts++;
+	}
+	judge(engine, index);
+}
+
+static void ask_structure(struct lac_engine *engine, u8 structure)
+{
+	u8 i;
+
+	for (i = 0; i < engine->set.members_nr; i++)
+		if (engine->set.members[i].structure == structure)
+			ask_member(engine, i);
+}
+
+/* Starts on another instance within the same event: nothing computed for the last one holds. */
+static void view_instance(struct lac_engine *engine, const struct lac_window *instance, const struct lac_window *anchor)
+{
+	struct lac_view *view = &engine->view;
+
+	view->instance = instance;
+	view->anchor = anchor;
+	view->ring_read = false;
+	view->code_read = false;
+	view->parts_read = false;
+	view->echoes_read = false;
+	view->extent_read = false;
+	view->echoes_nr = 0;
+}
+
+/* At a fork the address space in CR3 is that of the current task, so what its pointers lead to can be checked. */
+static void follow_pointers(struct lac_engine *engine)
+{
+	const struct lac_window *task = &engine->instance;
+	u64 pointer;
+	u8 i;
+
+	for (i = 0; i < engine->set.structures_nr; i++) {
+		const struct lacuna_structure *s = &engine->set.structures[i];
+
+		if (s->source != LACUNA_SOURCE_POINTER || !lac_known(engine, s->member))
+			continue;
+		if (!lac_word(task, lac_known_offset(engine, s->member), &pointer) || !pointer)
+			continue;
+		if (!lac_window_read(&engine->target, &engine->view.space, pointer, s->low, s->high))
+			continue;
+		engine->user_space = true;
+		view_instance(engine, &engine->target, NULL);
+		ask_structure(engine, i);
+	}
+}
+
+static enum lac_used task_event(struct lac_engine *engine, u8 structure)
+{
+	const struct lacuna_structure *s = &engine->set.structures[structure];
+	const struct lac_event *event = engine->view.event;
+	struct lac_space *space = &engine->view.space;
+
+	if (!lac_is_kernel(space, event->subject) || event->subject % 8)
+		return LAC_NO_INSTANCE;
+	if (!lac_window_read(&engine->instance, space, event->subject, s->low, s->high) ||
+	    !lac_window_read(&engine->anchor, space, engine->facts.init_task, s->low, s->high))
+		return LAC_NO_INSTANCE;
+	lac_live_add(&engine->live, event->subject);
+	view_instance(engine, &engine->instance, &engine->anchor);
+	ask_structure(engine, structure);
+	if (event->on == LACUNA_ON_FORK)
+		follow_pointers(engine);
+	else
+		lac_live_remove(&engine->live, event->subject);
+	return LAC_USED;
+}
+
+static bool window_holds(const struct lac_window *window, u64 wanted)
+{
+	s32 offset;
+	u64 word;
+
+	for (offset = window->low; offset < window->low + (s32)window->size; offset += 8)
+		if (lac_word(window, offset, &word) && word == wanted)
+			return true;
+	return false;
+}
+
+/* The module whose init function is about to run keeps a pointer to it; new modules are put first on the list. */
+static enum lac_used module_event(struct lac_engine *engine, u8 structure)
+{
+	const struct lacuna_structure *s = &engine->set.structures[structure];
+	u64 function = engine->view.event->subject, head = engine->facts.modules, node = head, links[2];
+	struct lac_space *space = &engine->view.space;
+	u32 i;
+
+	if (engine->facts.text <= function && function < engine->facts.end)
+		return LAC_BUILTIN;
+	for (i = 0; i < LAC_MAX_MODULES; i++) {
+		if (!lac_is_kernel(space, node) || node % 8 || lac_read(space, node, links, sizeof(links)))
+			break;
+		node = links[0];
+		if (node == head || !lac_window_read(&engine->instance, space, node, s->low, s->high))
+			break;
+		if (!window_holds(&engine->instance, function))
+			continue;
+		view_instance(engine, &engine->instance, NULL);
+		ask_structure(engine, structure);
+		return LAC_USED;
+	}
+	return LAC_NO_INSTANCE;
+}
+
+enum lac_used lac_engine_event(struct lac_engine *engine, const struct lac_event *event,
+			       const struct lac_memory *memory)
+{
+	u8 source = event->on == LACUNA_ON_INITCALL ? LACUNA_SOURCE_MODULE : LACUNA_SOURCE_TASK;
+	enum lac_used used = LAC_NO_INSTANCE;
+	u8 i;
+
+	engine->view.event = event;
+	lac_space_init(&engine->view.space, memory, event->cr3, event->la57);
+	for (i = 0; i < engine->set.structures_nr; i++) {
+		if (engine->set.structures[i].source != source)
+			continue;
+		used = source == LACUNA_SOURCE_MODULE ? module_event(engine, i) : task_event(engine, i);
+	}
+	engine->view.event = NULL;
+	return used;
+}
+
+void lac_engine_forget(struct lac_engine *engine, u64 task)
+{
+	if (task == LAC_ALL_TASKS)
+		memset(&engine->live, 0, sizeof(engine->live));
+	else
+		lac_live_remove(&engine->live, task);
+}
+
+bool lac_engine_settled(const struct lac_engine *engine, bool modules)
+{
+	const struct lacuna_constraints *set = &engine->set;
+	u32 i;
+
+	for (i = 0; i < set->members_nr; i++) {
+		bool of_module = set->structures[set->members[i].structure].source == LACUNA_SOURCE_MODULE;
+
+		if (of_module == modules && !engine->hunts[i].settled && !engine->hunts[i].contradicted)
+			return false;
+	}
+	return true;
+}
+
+bool lac_engine_user_space(const struct lac_engine *engine)
+{
+	return engine->user_space;
+}
+
+u32 lac_engine_members(const struct lac_engine *engine)
+{
+	return engine->set.members_nr;
+}
+
+void lac_engine_report(const struct lac_engine *engine, u32 member, struct lacuna_member_report *report)
+{
+	const struct lac_hunt *hunt = &engine->hunts[member];
+	u32 i, listed = 0, best = 0;
+
+	memset(report, 0, sizeof(*report));
+	for (i = 0; i < hunt->number; i++) {
+		if (!lac_alive(hunt, i))
+			continue;
+		if (listed < LACUNA_LISTED_CANDIDATES)
+			report->candidates[listed++] = lac_offset(hunt, i);
+		if (hunt->witnesses[i] > best)
+			best = hunt->witnesses[i];
+	}
+	report->state = hunt->contradicted ? LACUNA_CONTRADICTED : hunt->settled ? LACUNA_RESOLVED : LACUNA_OPEN;
+	report->remaining = hunt->alive;
+	report->eliminated = hunt->number - hunt->alive;
+	report->events = hunt->events;
+	report->instances = hunt->instances;
+	report->witnesses = best;
+}
+
+struct lac_engine *lac_engine_create(const struct lacuna_constraints *set)
+{
+	struct lac_engine *engine = lac_alloc(sizeof(*engine));
+	u32 i;
+
+	if (!engine)
+		return NULL;
+	engine->set = *set;
+	for (i = 0; i < set->members_nr; i++) {
+		if (!hunt_init(&engine->hunts[i], &engine->set, i)) {
+			lac_engine_destroy(engine);
+			return NULL;
+		}
+	}
+	return engine;
+}
+
+void lac_engine_destroy(struct lac_engine *engine)
+{
+	u32 i;
+
+	if (!engine)
+		return;
+	for (i = 0; i < ARRAY_SIZE(engine->hunts); i++) {
+		lac_free(engine->hunts[i].strikes);
+		lac_free(engine->hunts[i].witnesses);
+	}
+	lac_free(engine);
+}
+
+void lac_engine_start(struct lac_engine *engine, const struct lac_facts *facts)
+{
+	u32 i;
+
+	engine->facts = *facts;
+	engine->user_space = false;
+	memset(&engine->live, 0, sizeof(engine->live));
+	for (i = 0; i < engine->set.members_nr; i++)
+		hunt_start(&engine->hunts[i]);
+}

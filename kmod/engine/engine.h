@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The elimination engine.
+ *
+ * It is given events of a guest (a fork, an exit, a module's init function about to run), reads the structures behind
+ * them and strikes the candidate offsets at which a member's constraints do not hold. The rules that keep it honest:
+ *
+ * One question per event. For each member the engine asks all its predicates of all its candidates and gets, for each
+ * candidate, one of: refuted, silent, fits, witnessed (it fits, and a predicate that shows the member at work says so),
+ * or unknown (what would decide could not be read).
+ *
+ * An event at which no candidate fits teaches nothing. A list caught in mid-update, a page that is not present, an
+ * instance that is something else than thought: the true candidate fails there, and with it all the others. Only when
+ * some candidate fits is the reading known to be good, and only then do the others get a strike: those that are refuted,
+ * and, where some candidate was witnessed, those that were not. A candidate about which nothing could be read gets none.
+ *
+ * One strike does not kill. A candidate is gone when `strikes` events spoke against it, so one bad reading that happens
+ * to favour a wrong candidate cannot remove the right one.
+ *
+ * The lone survivor must prove itself. It is resolved when `witnesses` events in `instances` different instances have
+ * shown it at work, and it goes on being asked as long as there are events: a survivor that fails again and again was
+ * not the truth, and the member is contradicted, and so is every member that was derived from it.
+ *
+ * The engine has no locks, no clock, and takes memory only when it is made; it is the caller's to call it from one
+ * thread at a time.
+ */
+#ifndef LACUNA_ENGINE_H
+#define LACUNA_ENGINE_H
+
+#include <lacuna/abi.h>
+
+#include "shim.h"
+#include "space.h"
+
+struct lac_engine;
+
+/* Run-time GVAs of the guest's kernel. */
+struct lac_facts {
+	u64 init_task;
+	u64 modules; /* the list head */
+	u64 text; /* the kernel image: text <= built-in code < end */
+	u64 end;
+};
+
+struct lac_event {
+	u8 on; /* one of LACUNA_ON_* */
+	bool la57;
+	u64 subject; /* fork: the current task; exit: the task being released; initcall: the function */
+	u64 cr3;
+};
+
+enum lac_used {
+	LAC_USED,
+	LAC_NO_INSTANCE, /* the structure could not be found or read */
+	LAC_BUILTIN, /* an initcall of the kernel itself */
+};
+
+/* 0, or -EINVAL: not a well-formed set of this version. Everything the engine relies on later is checked here. */
+int lac_constraints_check(const struct lacuna_constraints *set);
+
+/* A copy of the checked @set is kept. NULL: out of memory. */
+struct lac_engine *lac_engine_create(const struct lacuna_constraints *set);
+void lac_engine_destroy(struct lac_engine *engine);
+
+/* Forgets everything learned: the guest starts (again). */
+void lac_engine_start(struct lac_engine *engine, const struct lac_facts *facts);
+
+enum lac_used lac_engine_event(struct lac_engine *engine, const struct lac_event *event,
+			       const struct lac_memory *memory);
+
+#define LAC_ALL_TASKS 0
+
+/* The task at @task is about to be freed, and no event could be made of it; LAC_ALL_TASKS: any may be. */
+void lac_engine_forget(struct lac_engine *engine, u64 task);
+
+/* Is nothing more to be learned from tasks (@modules: from modules)? */
+bool lac_engine_settled(const struct lac_engine *engine, bool modules);
+
+/* Has a process with an address space of its own been seen? */
+bool lac_engine_user_space(const struct lac_engine *engine);
+
+u32 lac_engine_members(const struct lac_engine *engine);
+void lac_engine_report(const struct lac_engine *engine, u32 member, struct lacuna_member_report *report);
+
+#endif

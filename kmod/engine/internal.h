@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Shared by the files of the engine. */
+#ifndef LACUNA_ENGINE_INTERNAL_H
+#define LACUNA_ENGINE_INTERNAL_H
+
+#include "engine.h"
+#include "window.h"
+
+#define LAC_MAX_RING 4096 /* instances on a list; a longer one is not followed */
+#define LAC_MIN_RING 3 /* init_task, process 1 and kthreadd: a shorter ring is no evidence */
+#define LAC_LIVE_SLOTS 512 /* a power of two; at most half of them are used */
+#define LAC_MAX_UNIQUE 64 /* so few candidates must be left before live instances are compared */
+#define LAC_MAX_MODULES 32 /* the newest modules, among which the one being initialised is looked for */
+#define LAC_MAX_EXTENT 8192 /* pages */
+#define LAC_MAX_ECHOES 256
+#define LAC_MAX_TEXT 64
+#define LAC_SEEN 32 /* different instances are counted up to here */
+
+enum lac_outcome {
+	LAC_SILENT,
+	LAC_FITS,
+	LAC_WITNESSED,
+	LAC_REFUTED,
+	LAC_UNKNOWN,
+};
+
+/* All candidates of one member. */
+struct lac_hunt {
+	const struct lacuna_member *member;
+	s32 low; /* offset of candidate 0 */
+	u32 number;
+	u32 alive;
+	u8 *strikes; /* per candidate */
+	u16 *witnesses;
+	u32 events;
+	u32 doubts;
+	u64 seen[LAC_SEEN];
+	u8 instances;
+	bool settled;
+	bool contradicted;
+	u32 survivor; /* once settled */
+};
+
+/* The tasks known to be alive: an open-addressed set of their addresses. */
+struct lac_live {
+	u64 slots[LAC_LIVE_SLOTS];
+	u32 used;
+};
+
+/* Where a process's code lies according to its program headers. */
+struct lac_code {
+	u64 start; /* of the lowest executable segment */
+	u64 lowest; /* of the lowest segment: what kernels before 5.5 keep as start_code */
+	u64 end;
+};
+
+/* One event as predicates see it. What is costly is computed when first asked for. */
+struct lac_view {
+	const struct lac_event *event;
+	struct lac_space space;
+	const struct lac_window *instance;
+	const struct lac_window *anchor; /* NULL: the structure has none */
+	bool ring_read, code_read, parts_read, echoes_read, extent_read;
+	u32 ring_nr;
+	bool code_known;
+	struct lac_code code;
+	bool init_part_known;
+	u64 init_part;
+	u32 echoes_nr;
+	u64 extent_of, extent;
+};
+
+struct lac_engine {
+	struct lacuna_constraints set;
+	struct lac_facts facts;
+	bool user_space;
+	struct lac_live live;
+	struct lac_hunt hunts[LACUNA_MAX_MEMBERS];
+	struct lac_view view;
+	struct lac_window instance, anchor, target;
+	u8 outcome[LACUNA_MAX_WINDOW];
+	u64 ring[LAC_MAX_RING]; /* instances on the ring of the settled list member */
+	u32 values[2 * LAC_MAX_RING]; /* hash set of the values along the ring */
+	char echoes[LAC_MAX_ECHOES][LAC_MAX_TEXT];
+	u8 page[LAC_PAGE_SIZE];
+};
+
+static inline s32 lac_offset(const struct lac_hunt *hunt, u32 candidate)
+{
+	return hunt->low + (s32)(candidate * hunt->member->align);
+}
+
+static inline bool lac_alive(const struct lac_hunt *hunt, u32 candidate)
+{
+	return hunt->strikes[candidate] < hunt->member->strikes;
+}
+
+/* Is the offset of member @index known well enough to build on? */
+static inline bool lac_known(const struct lac_engine *engine, u8 index)
+{
+	return index != LACUNA_NO_MEMBER && engine->hunts[index].settled && !engine->hunts[index].contradicted;
+}
+
+static inline s32 lac_known_offset(const struct lac_engine *engine, u8 index)
+{
+	return lac_offset(&engine->hunts[index], engine->hunts[index].survivor);
+}
+
+bool lac_live_has(const struct lac_live *live, u64 task);
+void lac_live_add(struct lac_live *live, u64 task);
+void lac_live_remove(struct lac_live *live, u64 task);
+
+/* What predicate @predicate says of the candidate at @offset of @hunt's member. */
+enum lac_outcome lac_ask(struct lac_engine *engine, const struct lac_hunt *hunt,
+			 const struct lacuna_predicate *predicate, s32 offset);
+
+#endif

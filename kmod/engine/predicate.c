@@ -1,0 +1,517 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* The predicates: what a constraint set can ask of a candidate. constraints/README.md says what each one rests on. */
+#include "internal.h"
+
+static bool is_text(const u8 *bytes, u32 size)
+{
+	u32 i;
+
+	for (i = 0; i < size && bytes[i]; i++)
+		if (bytes[i] < 0x20 || bytes[i] > 0x7e)
+			return false;
+	return i > 0 && i < size;
+}
+
+static bool read_value(const struct lac_window *window, u8 type, s32 offset, s64 *value)
+{
+	s32 number;
+	u64 word;
+
+	if (type == LACUNA_TYPE_INT) {
+		if (!lac_int(window, offset, &number))
+			return false;
+		*value = number;
+		return true;
+	}
+	if (!lac_word(window, offset, &word))
+		return false;
+	*value = (s64)word;
+	return true;
+}
+
+static enum lac_outcome fits_if(bool fits)
+{
+	return fits ? LAC_FITS : LAC_REFUTED;
+}
+
+static enum lac_outcome anchor_text(struct lac_engine *engine, const struct lac_hunt *hunt,
+				    const struct lacuna_predicate *p, s32 offset)
+{
+	u32 size = hunt->member->size;
+	const u8 *bytes = lac_bytes(engine->view.anchor, offset, size);
+
+	if (!bytes)
+		return LAC_UNKNOWN;
+	return fits_if(is_text(bytes, size) && !memcmp(bytes, p->text, strlen(p->text)));
+}
+
+static enum lac_outcome anchor_value(struct lac_engine *engine, const struct lac_hunt *hunt,
+				     const struct lacuna_predicate *p, s32 offset)
+{
+	s64 value;
+
+	if (!read_value(engine->view.anchor, hunt->member->type, offset, &value))
+		return LAC_UNKNOWN;
+	return fits_if(value == p->arg[0]);
+}
+
+static enum lac_outcome range(struct lac_engine *engine, const struct lac_hunt *hunt,
+			      const struct lacuna_predicate *p, s32 offset)
+{
+	s64 value;
+
+	if (!read_value(engine->view.instance, hunt->member->type, offset, &value))
+		return LAC_UNKNOWN;
+	return fits_if(p->arg[0] <= value && value <= p->arg[1]);
+}
+
+static enum lac_outcome text(struct lac_engine *engine, const struct lac_hunt *hunt, s32 offset)
+{
+	const u8 *bytes = lac_bytes(engine->view.instance, offset, hunt->member->size);
+
+	return bytes ? fits_if(is_text(bytes, hunt->member->size)) : LAC_UNKNOWN;
+}
+
+/* The texts that pointers in the instance lead to. */
+static void read_echoes(struct lac_engine *engine, u32 size)
+{
+	struct lac_view *view = &engine->view;
+	const struct lac_window *w = view->instance;
+	u64 pointer;
+	s32 offset;
+	char *to;
+
+	view->echoes_read = true;
+	for (offset = w->low; offset < w->low + (s32)w->size && view->echoes_nr < LAC_MAX_ECHOES; offset += 8) {
+		if (!lac_word(w, offset, &pointer) || !lac_is_kernel(&view->space, pointer))
+			continue;
+		to = engine->echoes[view->echoes_nr];
+		if (!lac_read(&view->space, pointer, to, size) && is_text((u8 *)to, size))
+			view->echoes_nr++;
+	}
+}
+
+/* Two characters at least: one alone could be met by chance. */
+static enum lac_outcome text_echoed(struct lac_engine *engine, const struct lac_hunt *hunt, s32 offset)
+{
+	struct lac_view *view = &engine->view;
+	u32 size = hunt->member->size, i;
+	const u8 *bytes = lac_bytes(view->instance, offset, size);
+
+	if (!bytes)
+		return LAC_UNKNOWN;
+	if (!is_text(bytes, size) || !bytes[1])
+		return LAC_REFUTED;
+	if (!view->echoes_read)
+		read_echoes(engine, size);
+	for (i = 0; i < view->echoes_nr; i++)
+		if (!strcmp(engine->echoes[i], (const char *)bytes))
+			return LAC_FITS;
+	return LAC_REFUTED;
+}
+
+static bool read_links(struct lac_space *space, u64 node, u64 links[2])
+{
+	return !(node % 8) && lac_is_kernel(space, node) && !lac_read(space, node, links, 16);
+}
+
+/*
+ * Follows the ring through the anchor at @offset and keeps its instances in engine->ring. 0: not a ring; also when it is
+ * longer than is followed. A ring of one is what a list head that is not in use looks like.
+ */
+static u32 walk_ring(struct lac_engine *engine, s32 offset)
+{
+	struct lac_space *space = &engine->view.space;
+	u64 first = engine->facts.init_task + (s64)offset, node = first, previous, links[2];
+	u32 number = 0;
+
+	if (!read_links(space, node, links))
+		return 0;
+	do {
+		if (number == LAC_MAX_RING)
+			return 0;
+		engine->ring[number++] = node - (s64)offset;
+		previous = node;
+		node = links[0];
+		if (!read_links(space, node, links) || links[1] != previous)
+			return 0;
+	} while (node != first);
+	return number;
+}
+
+/*
+ * All nodes must be in tasks with a name: a ring that runs through a list head outside of a task has one instance that is
+ * none. Of the tasks known to be alive at least half must be on it: threads other than the leader are not.
+ */
+static enum lac_outcome ring(struct lac_engine *engine, const struct lacuna_predicate *p, s32 offset)
+{
+	u32 size = engine->hunts[p->member].member->size, number, known = 0, i;
+	s32 text_offset;
+
+	if (!lac_known(engine, p->member))
+		return LAC_SILENT;
+	text_offset = lac_known_offset(engine, p->member);
+	engine->view.ring_read = false;
+	number = walk_ring(engine, offset);
+	if (!number)
+		return LAC_REFUTED;
+	if (number < LAC_MIN_RING)
+		return LAC_SILENT;
+	for (i = 0; i < number; i++) {
+		if (lac_read(&engine->view.space, engine->ring[i] + (s64)text_offset, engine->page, size) ||
+		    !is_text(engine->page, size))
+			return LAC_REFUTED;
+		known += lac_live_has(&engine->live, engine->ring[i]);
+	}
+	return fits_if(2 * known >= engine->live.used);
+}
+
+static bool value_is_new(struct lac_engine *engine, u32 value)
+{
+	u32 slot = value * 0x9e3779b1u % ARRAY_SIZE(engine->values);
+
+	while (engine->values[slot]) {
+		if (engine->values[slot] == value + 1)
+			return false;
+		slot = (slot + 1) % ARRAY_SIZE(engine->values);
+	}
+	engine->values[slot] = value + 1;
+	return true;
+}
+
+/*
+ * The list of tasks starts with init_task (0), process 1 and kthreadd (2) in this order: rest_init() makes sure of the
+ * numbers (2.6.23 and later), and neither ever exits.
+ */
+static enum lac_outcome ring_counts(struct lac_engine *engine, const struct lacuna_predicate *p, s32 offset)
+{
+	struct lac_view *view = &engine->view;
+	s32 value;
+	u32 i;
+
+	if (!lac_known(engine, p->member))
+		return LAC_SILENT;
+	if (!view->ring_read) {
+		view->ring_nr = walk_ring(engine, lac_known_offset(engine, p->member));
+		view->ring_read = true;
+	}
+	if (view->ring_nr < LAC_MIN_RING)
+		return LAC_UNKNOWN;
+	memset(engine->values, 0, sizeof(engine->values));
+	for (i = 0; i < view->ring_nr; i++) {
+		if (lac_read(&view->space, engine->ring[i] + (s64)offset, &value, sizeof(value)))
+			return LAC_REFUTED;
+		if (value < 0 || (i < LAC_MIN_RING && value != (s32)i))
+			return LAC_REFUTED;
+		if (!value_is_new(engine, (u32)value))
+			return LAC_REFUTED;
+	}
+	return LAC_FITS;
+}
+
+static enum lac_outcome unique(struct lac_engine *engine, const struct lac_hunt *hunt, s32 offset)
+{
+	struct lac_view *view = &engine->view;
+	s32 mine, other;
+	u32 i;
+
+	if (hunt->alive > LAC_MAX_UNIQUE)
+		return LAC_SILENT;
+	if (!lac_int(view->instance, offset, &mine))
+		return LAC_UNKNOWN;
+	for (i = 0; i < LAC_LIVE_SLOTS; i++) {
+		u64 task = engine->live.slots[i];
+
+		if (!task || task == view->instance->at)
+			continue;
+		if (!lac_read(&view->space, task + (s64)offset, &other, sizeof(other)) && other == mine)
+			return LAC_REFUTED;
+	}
+	return LAC_FITS;
+}
+
+/* The root is page-aligned, so of a pointer to it the low bits are zero. */
+static bool points_to_root(struct lac_view *view, u64 pointer)
+{
+	struct lac_page page;
+
+	return !(pointer % LAC_PAGE_SIZE) && lac_is_kernel(&view->space, pointer) &&
+	       !lac_translate(&view->space, pointer, &page) && page.gpa == view->space.root;
+}
+
+static bool holds_root(struct lac_engine *engine, u64 from, u32 size)
+{
+	u64 to = from + size, word;
+	u32 part, i;
+
+	for (; from < to; from += part) {
+		part = min((u32)(to - from), LAC_PAGE_SIZE - (u32)(from % LAC_PAGE_SIZE));
+		if (lac_read(&engine->view.space, from, engine->page, part))
+			continue;
+		for (i = 0; i + 8 <= part; i += 8) {
+			memcpy(&word, engine->page + i, 8);
+			if (points_to_root(&engine->view, word))
+				return true;
+		}
+	}
+	return false;
+}
+
+static enum lac_outcome leads_to_root(struct lac_engine *engine, const struct lacuna_predicate *p, s32 offset)
+{
+	u64 pointer;
+
+	if (!lac_word(engine->view.instance, offset, &pointer))
+		return LAC_UNKNOWN;
+	if (!pointer)
+		return LAC_SILENT;
+	return fits_if(!(pointer % 8) && lac_is_kernel(&engine->view.space, pointer) &&
+		       holds_root(engine, pointer, (u32)p->arg[0]));
+}
+
+static enum lac_outcome is_root(struct lac_engine *engine, s32 offset)
+{
+	u64 pointer;
+
+	if (!lac_word(engine->view.instance, offset, &pointer))
+		return LAC_UNKNOWN;
+	return fits_if(points_to_root(&engine->view, pointer));
+}
+
+/* The parts of the ELF format that are needed (System V ABI, chapters 4 and 5). */
+#define ELF_HEADER_SIZE 64u
+#define ELF_PHENT 56u
+#define ELF_MAX_PHNUM 64u
+#define PT_LOAD 1
+#define PT_PHDR 6
+#define PF_X 1
+
+struct elf_segment {
+	u32 type, flags;
+	u64 file_offset, va, pa, file_size, memory_size, align;
+};
+
+/*
+ * A process's auxiliary vector is kept in its mm_struct as the process itself got it: that it names the program headers
+ * with AT_PHDR (3), AT_PHENT (4) and AT_PHNUM (5), one after the other, is what user space was given since 2.6.
+ */
+static bool find_program_headers(const struct lac_window *w, u64 *headers, u32 *number)
+{
+	u64 pair[6];
+	const u8 *bytes;
+	s32 offset;
+
+	for (offset = w->low; offset + (s32)sizeof(pair) <= w->low + (s32)w->size; offset += 8) {
+		bytes = lac_bytes(w, offset, sizeof(pair));
+		if (!bytes)
+			continue;
+		memcpy(pair, bytes, sizeof(pair));
+		if (pair[0] != 3 || pair[2] != 4 || pair[4] != 5 || pair[3] != ELF_PHENT)
+			continue;
+		if (!pair[5] || pair[5] > ELF_MAX_PHNUM || (s64)pair[1] <= 0)
+			continue;
+		*headers = pair[1];
+		*number = (u32)pair[5];
+		return true;
+	}
+	return false;
+}
+
+static bool elf_header_precedes(struct lac_space *space, u64 headers)
+{
+	u8 header[ELF_HEADER_SIZE];
+	u64 phoff;
+
+	if (lac_read(space, headers - ELF_HEADER_SIZE, header, sizeof(header)) || memcmp(header, "\177ELF", 4))
+		return false;
+	memcpy(&phoff, header + 32, 8);
+	return phoff == ELF_HEADER_SIZE;
+}
+
+static bool load_bias(struct lac_space *space, const struct elf_segment *segments, u32 number, u64 headers, u64 *bias)
+{
+	u32 i;
+
+	for (i = 0; i < number; i++) {
+		if (segments[i].type == PT_PHDR) {
+			*bias = headers - segments[i].va;
+			return true;
+		}
+	}
+	for (i = 0; i < number; i++) {
+		if (segments[i].type == PT_LOAD && !segments[i].file_offset) {
+			*bias = headers - ELF_HEADER_SIZE - segments[i].va;
+			return elf_header_precedes(space, headers);
+		}
+	}
+	return false;
+}
+
+/* As load_elf_binary() does (fs/binfmt_elf.c): code is what lies in executable segments, up to the end of the file's bytes. */
+static bool read_code(struct lac_engine *engine, struct lac_code *code)
+{
+	struct elf_segment *segments = (struct elf_segment *)engine->page;
+	struct lac_space *space = &engine->view.space;
+	u64 headers, bias;
+	u32 number, i;
+
+	if (!find_program_headers(engine->view.instance, &headers, &number))
+		return false;
+	if (lac_read(space, headers, segments, number * ELF_PHENT) ||
+	    !load_bias(space, segments, number, headers, &bias))
+		return false;
+	code->start = ~0ull;
+	code->lowest = ~0ull;
+	code->end = 0;
+	for (i = 0; i < number; i++) {
+		const struct elf_segment *s = &segments[i];
+
+		if (s->type != PT_LOAD)
+			continue;
+		code->lowest = min(code->lowest, s->va + bias);
+		if (!(s->flags & PF_X))
+			continue;
+		code->start = min(code->start, s->va + bias);
+		if (code->end < s->va + s->file_size + bias)
+			code->end = s->va + s->file_size + bias;
+	}
+	return code->start < code->end;
+}
+
+static enum lac_outcome code_bound(struct lac_engine *engine, const struct lacuna_predicate *p, s32 offset)
+{
+	struct lac_view *view = &engine->view;
+	u64 value;
+
+	if (!lac_word(view->instance, offset, &value))
+		return LAC_UNKNOWN;
+	if (!view->code_read) {
+		view->code_known = read_code(engine, &view->code);
+		view->code_read = true;
+	}
+	if (!view->code_known)
+		return LAC_UNKNOWN;
+	if (p->kind == LACUNA_CODE_END)
+		return fits_if(value == view->code.end);
+	return fits_if(value == view->code.start || value == view->code.lowest);
+}
+
+static bool is_executable_page(struct lac_view *view, u64 va)
+{
+	struct lac_page page;
+
+	return !(va % LAC_PAGE_SIZE) && lac_is_kernel(&view->space, va) &&
+	       !lac_translate(&view->space, va, &page) && page.rights & LAC_EXEC;
+}
+
+/*
+ * Of the executable parts that the instance names, the init function lies in the init part: the one that starts last before
+ * it. With a single part there is nothing to tell apart.
+ */
+static void find_init_part(struct lac_view *view)
+{
+	const struct lac_window *w = view->instance;
+	u64 value, other = 0;
+	bool two = false;
+	s32 offset;
+
+	view->parts_read = true;
+	view->init_part = 0;
+	for (offset = w->low; offset < w->low + (s32)w->size; offset += 8) {
+		if (!lac_word(w, offset, &value) || !is_executable_page(view, value))
+			continue;
+		two |= other && other != value;
+		other = value;
+		if (value <= view->event->subject && value > view->init_part)
+			view->init_part = value;
+	}
+	view->init_part_known = two && view->init_part;
+}
+
+static enum lac_outcome text_part(struct lac_engine *engine, s32 offset)
+{
+	struct lac_view *view = &engine->view;
+	u64 value;
+
+	if (!lac_word(view->instance, offset, &value))
+		return LAC_UNKNOWN;
+	if (!view->parts_read)
+		find_init_part(view);
+	if (!view->init_part_known)
+		return LAC_UNKNOWN;
+	return fits_if(value != view->init_part && is_executable_page(view, value));
+}
+
+/*
+ * Bytes from @base on that are executable and not writable. 0: cannot be told, because nothing there keeps code from data
+ * (no CONFIG_STRICT_MODULE_RWX), or because a large page is shared with other modules (CONFIG_ARCH_HAS_EXECMEM_ROX, 6.16).
+ */
+static u64 executable_extent(struct lac_space *space, u64 base)
+{
+	struct lac_page page;
+	u32 i;
+
+	for (i = 0; i < LAC_MAX_EXTENT; i++) {
+		if (lac_translate(space, base + (u64)i * LAC_PAGE_SIZE, &page) || !(page.rights & LAC_EXEC))
+			return (u64)i * LAC_PAGE_SIZE;
+		if (page.rights & LAC_WRITE || page.shift > 12)
+			return 0;
+	}
+	return 0;
+}
+
+static enum lac_outcome extent(struct lac_engine *engine, const struct lacuna_predicate *p, s32 offset)
+{
+	struct lac_view *view = &engine->view;
+	u64 base;
+	s32 value;
+
+	if (!lac_known(engine, p->member))
+		return LAC_SILENT;
+	if (!lac_int(view->instance, offset, &value) ||
+	    !lac_word(view->instance, lac_known_offset(engine, p->member), &base))
+		return LAC_UNKNOWN;
+	if (!view->extent_read || view->extent_of != base) {
+		view->extent = executable_extent(&view->space, base);
+		view->extent_of = base;
+		view->extent_read = true;
+	}
+	if (!view->extent)
+		return LAC_UNKNOWN;
+	return fits_if((u32)value == view->extent);
+}
+
+enum lac_outcome lac_ask(struct lac_engine *engine, const struct lac_hunt *hunt, const struct lacuna_predicate *p,
+			 s32 offset)
+{
+	switch (p->kind) {
+	case LACUNA_ANCHOR_TEXT:
+		return anchor_text(engine, hunt, p, offset);
+	case LACUNA_ANCHOR_VALUE:
+		return anchor_value(engine, hunt, p, offset);
+	case LACUNA_RANGE:
+		return range(engine, hunt, p, offset);
+	case LACUNA_TEXT:
+		return text(engine, hunt, offset);
+	case LACUNA_TEXT_ECHOED:
+		return text_echoed(engine, hunt, offset);
+	case LACUNA_RING:
+		return ring(engine, p, offset);
+	case LACUNA_RING_COUNTS:
+		return ring_counts(engine, p, offset);
+	case LACUNA_UNIQUE:
+		return unique(engine, hunt, offset);
+	case LACUNA_LEADS_TO_ROOT:
+		return leads_to_root(engine, p, offset);
+	case LACUNA_IS_ROOT:
+		return is_root(engine, offset);
+	case LACUNA_CODE_START:
+	case LACUNA_CODE_END:
+		return code_bound(engine, p, offset);
+	case LACUNA_TEXT_PART:
+		return text_part(engine, offset);
+	case LACUNA_EXTENT:
+		return extent(engine, p, offset);
+	}
+	return LAC_SILENT;
+}

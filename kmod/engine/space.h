@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* A guest's virtual address space, read through its own page tables. */
+#ifndef LACUNA_ENGINE_SPACE_H
+#define LACUNA_ENGINE_SPACE_H
+
+#include "shim.h"
+
+#define LAC_PAGE_SIZE 4096u
+#define LAC_ROOT_MASK 0x000ffffffffff000ull /* CR3 without PCID and reserved bits (Intel SDM 3A, 4.5) */
+
+/* Guest physical memory: reads @len bytes at @gpa, which lie in one page; 0, or a negative errno. */
+struct lac_memory {
+	int (*read)(void *context, u64 gpa, void *buffer, u32 len);
+	void *context;
+};
+
+#define LAC_WRITE 1
+#define LAC_EXEC 2
+#define LAC_USER 4
+
+struct lac_page {
+	u64 gpa; /* of the address asked for */
+	u8 rights; /* LAC_* */
+	u8 shift; /* 12, 21 or 30: log2 of the size of the mapping */
+};
+
+#define LAC_CACHED_PAGES 64
+
+/* Valid for one event: nothing is remembered while the guest runs on. */
+struct lac_space {
+	const struct lac_memory *memory;
+	u64 root;
+	u8 levels;
+	struct {
+		u64 va; /* page, with bit 0 set when the entry is in use */
+		u64 gpa;
+		u8 rights;
+		u8 shift;
+	} cache[LAC_CACHED_PAGES];
+};
+
+void lac_space_init(struct lac_space *space, const struct lac_memory *memory, u64 cr3, bool la57);
+
+/* 0, -ENOENT where nothing is mapped, or the error of the memory. */
+int lac_translate(struct lac_space *space, u64 va, struct lac_page *page);
+
+/* Reads all of @len bytes at @va, or fails. */
+int lac_read(struct lac_space *space, u64 va, void *buffer, u32 len);
+
+/* A canonical address of the upper half, and not one of the error numbers kernels keep in pointers. */
+bool lac_is_kernel(const struct lac_space *space, u64 va);
+
+#endif

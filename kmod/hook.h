@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Redirection of KVM's functions to ours, by ftrace, at run time. */
+#ifndef LACUNA_HOOK_H
+#define LACUNA_HOOK_H
+
+enum lac_hook {
+	LAC_HOOK_VCPU_CREATED,
+	LAC_HOOK_VM_DESTROYED,
+	LAC_HOOK_CPUID,
+	LAC_HOOK_HYPERCALL,
+	LAC_HOOKS,
+};
+
+/* Counted: a hook is in place while somebody needs it. 0 or a negative errno. */
+int lac_hook_get(enum lac_hook hook);
+void lac_hook_put(enum lac_hook hook);
+
+/* Every replacement calls this last. */
+void lac_hook_leave(void);
+
+/* Returns when no replacement runs any more. All hooks must have been put. */
+void lac_hook_drain(void);
+
+#endif

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* All that is needed of KVM, and the only place that knows of its versions. */
+#ifndef LACUNA_KVM_H
+#define LACUNA_KVM_H
+
+#include <linux/kvm_host.h>
+
+/* Finds KVM's functions: 0, or a negative errno after saying what is missing. */
+int lac_kvm_init(void);
+
+/* The originals of what is hooked. */
+void lac_kvm_vcpu_created(struct kvm_vcpu *vcpu);
+void lac_kvm_vm_destroyed(struct kvm *kvm);
+int lac_kvm_cpuid(struct kvm_vcpu *vcpu);
+int lac_kvm_hypercall(struct kvm_vcpu *vcpu);
+
+/* Does the vCPU run ordinary guest code: no nested guest, no SMM, registers not encrypted? */
+bool lac_kvm_ordinary(struct kvm_vcpu *vcpu);
+
+/* Registers, fetched as KVM itself does: on VMX some are read from the VMCS when asked for. In 64-bit mode. */
+u64 lac_kvm_rip(struct kvm_vcpu *vcpu);
+u64 lac_kvm_cr3(struct kvm_vcpu *vcpu);
+u64 lac_kvm_rdi(struct kvm_vcpu *vcpu);
+u64 lac_kvm_gs_base(struct kvm_vcpu *vcpu);
+bool lac_kvm_paging(struct kvm_vcpu *vcpu);
+bool lac_kvm_long_mode(struct kvm_vcpu *vcpu);
+bool lac_kvm_la57(struct kvm_vcpu *vcpu);
+bool lac_kvm_boot_cpu(struct kvm_vcpu *vcpu);
+
+/* Emulates one instruction: false if KVM's emulator cannot; the guest is as it was then. */
+bool lac_kvm_emulate(struct kvm_vcpu *vcpu, const u8 *bytes, u32 length);
+
+/* The trap instruction of this host: VMMCALL on AMD, VMCALL on Intel. */
+const u8 *lac_kvm_trap(void);
+
+/* NULL if the virtual machine is going away. */
+struct kvm *lac_kvm_get(struct kvm *kvm);
+
+/*
+ * Guest memory, in the VMM's address space (in a vCPU's thread, or in what lac_kvm_in_space() calls). The range lies in one
+ * page.
+ */
+int lac_kvm_read(struct kvm *kvm, u64 gpa, void *buffer, u32 len);
+
+/*
+ * Replaces the aligned 8 bytes at @gpa by @new with a single store if they are *@old, and marks the page dirty. 0; -EAGAIN
+ * if they are not *@old, which is set to what they are; or another negative errno. @vcpu: whose thread this is, or NULL.
+ */
+int lac_kvm_exchange(struct kvm *kvm, struct kvm_vcpu *vcpu, u64 gpa, u64 *old, u64 new);
+
+/* For kernel threads: calls @call in the VMM's address space; false if that is gone. */
+bool lac_kvm_in_space(struct kvm *kvm, void (*call)(struct kvm *kvm, void *data), void *data);
+
+/* Returns when every vCPU exit that was taken before the call has been handled. Not in lac_kvm_in_space(). */
+void lac_kvm_quiesce(struct kvm *kvm);
+
+#endif

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "site.h"
+
+#include <linux/errno.h>
+#include <linux/minmax.h>
+#include <linux/string.h>
+
+#include "engine/space.h"
+#include "kvm.h"
+
+#define MAX_TRIES 16
+
+int lac_site_locate(struct lac_site *site, const struct lac_site_descriptor *descriptor, u64 slide,
+		    struct lac_space *space)
+{
+	u64 va = descriptor->address + slide;
+	u8 bytes[LACUNA_SITE_BYTES];
+	struct lac_page page;
+	int err;
+
+	err = lac_translate(space, va, &page);
+	if (!err)
+		err = lac_read(space, va, bytes, descriptor->bytes_nr);
+	if (err)
+		return err;
+	if (memcmp(bytes, descriptor->bytes, descriptor->bytes_nr))
+		return -EILSEQ;
+	site->descriptor = *descriptor;
+	site->gpa = page.gpa;
+	site->armed = false;
+	WRITE_ONCE(site->va, va);
+	return 0;
+}
+
+bool lac_site_is_single(const struct lac_site_descriptor *descriptor)
+{
+	return descriptor->lengths[0] >= LACUNA_TRAP_LEN;
+}
+
+/*
+ * Other vCPUs may be fetching these bytes, and the guest may be patching its own next to them: one locked exchange of the
+ * naturally aligned 8 bytes that hold them is seen whole by the ones (Intel SDM 3A, 9.1.1; AMD APM 2, 7.3.2) and loses
+ * nothing of the other.
+ */
+static int replace(struct lac_site *site, struct kvm *kvm, struct kvm_vcpu *vcpu, const u8 *from, const u8 *to)
+{
+	u32 shift = site->gpa % 8;
+	u64 old, new;
+	int err, i;
+
+	err = lac_kvm_read(kvm, site->gpa - shift, &old, sizeof(old));
+	if (err)
+		return err;
+	for (i = 0; i < MAX_TRIES; i++) {
+		if (memcmp((u8 *)&old + shift, from, LACUNA_TRAP_LEN))
+			return -EILSEQ;
+		new = old;
+		memcpy((u8 *)&new + shift, to, LACUNA_TRAP_LEN);
+		err = lac_kvm_exchange(kvm, vcpu, site->gpa - shift, &old, new);
+		if (err != -EAGAIN)
+			return err;
+	}
+	return err;
+}
+
+int lac_site_arm(struct lac_site *site, struct kvm *kvm, struct kvm_vcpu *vcpu)
+{
+	int err;
+
+	if (!site->va || site->armed)
+		return 0;
+	WRITE_ONCE(site->armed, true);
+	err = replace(site, kvm, vcpu, site->descriptor.bytes, lac_kvm_trap());
+	if (err)
+		WRITE_ONCE(site->armed, false);
+	return err;
+}
+
+int lac_site_release(struct lac_site *site, struct kvm *kvm, struct kvm_vcpu *vcpu)
+{
+	int err;
+
+	if (!site->va || !site->armed)
+		return 0;
+	err = replace(site, kvm, vcpu, lac_kvm_trap(), site->descriptor.bytes);
+	if (err == -EILSEQ)
+		err = 0;
+	if (!err)
+		WRITE_ONCE(site->armed, false);
+	return err;
+}
+
+bool lac_site_emulate(const struct lac_site *site, struct kvm_vcpu *vcpu)
+{
+	const struct lac_site_descriptor d = site->descriptor;
+	u32 i, at = 0;
+
+	for (i = 0; i < min_t(u32, d.lengths_nr, LAC_MAX_DISPLACED); i++) {
+		if (at + d.lengths[i] > LACUNA_SITE_BYTES || !lac_kvm_emulate(vcpu, d.bytes + at, d.lengths[i]))
+			return false;
+		at += d.lengths[i];
+	}
+	return true;
+}

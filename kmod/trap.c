@@ -1,0 +1,370 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "trap.h"
+
+#include <linux/ktime.h>
+
+#include "guest.h"
+#include "hook.h"
+#include "kvm.h"
+#include "netlink.h"
+#include "recording.h"
+
+/* A guest that has left its firmware gets there long before; one that has not is not Linux. */
+#define MAX_EARLY_EXITS (1u << 20)
+/* CPUID exits of a kernel that none of the descriptors fits. */
+#define MAX_STRANGE_EXITS 64
+
+#define KERNEL_HALF 0xffffffff80000000ull
+/* Linux under SEV keeps the C-bit (47 or 51) in CR3; no guest has so much memory. */
+#define ENCRYPTED_CR3 (1ull << 47 | 1ull << 51)
+
+struct reader {
+	struct kvm *kvm;
+	struct lac_guest *guest;
+	u64 bytes;
+};
+
+static void record_page(struct reader *reader, u64 gpa)
+{
+	struct lac_recording *recording = reader->guest->recording;
+	u8 *page = lac_recording_page(recording);
+
+	gpa = ALIGN_DOWN(gpa, LAC_RECORD_PAGE_SIZE);
+	if (!lac_kvm_read(reader->kvm, gpa, page, LAC_RECORD_PAGE_SIZE))
+		lac_recording_keep_page(recording, gpa);
+}
+
+static int read_guest(void *context, u64 gpa, void *buffer, u32 len)
+{
+	struct reader *reader = context;
+
+	if (reader->guest->recording)
+		record_page(reader, gpa);
+	reader->bytes += len;
+	return lac_kvm_read(reader->kvm, gpa, buffer, len);
+}
+
+static void count_hook(struct lac_guest *guest, u64 since, u64 bytes)
+{
+	u64 ns = ktime_get_ns() - since;
+
+	spin_lock(&guest->stats_lock);
+	guest->stats.hook_ns_total += ns;
+	guest->stats.hook_ns_max = max(guest->stats.hook_ns_max, ns);
+	guest->stats.bytes_read += bytes;
+	spin_unlock(&guest->stats_lock);
+}
+
+static void count_skip(struct lac_guest *guest, enum lacuna_skip why)
+{
+	spin_lock(&guest->stats_lock);
+	guest->stats.events_skipped[why]++;
+	spin_unlock(&guest->stats_lock);
+}
+
+/* ---- the early trigger: a CPUID exit ---- */
+
+static const char *start_failure(int err)
+{
+	switch (err) {
+	case -EILSEQ:
+		return "the bytes at a trap site are not those of the kernel's image";
+	case -EXDEV:
+		return "the kernel was already running and has no trap site that is safe to arm then";
+	}
+	return "the trap sites cannot be written";
+}
+
+/* Returns why the guest has to be let go, or NULL. */
+static const char *look_for_kernel(struct lac_guest *guest, struct kvm_vcpu *vcpu)
+{
+	struct reader reader = { .kvm = vcpu->kvm, .guest = guest };
+	struct lac_memory memory = { .read = read_guest, .context = &reader };
+	const struct lac_kernel *kernel;
+	struct lac_space space;
+	u64 slide;
+	int err;
+
+	lac_space_init(&space, &memory, lac_kvm_cr3(vcpu), lac_kvm_la57(vcpu));
+	kernel = lac_kernel_find(guest->orders.kernels, guest->orders.kernels_nr, &space, &slide);
+	if (kernel) {
+		err = lac_guest_start(guest, vcpu, kernel, slide, &space);
+		return err ? start_failure(err) : NULL;
+	}
+	if (++guest->strange_exits < MAX_STRANGE_EXITS)
+		return NULL;
+	if (lac_kvm_cr3(vcpu) & ENCRYPTED_CR3)
+		return "the guest's memory is encrypted: it cannot be read from outside";
+	return "no matching kernel: the one that runs is none of those in the guest's image";
+}
+
+static const char *wait_for_kernel(struct lac_guest *guest, struct kvm_vcpu *vcpu)
+{
+	guest->stats.early_exits++;
+	if (lac_kvm_long_mode(vcpu) && lac_kvm_rip(vcpu) >= KERNEL_HALF)
+		return look_for_kernel(guest, vcpu);
+	guest->seen_firmware |= lac_kvm_boot_cpu(vcpu) && !lac_kvm_paging(vcpu);
+	return guest->stats.early_exits < MAX_EARLY_EXITS ? NULL : "no Linux kernel was started";
+}
+
+/* Once Linux runs, the boot CPU does not turn paging off again: a CPUID without it is the firmware after a reset. */
+static bool was_reset(const struct lac_guest *guest, struct kvm_vcpu *vcpu)
+{
+	return READ_ONCE(guest->state) == LACUNA_GUEST_TRAPPING && lac_kvm_boot_cpu(vcpu) && !lac_kvm_paging(vcpu);
+}
+
+static void look_early(struct lac_guest *guest, struct kvm_vcpu *vcpu)
+{
+	enum lacuna_event news = LACUNA_EVENT_NONE;
+	const char *failure = NULL;
+
+	if (READ_ONCE(guest->state) != LACUNA_GUEST_WAITING && !was_reset(guest, vcpu))
+		return;
+	if (!lac_kvm_ordinary(vcpu))
+		return;
+	mutex_lock(&guest->filter);
+	mutex_lock(&guest->lock);
+	if (was_reset(guest, vcpu)) {
+		lac_guest_restart(guest, vcpu);
+		news = LACUNA_EVENT_RESET;
+	} else if (guest->state == LACUNA_GUEST_WAITING) {
+		failure = wait_for_kernel(guest, vcpu);
+		if (guest->state == LACUNA_GUEST_TRAPPING)
+			news = LACUNA_EVENT_FOUND;
+	}
+	mutex_unlock(&guest->lock);
+	mutex_unlock(&guest->filter);
+	if (failure)
+		lac_guest_end(guest, vcpu->kvm, vcpu, LACUNA_GUEST_FAILED, failure);
+	else if (news)
+		lac_netlink_notify(guest, news);
+}
+
+/* ---- traps ---- */
+
+static struct lac_site *site_at(struct lac_guest *guest, u64 rip)
+{
+	u32 i;
+
+	for (i = 0; i < LACUNA_SITE_KINDS; i++)
+		if (rip && READ_ONCE(guest->sites[i].va) == rip)
+			return &guest->sites[i];
+	return NULL;
+}
+
+/* An exit that cannot be looked at now must not be lost: the task's memory may be another's soon. */
+static void postpone_exit(struct lac_guest *guest, u64 task)
+{
+	spin_lock(&guest->pending_lock);
+	if (guest->pending_nr < LAC_PENDING_EXITS)
+		guest->pending[guest->pending_nr++] = task;
+	else
+		guest->pending[0] = LAC_ALL_TASKS;
+	spin_unlock(&guest->pending_lock);
+}
+
+static void forget_postponed(struct lac_guest *guest)
+{
+	u64 tasks[LAC_PENDING_EXITS];
+	u32 number, i;
+
+	spin_lock(&guest->pending_lock);
+	number = guest->pending_nr;
+	memcpy(tasks, guest->pending, number * sizeof(tasks[0]));
+	guest->pending_nr = 0;
+	spin_unlock(&guest->pending_lock);
+	for (i = 0; i < number; i++) {
+		lac_engine_forget(guest->engine, tasks[i]);
+		lac_recording_add(guest->recording, LAC_RECORD_FORGET, &tasks[i], sizeof(tasks[i]));
+	}
+}
+
+static int find_subject(struct lac_guest *guest, struct kvm_vcpu *vcpu, u32 kind, struct lac_space *space, u64 *subject)
+{
+	u64 at;
+
+	if (kind != LACUNA_SITE_FORK) {
+		*subject = lac_kvm_rdi(vcpu);
+		return 0;
+	}
+	at = lac_kvm_gs_base(vcpu) + guest->kernel->current_task;
+	if (guest->kernel->current_slides)
+		at += guest->slide;
+	return lac_read(space, at, subject, sizeof(*subject));
+}
+
+static void make_event(struct lac_guest *guest, struct kvm_vcpu *vcpu, u32 kind, struct reader *reader)
+{
+	static const u8 on[LACUNA_SITE_KINDS] = { LACUNA_ON_FORK, LACUNA_ON_EXIT, LACUNA_ON_INITCALL };
+	struct lac_memory memory = { .read = read_guest, .context = reader };
+	struct lac_event event = { .on = on[kind], .cr3 = lac_kvm_cr3(vcpu), .la57 = guest->la57 };
+	struct lac_record_event record;
+	struct lac_space space;
+	int err;
+
+	lac_space_init(&space, &memory, event.cr3, event.la57);
+	err = find_subject(guest, vcpu, kind, &space, &event.subject);
+	if (err) {
+		count_skip(guest, LACUNA_SKIP_NO_INSTANCE);
+		return;
+	}
+	record = (struct lac_record_event){ event.on, event.la57, event.subject, event.cr3 };
+	lac_recording_add(guest->recording, LAC_RECORD_EVENT, &record, sizeof(record));
+	switch (lac_engine_event(guest->engine, &event, &memory)) {
+	case LAC_USED:
+		guest->stats.events_used++;
+		break;
+	case LAC_NO_INSTANCE:
+		count_skip(guest, LACUNA_SKIP_NO_INSTANCE);
+		break;
+	case LAC_BUILTIN:
+		count_skip(guest, LACUNA_SKIP_BUILTIN);
+		break;
+	}
+}
+
+/* Have the candidates changed? */
+static bool update_members(struct lac_guest *guest)
+{
+	struct lacuna_member_report now, *then;
+	bool changed = false;
+	u32 i;
+
+	mutex_lock(&guest->lock);
+	for (i = 0; i < guest->members_nr; i++) {
+		then = &guest->members[i];
+		lac_engine_report(guest->engine, i, &now);
+		changed |= now.remaining != then->remaining || now.state != then->state;
+		now.resolved_ns = then->resolved_ns;
+		if (now.state == LACUNA_RESOLVED && !now.resolved_ns)
+			now.resolved_ns = lac_guest_time(guest) - guest->stats.first_trap_ns;
+		*then = now;
+	}
+	mutex_unlock(&guest->lock);
+	return changed;
+}
+
+/* What the event has changed: sites that are needed no more, or now. */
+static void move_sites(struct lac_guest *guest, struct kvm_vcpu *vcpu)
+{
+	bool tasks = lac_engine_settled(guest->engine, false), modules = lac_engine_settled(guest->engine, true);
+	int err = 0;
+
+	if (tasks && modules) {
+		lac_guest_end(guest, vcpu->kvm, vcpu, LACUNA_GUEST_DONE, NULL);
+		return;
+	}
+	mutex_lock(&guest->lock);
+	if (guest->state == LACUNA_GUEST_TRAPPING) {
+		if (tasks && !guest->stats.process_done_ns)
+			guest->stats.process_done_ns = lac_guest_time(guest);
+		if (tasks)
+			err = lac_site_release(&guest->sites[LACUNA_SITE_FORK], vcpu->kvm, vcpu);
+		if (tasks && !err)
+			err = lac_site_release(&guest->sites[LACUNA_SITE_EXIT], vcpu->kvm, vcpu);
+		if (!err && modules)
+			err = lac_site_release(&guest->sites[LACUNA_SITE_INITCALL], vcpu->kvm, vcpu);
+		else if (!err && lac_engine_user_space(guest->engine))
+			err = lac_site_arm(&guest->sites[LACUNA_SITE_INITCALL], vcpu->kvm, vcpu);
+	}
+	mutex_unlock(&guest->lock);
+	if (err)
+		lac_guest_end(guest, vcpu->kvm, vcpu, LACUNA_GUEST_FAILED, "a trap site cannot be written");
+}
+
+static void filter(struct lac_guest *guest, struct kvm_vcpu *vcpu, struct lac_site *site)
+{
+	struct reader reader = { .kvm = vcpu->kvm, .guest = guest };
+	u32 kind = site - guest->sites;
+	u64 since = ktime_get_ns();
+	bool changed;
+
+	if (!mutex_trylock(&guest->filter)) {
+		if (kind == LACUNA_SITE_EXIT)
+			postpone_exit(guest, lac_kvm_rdi(vcpu));
+		count_skip(guest, LACUNA_SKIP_BUSY);
+		return;
+	}
+	if (READ_ONCE(guest->state) != LACUNA_GUEST_TRAPPING || !READ_ONCE(site->armed)) {
+		count_skip(guest, LACUNA_SKIP_LATE);
+		mutex_unlock(&guest->filter);
+		return;
+	}
+	if (!guest->stats.first_trap_ns)
+		guest->stats.first_trap_ns = lac_guest_time(guest);
+	forget_postponed(guest);
+	make_event(guest, vcpu, kind, &reader);
+	changed = update_members(guest);
+	move_sites(guest, vcpu);
+	mutex_unlock(&guest->filter);
+	count_hook(guest, since, reader.bytes);
+	if (changed)
+		lac_netlink_notify(guest, LACUNA_EVENT_PROGRESS);
+}
+
+/*
+ * True if the exit was one of our traps. A site that has just been released can still be trapped at, by a vCPU that had
+ * fetched the old bytes: what they displaced is emulated all the same.
+ */
+static bool trapped(struct lac_guest *guest, struct kvm_vcpu *vcpu)
+{
+	struct lac_site *site;
+
+	if (!lac_kvm_ordinary(vcpu) || !lac_kvm_long_mode(vcpu))
+		return false;
+	site = site_at(guest, lac_kvm_rip(vcpu));
+	if (!site)
+		return false;
+	spin_lock(&guest->stats_lock);
+	guest->stats.traps[site - guest->sites]++;
+	guest->stats.emulated += site->descriptor.lengths_nr;
+	spin_unlock(&guest->stats_lock);
+	filter(guest, vcpu, site);
+	if (!lac_site_emulate(site, vcpu))
+		lac_guest_end(guest, vcpu->kvm, vcpu, LACUNA_GUEST_FAILED,
+			      "KVM cannot emulate the instructions at a trap site");
+	return true;
+}
+
+/* ---- the replacements ---- */
+
+int lac_emulate_cpuid(struct kvm_vcpu *vcpu)
+{
+	struct lac_guest *guest = lac_guest_find(vcpu->kvm);
+	int ret;
+
+	if (guest) {
+		look_early(guest, vcpu);
+		lac_guest_put(guest);
+	}
+	ret = lac_kvm_cpuid(vcpu);
+	lac_hook_leave();
+	return ret;
+}
+
+int lac_emulate_hypercall(struct kvm_vcpu *vcpu)
+{
+	struct lac_guest *guest = lac_guest_find(vcpu->kvm);
+	int ret = 1;
+
+	if (!guest || !trapped(guest, vcpu))
+		ret = lac_kvm_hypercall(vcpu);
+	if (guest)
+		lac_guest_put(guest);
+	lac_hook_leave();
+	return ret;
+}
+
+void lac_vcpu_created(struct kvm_vcpu *vcpu)
+{
+	lac_kvm_vcpu_created(vcpu);
+	lac_guest_created(vcpu->kvm);
+	lac_hook_leave();
+}
+
+void lac_vm_destroyed(struct kvm *kvm)
+{
+	lac_guest_gone(kvm);
+	lac_kvm_vm_destroyed(kvm);
+	lac_hook_leave();
+}
