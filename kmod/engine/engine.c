@@ -2,7 +2,7 @@
 #include "engine.h"
 #include "internal.h"
 
-/* A survivor that was refuted this often, and in a fifth of what was seen of it, was not the truth. */
+/* A survivor that was refuted this often, and for every fourth time it was seen at work, was not the truth. */
 #define MAX_DOUBTS 4
 
 static bool hunt_init(struct lac_hunt *hunt, const struct lacuna_constraints *set, u32 index)
@@ -86,50 +86,56 @@ static void contradict(struct lac_engine *engine, u8 index)
 	}
 }
 
+/* The one candidate that was seen at work; hunt->number: there is none, or more than one. */
 static u32 survivor_of(const struct lac_hunt *hunt)
+{
+	u32 i, survivor = hunt->number;
+
+	for (i = 0; i < hunt->number; i++) {
+		if (!lac_alive(hunt, i) || !hunt->witnesses[i])
+			continue;
+		if (survivor != hunt->number)
+			return hunt->number;
+		survivor = i;
+	}
+	return survivor;
+}
+
+static void drop_all_but(struct lac_hunt *hunt, u32 survivor)
 {
 	u32 i;
 
 	for (i = 0; i < hunt->number; i++)
-		if (lac_alive(hunt, i))
-			break;
-	return i;
+		if (i != survivor)
+			hunt->strikes[i] = hunt->member->strikes;
+	hunt->alive = 1;
 }
 
-static void judge(struct lac_engine *engine, u8 index)
+static void judge(struct lac_hunt *hunt)
 {
-	struct lac_hunt *hunt = &engine->hunts[index];
-	u32 witnesses;
+	u32 survivor;
 
-	if (hunt->alive != 1)
+	if (hunt->settled || hunt->instances < hunt->member->instances)
 		return;
-	hunt->survivor = survivor_of(hunt);
-	witnesses = hunt->witnesses[hunt->survivor];
-	if (hunt->doubts >= MAX_DOUBTS && 4 * hunt->doubts >= witnesses)
-		contradict(engine, index);
-	else if (witnesses >= hunt->member->witnesses && hunt->instances >= hunt->member->instances)
-		hunt->settled = true;
+	survivor = survivor_of(hunt);
+	if (survivor == hunt->number || hunt->witnesses[survivor] < hunt->member->witnesses)
+		return;
+	drop_all_but(hunt, survivor);
+	hunt->survivor = survivor;
+	hunt->settled = true;
 }
 
-static void strike(struct lac_engine *engine, struct lac_hunt *hunt, bool witnessed)
+static void strike(struct lac_engine *engine, struct lac_hunt *hunt)
 {
 	u32 i;
 
 	for (i = 0; i < hunt->number; i++) {
 		if (!lac_alive(hunt, i))
 			continue;
-		switch (engine->outcome[i]) {
-		case LAC_WITNESSED:
-			if (hunt->witnesses[i] < 0xffff)
-				hunt->witnesses[i]++;
+		if (engine->outcome[i] == LAC_WITNESSED && hunt->witnesses[i] < 0xffff)
+			hunt->witnesses[i]++;
+		if (engine->outcome[i] != LAC_REFUTED)
 			continue;
-		case LAC_UNKNOWN:
-			continue;
-		case LAC_SILENT:
-		case LAC_FITS:
-			if (!witnessed)
-				continue;
-		}
 		hunt->strikes[i]++;
 		hunt->alive -= !lac_alive(hunt, i);
 	}
@@ -151,14 +157,16 @@ static void ask_member(struct lac_engine *engine, u8 index)
 		fits |= engine->outcome[i] == LAC_FITS;
 	}
 	if (witnessed || fits) {
-		strike(engine, hunt, witnessed);
+		strike(engine, hunt);
 		hunt->events++;
 		if (witnessed)
 			note_instance(hunt, engine->view.instance->at);
-	} else if (hunt->alive == 1 && engine->outcome[survivor_of(hunt)] == LAC_REFUTED) {
+		judge(hunt);
+	} else if (hunt->settled && engine->outcome[hunt->survivor] == LAC_REFUTED) {
 		hunt->doubts++;
+		if (hunt->doubts >= MAX_DOUBTS && 4 * hunt->doubts >= hunt->witnesses[hunt->survivor])
+			contradict(engine, index);
 	}
-	judge(engine, index);
 }
 
 static void ask_structure(struct lac_engine *engine, u8 structure)
@@ -219,6 +227,8 @@ static enum lac_used task_event(struct lac_engine *engine, u8 structure)
 	    !lac_window_read(&engine->anchor, space, engine->facts.init_task, s->low, s->high))
 		return LAC_NO_INSTANCE;
 	lac_live_add(&engine->live, event->subject);
+	if (event->subject == engine->facts.init_task)
+		engine->kernel_root = space->root;
 	view_instance(engine, &engine->instance, &engine->anchor);
 	ask_structure(engine, structure);
 	if (event->on == LACUNA_ON_FORK)
@@ -372,6 +382,7 @@ void lac_engine_start(struct lac_engine *engine, const struct lac_facts *facts)
 
 	engine->facts = *facts;
 	engine->user_space = false;
+	engine->kernel_root = 0;
 	memset(&engine->live, 0, sizeof(engine->live));
 	for (i = 0; i < engine->set.members_nr; i++)
 		hunt_start(&engine->hunts[i]);

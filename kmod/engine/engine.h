@@ -11,15 +11,18 @@
  *
  * An event at which no candidate fits teaches nothing. A list caught in mid-update, a page that is not present, an
  * instance that is something else than thought: the true candidate fails there, and with it all the others. Only when
- * some candidate fits is the reading known to be good, and only then do the others get a strike: those that are refuted,
- * and, where some candidate was witnessed, those that were not. A candidate about which nothing could be read gets none.
+ * some candidate fits is the reading known to be good, and only then do those that are refuted get a strike. A candidate
+ * that is silent, or about which nothing could be read, gets none.
  *
  * One strike does not kill. A candidate is gone when `strikes` events spoke against it, so one bad reading that happens
  * to favour a wrong candidate cannot remove the right one.
  *
- * The lone survivor must prove itself. It is resolved when `witnesses` events in `instances` different instances have
- * shown it at work, and it goes on being asked as long as there are events: a survivor that fails again and again was
- * not the truth, and the member is contradicted, and so is every member that was derived from it.
+ * A survivor must prove itself. A member is resolved when one candidate was seen at work at `witnesses` events in
+ * `instances` different instances, and no other that is left ever was: what one did that often and they never did, they
+ * do not do. Two that were both seen at work stay, until events speak against one of them.
+ *
+ * And it is asked on. As long as there are events the survivor must go on fitting: one that fails again and again was not
+ * the truth, and the member is contradicted, and so is every member that was derived from it.
  *
  * The engine has no locks, no clock, and takes memory only when it is made; it is the caller's to call it from one
  * thread at a time.

@@ -74,6 +74,7 @@ struct lac_engine {
 	struct lacuna_constraints set;
 	struct lac_facts facts;
 	bool user_space;
+	u64 kernel_root; /* the page-table root that init_task ran on; 0: not seen */
 	struct lac_live live;
 	struct lac_hunt hunts[LACUNA_MAX_MEMBERS];
 	struct lac_view view;

@@ -257,13 +257,17 @@ static bool holds_root(struct lac_engine *engine, u64 from, u32 size)
 	return false;
 }
 
+/*
+ * Of a user process. A kernel thread has no address space of its own and runs on the kernel's or on a borrowed one: on the
+ * kernel's nothing can be said, since what is near may well lead to init_mm.
+ */
 static enum lac_outcome leads_to_root(struct lac_engine *engine, const struct lacuna_predicate *p, s32 offset)
 {
 	u64 pointer;
 
 	if (!lac_word(engine->view.instance, offset, &pointer))
 		return LAC_UNKNOWN;
-	if (!pointer)
+	if (!pointer || engine->view.space.root == engine->kernel_root)
 		return LAC_SILENT;
 	return fits_if(!(pointer % 8) && lac_is_kernel(&engine->view.space, pointer) &&
 		       holds_root(engine, pointer, (u32)p->arg[0]));

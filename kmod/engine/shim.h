@@ -35,7 +35,9 @@ typedef int64_t s64;
 #define lac_alloc(size) calloc(1, size)
 #define lac_free(p) free(p)
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
+#ifndef __cplusplus
 #define min(a, b) ((a) < (b) ? (a) : (b))
+#endif
 
 #endif
 

@@ -1,0 +1,465 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// The engine with the constraints that are shipped, over made-up guests whose layout the test chose.
+#include <gtest/gtest.h>
+
+#include <memory>
+
+#include "constraint_set.h"
+#include "synthetic_guest.h"
+
+namespace lacuna::test {
+namespace {
+
+class Hunt {
+public:
+    explicit Hunt(SyntheticGuest& guest) : guest_(guest), set_(load_constraints(LACUNA_CONSTRAINTS)),
+                                           engine_(lac_engine_create(&set_), lac_engine_destroy)
+    {
+        const lac_facts facts = guest.facts();
+        lac_engine_start(engine_.get(), &facts);
+    }
+
+    lac_used event(const lac_event& event)
+    {
+        const lac_memory memory = guest_.memory.for_engine();
+        return lac_engine_event(engine_.get(), &event, &memory);
+    }
+
+    lacuna_member_report report(const std::string& member) const
+    {
+        lacuna_member_report report{};
+        for (std::uint32_t i = 0; i < set_.members_nr; i++)
+            if (qualified_name(set_, i) == member)
+                lac_engine_report(engine_.get(), i, &report);
+        return report;
+    }
+
+    std::vector<std::int32_t> candidates(const std::string& member) const
+    {
+        const auto r = report(member);
+        return {r.candidates, r.candidates + std::min<std::uint32_t>(r.remaining, LACUNA_LISTED_CANDIDATES)};
+    }
+
+    lac_engine* engine() const { return engine_.get(); }
+
+private:
+    SyntheticGuest& guest_;
+    lacuna_constraints set_;
+    std::unique_ptr<lac_engine, void (*)(lac_engine*)> engine_;
+};
+
+// What happens in every boot before user space: init_task forks twice, kthreadd makes kernel threads.
+struct Boot {
+    SyntheticGuest::Task init, kthreadd;
+    std::vector<SyntheticGuest::Task> threads;
+};
+
+Boot boot_kernel(SyntheticGuest& guest, Hunt& hunt)
+{
+    Boot boot;
+    hunt.event(guest.fork_event(guest.init_task()));
+    boot.init = guest.spawn_kernel_thread("swapper/0");
+    hunt.event(guest.fork_event(guest.init_task()));
+    boot.kthreadd = guest.spawn_kernel_thread("kthreadd");
+    guest.set_comm(boot.init, "init");
+    for (int i = 0; i < 30; i++) {
+        hunt.event(guest.fork_event(boot.kthreadd));
+        boot.threads.push_back(guest.spawn_kernel_thread("kworker/" + std::to_string(i)));
+    }
+    hunt.event(guest.fork_event(boot.init));
+    return boot;
+}
+
+void run_processes(SyntheticGuest& guest, Hunt& hunt, bool threads)
+{
+    for (int i = 0; i < 12; i++) {
+        const auto process = guest.spawn_process("proc" + std::to_string(i));
+        hunt.event(guest.fork_event(process));
+        if (threads && i % 3 == 0) {
+            const auto thread = guest.spawn_thread(process, "worker");
+            hunt.event(guest.fork_event(thread));
+            hunt.event(guest.exit_event(thread));
+            guest.exit(thread);
+        }
+        if (i % 2) {
+            hunt.event(guest.exit_event(process));
+            guest.exit(process);
+        }
+    }
+}
+
+void load_modules(SyntheticGuest& guest, Hunt& hunt, int number)
+{
+    for (int i = 0; i < number; i++) {
+        EXPECT_EQ(hunt.event(guest.load_module("module_" + std::to_string(i))), LAC_USED);
+        guest.finish_module();
+    }
+}
+
+void expect_resolved(const Hunt& hunt, const std::string& member, std::int32_t offset)
+{
+    const auto report = hunt.report(member);
+    EXPECT_EQ(report.state, LACUNA_RESOLVED) << member << ": " << report.remaining << " candidates left";
+    EXPECT_EQ(report.candidates[0], offset) << member << ", then " << report.candidates[1];
+}
+
+void expect_all_resolved(const Hunt& hunt, const Layout& layout)
+{
+    expect_resolved(hunt, "task_struct.comm", layout.comm);
+    expect_resolved(hunt, "task_struct.tasks", layout.tasks);
+    expect_resolved(hunt, "task_struct.pid", layout.pid);
+    expect_resolved(hunt, "task_struct.mm", layout.mm);
+    expect_resolved(hunt, "mm_struct.pgd", layout.pgd);
+    expect_resolved(hunt, "mm_struct.start_code", layout.start_code);
+    expect_resolved(hunt, "mm_struct.end_code", layout.end_code);
+    expect_resolved(hunt, "module.name", layout.name);
+    expect_resolved(hunt, "module.module_core", layout.core);
+    expect_resolved(hunt, "module.core_text_size", layout.size);
+}
+
+void run_all(SyntheticGuest& guest, Hunt& hunt)
+{
+    boot_kernel(guest, hunt);
+    run_processes(guest, hunt, true);
+    load_modules(guest, hunt, 6);
+}
+
+TEST(Engine, FindsAllMembersOfAnOrdinaryKernel)
+{
+    SyntheticGuest guest(Layout::ordinary());
+    Hunt hunt(guest);
+    EXPECT_FALSE(lac_engine_settled(hunt.engine(), false));
+    run_all(guest, hunt);
+    expect_all_resolved(hunt, guest.layout);
+    EXPECT_TRUE(lac_engine_settled(hunt.engine(), false));
+    EXPECT_TRUE(lac_engine_settled(hunt.engine(), true));
+}
+
+TEST(Engine, FindsAllMembersUnderFiveLevelPaging)
+{
+    SyntheticGuest guest(Layout::ordinary(), true);
+    Hunt hunt(guest);
+    run_all(guest, hunt);
+    expect_all_resolved(hunt, guest.layout);
+}
+
+class RandomLayout : public testing::TestWithParam<std::uint32_t> {};
+
+TEST_P(RandomLayout, IsFound)
+{
+    SyntheticGuest guest(Layout::random(GetParam()));
+    Hunt hunt(guest);
+    run_all(guest, hunt);
+    expect_all_resolved(hunt, guest.layout);
+}
+
+INSTANTIATE_TEST_SUITE_P(Seeds, RandomLayout, testing::Range(1u, 21u));
+
+TEST(Engine, SaysNothingBeforeItHasSeenEnough)
+{
+    SyntheticGuest guest(Layout::ordinary());
+    Hunt hunt(guest);
+    hunt.event(guest.fork_event(guest.init_task()));
+    for (const char* member : {"task_struct.comm", "task_struct.tasks", "task_struct.pid", "task_struct.mm", "mm_struct.pgd",
+             "module.name"})
+        EXPECT_EQ(hunt.report(member).state, LACUNA_OPEN) << member;
+}
+
+TEST(Engine, CannotTellPidFromTgidWithoutThreads)
+{
+    SyntheticGuest guest(Layout::ordinary());
+    Hunt hunt(guest);
+    boot_kernel(guest, hunt);
+    run_processes(guest, hunt, false);
+    EXPECT_EQ(hunt.report("task_struct.pid").state, LACUNA_OPEN);
+    EXPECT_EQ(hunt.candidates("task_struct.pid"), (std::vector{guest.layout.pid, guest.layout.tgid}));
+    run_processes(guest, hunt, true);
+    expect_resolved(hunt, "task_struct.pid", guest.layout.pid);
+}
+
+TEST(Engine, KernelThreadsAloneSayNothingOfMm)
+{
+    SyntheticGuest guest(Layout::ordinary());
+    Hunt hunt(guest);
+    boot_kernel(guest, hunt);
+    EXPECT_EQ(hunt.report("task_struct.mm").state, LACUNA_OPEN);
+    EXPECT_FALSE(lac_engine_user_space(hunt.engine()));
+    run_processes(guest, hunt, false);
+    EXPECT_TRUE(lac_engine_user_space(hunt.engine()));
+    expect_resolved(hunt, "task_struct.mm", guest.layout.mm);
+}
+
+// A list caught in mid-update refutes the true offset and all others alike: nobody is struck.
+TEST(Engine, SurvivesAListThatIsBrokenWhileItIsRead)
+{
+    SyntheticGuest guest(Layout::ordinary());
+    Hunt hunt(guest);
+    const Boot boot = boot_kernel(guest, hunt);
+    const auto head = guest.facts().init_task + static_cast<std::uint64_t>(guest.layout.tasks);
+    const auto prev = head - 0xffffffff81000000 + 0x1000000 + 8;
+    const auto good = guest.memory.get<std::uint64_t>(prev);
+    guest.memory.put<std::uint64_t>(prev, boot.init.address);
+    for (int i = 0; i < 3; i++)
+        hunt.event(guest.fork_event(boot.kthreadd));
+    guest.memory.put<std::uint64_t>(prev, good);
+    run_processes(guest, hunt, true);
+    load_modules(guest, hunt, 6);
+    expect_all_resolved(hunt, guest.layout);
+}
+
+TEST(Engine, SurvivesPagesThatCannotBeRead)
+{
+    SyntheticGuest guest(Layout::ordinary());
+    Hunt hunt(guest);
+    const Boot boot = boot_kernel(guest, hunt);
+    for (int i = 0; i < 12; i++) {
+        const auto process = guest.spawn_process("victim");
+        const auto first = SyntheticGuest::linear_to_gpa(process.address) / 4096;
+        guest.memory.broken = {first + static_cast<std::uint64_t>(i) % 3};
+        hunt.event(guest.fork_event(process));
+        guest.memory.broken.clear();
+        hunt.event(guest.exit_event(process));
+        guest.exit(process);
+    }
+    run_processes(guest, hunt, true);
+    load_modules(guest, hunt, 6);
+    expect_all_resolved(hunt, guest.layout);
+}
+
+// A task may call itself anything, also nothing printable.
+TEST(Engine, SurvivesUnprintableNames)
+{
+    SyntheticGuest guest(Layout::ordinary());
+    Hunt hunt(guest);
+    boot_kernel(guest, hunt);
+    for (int i = 0; i < 3; i++) {
+        const auto process = guest.spawn_process("\x01\xff");
+        hunt.event(guest.fork_event(process));
+        hunt.event(guest.exit_event(process));
+        guest.exit(process);
+    }
+    run_all(guest, hunt);
+    EXPECT_EQ(hunt.candidates("task_struct.comm"), std::vector{guest.layout.comm});
+}
+
+// One reading that favours a wrong candidate must not kill the right one.
+TEST(Engine, OneEventKillsNobody)
+{
+    SyntheticGuest guest(Layout::ordinary());
+    Hunt hunt(guest);
+    const auto before = hunt.report("task_struct.comm").remaining;
+    hunt.event(guest.fork_event(guest.init_task()));
+    EXPECT_EQ(hunt.report("task_struct.comm").remaining, before);
+    hunt.event(guest.fork_event(guest.init_task()));
+    EXPECT_EQ(hunt.report("task_struct.comm").remaining, 1u);
+}
+
+TEST(Engine, ASurvivorThatFailsIsContradictedWithAllThatRestsOnIt)
+{
+    SyntheticGuest guest(Layout::ordinary());
+    Hunt hunt(guest);
+    const Boot boot = boot_kernel(guest, hunt);
+    expect_resolved(hunt, "task_struct.comm", guest.layout.comm);
+    guest.set_comm(guest.init_task(), "nonsense");
+    for (int i = 0; i < 40; i++)
+        hunt.event(guest.fork_event(boot.kthreadd));
+    EXPECT_EQ(hunt.report("task_struct.comm").state, LACUNA_CONTRADICTED);
+    EXPECT_EQ(hunt.report("task_struct.tasks").state, LACUNA_CONTRADICTED);
+    EXPECT_EQ(hunt.report("task_struct.pid").state, LACUNA_CONTRADICTED);
+}
+
+// Memory is used again for another task; the one that was there before must be forgotten.
+TEST(Engine, ForgetsTasksThatAreGone)
+{
+    SyntheticGuest guest(Layout::ordinary());
+    Hunt hunt(guest);
+    const Boot boot = boot_kernel(guest, hunt);
+    run_processes(guest, hunt, false);
+    const auto process = guest.spawn_process("gone");
+    hunt.event(guest.fork_event(process));
+    guest.exit(process);
+    lac_engine_forget(hunt.engine(), process.address);
+    // the memory now holds a copy of another task: with the dead one remembered, its pid would not be unique
+    std::array<std::uint8_t, 3 * 4096> bytes{};
+    guest.memory.read(SyntheticGuest::linear_to_gpa(boot.kthreadd.address), bytes.data(), bytes.size());
+    guest.memory.write(SyntheticGuest::linear_to_gpa(process.address), bytes.data(), bytes.size());
+    for (int i = 0; i < 6; i++)
+        hunt.event(guest.fork_event(boot.kthreadd));
+    run_processes(guest, hunt, true);
+    expect_resolved(hunt, "task_struct.pid", guest.layout.pid);
+}
+
+TEST(Engine, IgnoresInitcallsOfTheKernelItself)
+{
+    SyntheticGuest guest(Layout::ordinary());
+    Hunt hunt(guest);
+    auto event = guest.load_module("dummy");
+    event.subject = guest.facts().text + 0x1000;
+    EXPECT_EQ(hunt.event(event), LAC_BUILTIN);
+}
+
+TEST(Engine, ModulesWithoutAnInitPartTeachNothing)
+{
+    SyntheticGuest guest(Layout::ordinary());
+    Hunt hunt(guest);
+    run_all(guest, hunt);
+    Hunt other(guest);
+    const auto event = guest.load_module("plain");
+    guest.finish_module(); // no init part any more, and the function is called nevertheless
+    const auto before = other.report("module.module_core").remaining;
+    for (int i = 0; i < 4; i++)
+        other.event(event);
+    EXPECT_EQ(other.report("module.module_core").remaining, before);
+}
+
+// Unresolved is fine after that, wrong is not.
+TEST(Engine, EventsOfNonsenseMakeNothingWrong)
+{
+    SyntheticGuest guest(Layout::ordinary());
+    Hunt hunt(guest);
+    std::mt19937_64 random(7);
+    for (int i = 0; i < 2000; i++) {
+        lac_event event{.on = static_cast<u8>(1u << random() % 3), .la57 = random() % 2 == 0, .subject = random(),
+            .cr3 = random() % 4 ? random() : guest.fork_event(guest.init_task()).cr3};
+        if (random() % 2)
+            event.subject = 0xffff888000000000 + random() % (1 << 30);
+        hunt.event(event);
+    }
+    run_all(guest, hunt);
+    const Layout& layout = guest.layout;
+    const std::map<std::string, std::int32_t> truth{{"task_struct.comm", layout.comm}, {"task_struct.tasks", layout.tasks},
+        {"task_struct.pid", layout.pid}, {"task_struct.mm", layout.mm}, {"mm_struct.pgd", layout.pgd},
+        {"mm_struct.start_code", layout.start_code}, {"mm_struct.end_code", layout.end_code},
+        {"module.name", layout.name}, {"module.module_core", layout.core}, {"module.core_text_size", layout.size}};
+    for (const auto& [member, offset] : truth)
+        if (const auto report = hunt.report(member); report.state == LACUNA_RESOLVED)
+            EXPECT_EQ(report.candidates[0], offset) << member;
+    expect_resolved(hunt, "task_struct.comm", layout.comm);
+}
+
+TEST(Engine, StartForgetsEverything)
+{
+    SyntheticGuest guest(Layout::ordinary());
+    Hunt hunt(guest);
+    run_all(guest, hunt);
+    const lac_facts facts = guest.facts();
+    lac_engine_start(hunt.engine(), &facts);
+    EXPECT_EQ(hunt.report("task_struct.comm").state, LACUNA_OPEN);
+    EXPECT_EQ(hunt.report("task_struct.comm").eliminated, 0u);
+    EXPECT_FALSE(lac_engine_user_space(hunt.engine()));
+}
+
+// ---- constraint sets that reach the module from elsewhere
+
+class BadSet : public testing::Test {
+protected:
+    lacuna_constraints set = load_constraints(LACUNA_CONSTRAINTS);
+
+    lacuna_member& member(const std::string& name)
+    {
+        for (std::uint32_t i = 0; i < set.members_nr; i++)
+            if (qualified_name(set, i) == name)
+                return set.members[i];
+        throw std::runtime_error("no member " + name);
+    }
+};
+
+TEST_F(BadSet, TheShippedOneIsGood)
+{
+    EXPECT_EQ(lac_constraints_check(&set), 0);
+}
+
+TEST_F(BadSet, Magic)
+{
+    set.magic++;
+    EXPECT_EQ(lac_constraints_check(&set), -EINVAL);
+}
+
+TEST_F(BadSet, Version)
+{
+    set.version++;
+    EXPECT_EQ(lac_constraints_check(&set), -EINVAL);
+}
+
+TEST_F(BadSet, Counts)
+{
+    set.members_nr = LACUNA_MAX_MEMBERS + 1;
+    EXPECT_EQ(lac_constraints_check(&set), -EINVAL);
+    set.members_nr = 0;
+    EXPECT_EQ(lac_constraints_check(&set), -EINVAL);
+}
+
+TEST_F(BadSet, Window)
+{
+    set.structures[0].high = LACUNA_MAX_WINDOW + 8;
+    EXPECT_EQ(lac_constraints_check(&set), -EINVAL);
+    set.structures[0].high = 1001;
+    EXPECT_EQ(lac_constraints_check(&set), -EINVAL);
+    set.structures[0].high = 0;
+    EXPECT_EQ(lac_constraints_check(&set), -EINVAL);
+}
+
+TEST_F(BadSet, UnterminatedName)
+{
+    std::memset(set.members[0].name, 'x', sizeof(set.members[0].name));
+    EXPECT_EQ(lac_constraints_check(&set), -EINVAL);
+}
+
+TEST_F(BadSet, PredicateThatDoesNotExist)
+{
+    set.members[0].predicates[0].kind = LACUNA_PREDICATES;
+    EXPECT_EQ(lac_constraints_check(&set), -EINVAL);
+}
+
+TEST_F(BadSet, PredicateThatDoesNotFitTheType)
+{
+    member("task_struct.pid").predicates[0].kind = LACUNA_TEXT;
+    EXPECT_EQ(lac_constraints_check(&set), -EINVAL);
+}
+
+TEST_F(BadSet, ReferenceToNoMember)
+{
+    for (auto& predicate : member("task_struct.tasks").predicates)
+        predicate.member = 200;
+    EXPECT_EQ(lac_constraints_check(&set), -EINVAL);
+}
+
+TEST_F(BadSet, Alignment)
+{
+    member("task_struct.pid").align = 3;
+    EXPECT_EQ(lac_constraints_check(&set), -EINVAL);
+    member("task_struct.pid").align = 0;
+    EXPECT_EQ(lac_constraints_check(&set), -EINVAL);
+}
+
+TEST_F(BadSet, RandomBytesNeitherCrashNorPassUnnoticed)
+{
+    std::mt19937 random(3);
+    int good = 0;
+    for (int i = 0; i < 20000; i++) {
+        lacuna_constraints damaged = set;
+        auto* bytes = reinterpret_cast<std::uint8_t*>(&damaged);
+        for (int j = 0; j < 4; j++)
+            bytes[random() % sizeof(damaged)] = static_cast<std::uint8_t>(random());
+        if (lac_constraints_check(&damaged))
+            continue;
+        good++;
+        // what passes must be usable
+        if (i % 50 == 0) {
+            lac_engine* engine = lac_engine_create(&damaged);
+            ASSERT_NE(engine, nullptr);
+            SyntheticGuest guest(Layout::ordinary());
+            const lac_facts facts = guest.facts();
+            const lac_memory memory = guest.memory.for_engine();
+            const lac_event fork = guest.fork_event(guest.init_task()), load = guest.load_module("dummy");
+            lac_engine_start(engine, &facts);
+            lac_engine_event(engine, &fork, &memory);
+            lac_engine_event(engine, &load, &memory);
+            lac_engine_destroy(engine);
+        }
+    }
+    EXPECT_GT(good, 0);
+}
+
+} // namespace
+} // namespace lacuna::test

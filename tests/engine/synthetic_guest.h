@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <cstring>
+#include <map>
+#include <random>
+#include <string>
+#include <unordered_map>
+#include <unordered_set>
+#include <vector>
+
+extern "C" {
+#include "engine.h"
+}
+
+namespace lacuna::test {
+
+// Guest physical memory of a fixed size. Pages never written read as zeros; pages in `broken` cannot be read.
+class GuestMemory {
+public:
+    explicit GuestMemory(std::uint64_t size) : size_(size) {}
+
+    void write(std::uint64_t gpa, const void* data, std::size_t size);
+    void read(std::uint64_t gpa, void* data, std::size_t size) const;
+    template <typename T> void put(std::uint64_t gpa, T value) { write(gpa, &value, sizeof(value)); }
+    template <typename T> T get(std::uint64_t gpa) const
+    {
+        T value;
+        read(gpa, &value, sizeof(value));
+        return value;
+    }
+    std::uint64_t allocate_page();
+    lac_memory for_engine();
+
+    std::unordered_set<std::uint64_t> broken; // page numbers
+
+private:
+    static int engine_read(void* context, u64 gpa, void* buffer, u32 len);
+
+    std::uint64_t size_;
+    std::uint64_t next_page_ = 0x100000;
+    std::unordered_map<std::uint64_t, std::array<std::uint8_t, 4096>> pages_;
+};
+
+// Where the made-up kernel keeps what. Offsets of module members are relative to module.list.
+struct Layout {
+    std::int32_t pid, tgid, comm, tasks, mm, active_mm, cg_list, decoy;
+    std::int32_t pgd, start_code, end_code, auxv, vdso;
+    std::int32_t name, kobj_name, core, init_part, init_function, size, total_size;
+
+    // A declaration order as Debian's kernels have it.
+    static Layout ordinary();
+    // Everything anywhere, as with CONFIG_RANDSTRUCT_FULL.
+    static Layout random(std::uint32_t seed);
+};
+
+// A Linux guest as the engine sees it: tasks, address spaces and modules in a made-up physical memory.
+class SyntheticGuest {
+public:
+    struct Task {
+        std::uint64_t address = 0;
+        std::uint64_t space = 0; // 0: a kernel thread
+    };
+
+    explicit SyntheticGuest(const Layout& layout, bool la57 = false);
+
+    lac_facts facts() const;
+
+    Task init_task() const { return init_task_; }
+    Task spawn_kernel_thread(const std::string& comm);
+    // A process of its own program; each has another load address and other code bounds.
+    Task spawn_process(const std::string& comm);
+    Task spawn_thread(const Task& leader, const std::string& comm);
+    void exit(const Task& task);
+    void set_comm(const Task& task, const std::string& comm);
+
+    lac_event fork_event(const Task& current) const;
+    lac_event exit_event(const Task& task) const;
+    // Loads a module and returns the event of its init function being about to run.
+    lac_event load_module(const std::string& name);
+    // What the kernel does once the init function has returned.
+    void finish_module();
+
+    // Address translation as the kernel's linear map does it, for tests that damage something.
+    static std::uint64_t linear_to_gpa(std::uint64_t va);
+
+    GuestMemory memory{1ull << 30};
+    const Layout layout;
+
+private:
+    std::uint64_t make_task(const std::string& comm, std::int32_t pid, std::int32_t tgid);
+    std::uint64_t make_space();
+    void make_program(std::uint64_t mm, std::uint64_t root);
+    void map(std::uint64_t root, std::uint64_t va, std::uint64_t gpa, std::uint64_t flags, int last_level = 1);
+    void link(std::uint64_t task);
+    void unlink(std::uint64_t task);
+    std::uint64_t allocate(std::size_t pages);
+    template <typename T> void put(std::uint64_t va, std::int64_t offset, T value)
+    {
+        memory.put<T>(to_gpa(va + static_cast<std::uint64_t>(offset)), value);
+    }
+    std::uint64_t to_gpa(std::uint64_t va) const;
+
+    bool la57_;
+    std::mt19937 random_{1};
+    std::uint64_t kernel_root_ = 0;
+    std::int32_t next_pid_ = 1;
+    Task init_task_;
+    std::uint64_t cg_head_ = 0;
+    std::uint64_t next_module_ = 0xffffffffc0000000;
+    std::uint64_t last_module_ = 0;
+    std::map<std::uint64_t, std::uint64_t> module_pages_; // VA of a page -> GPA
+};
+
+} // namespace lacuna::test
