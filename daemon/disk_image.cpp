@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "disk_image.h"
+
+#include <algorithm>
+#include <cctype>
+#include <cstdlib>
+#include <memory>
+#include <set>
+#include <string_view>
+#include <system_error>
+
+#include <guestfs.h>
+
+#include "error.h"
+#include "payload.h"
+
+namespace lacuna {
+
+namespace {
+
+// A libguestfs string, or a NULL-terminated list of them, as C++ values.
+std::string take_string(char* text)
+{
+    const std::unique_ptr<char, decltype(&std::free)> owner(text, std::free);
+    return text ? text : "";
+}
+
+std::vector<std::string> take_list(char** list)
+{
+    std::vector<std::string> result;
+    for (char** entry = list; entry && *entry; ++entry)
+        result.push_back(take_string(*entry));
+    std::free(list);
+    return result;
+}
+
+class Appliance {
+public:
+    // with_kvm: let libguestfs use KVM if it thinks it can.
+    Appliance(const std::filesystem::path& image, const std::string& format, bool with_kvm)
+        : image_(image.string()),
+          handle_(guestfs_create())
+    {
+        if (!handle_)
+            throw Error("libguestfs cannot be started", image_);
+        guestfs_set_error_handler(handle_.get(), nullptr, nullptr); // errors become exceptions, not output
+        if (!with_kvm)
+            guestfs_set_backend_setting(handle_.get(), "force_tcg", "1");
+        struct guestfs_add_drive_opts_argv options {}; // the function has the same name
+        options.bitmask = GUESTFS_ADD_DRIVE_OPTS_READONLY_BITMASK;
+        options.readonly = 1;
+        if (!format.empty()) {
+            options.bitmask |= GUESTFS_ADD_DRIVE_OPTS_FORMAT_BITMASK;
+            options.format = format.c_str();
+        }
+        check(guestfs_add_drive_opts_argv(handle_.get(), image_.c_str(), &options),
+              "cannot be opened as a disk image",
+              "check that it is a raw or qcow2 disk image and may be read");
+    }
+
+    bool launch() { return guestfs_launch(handle_.get()) == 0; }
+
+    [[noreturn]] void launch_failed()
+    {
+        throw Error("libguestfs cannot start its appliance to read it", image_,
+                    "run libguestfs-test-tool to see why; if it finds no kernel, set SUPERMIN_KERNEL, "
+                    "SUPERMIN_MODULES and SUPERMIN_KERNEL_VERSION to one");
+    }
+
+    // Devices with something that looks like a file system.
+    std::vector<std::string> file_systems()
+    {
+        char** list = guestfs_list_filesystems(handle_.get());
+        check(list ? 0 : -1, "its file systems cannot be listed", "check that it is a disk image");
+        const auto pairs = take_list(list); // device, type, device, type, …
+        std::vector<std::string> devices;
+        for (std::size_t i = 0; i + 1 < pairs.size(); i += 2)
+            if (pairs[i + 1] != "swap" && pairs[i + 1] != "unknown")
+                devices.push_back(pairs[i]);
+        return devices;
+    }
+
+    bool mount(const std::string& device)
+    {
+        guestfs_umount_all(handle_.get());
+        return guestfs_mount_ro(handle_.get(), device.c_str(), "/") == 0;
+    }
+
+    // Regular files that match, each once: /lib may be a link to /usr/lib.
+    std::vector<std::string> files(std::initializer_list<const char*> patterns)
+    {
+        std::set<std::string> found;
+        for (const char* pattern : patterns)
+            for (const std::string& path : take_list(guestfs_glob_expand(handle_.get(), pattern)))
+                if (is_file(path))
+                    found.insert(take_string(guestfs_realpath(handle_.get(), path.c_str())));
+        found.erase("");
+        return {found.begin(), found.end()};
+    }
+
+    bool is_file(const std::string& path) { return guestfs_is_file(handle_.get(), path.c_str()) == 1; }
+
+    void copy(const std::string& path, const std::filesystem::path& to)
+    {
+        const std::int64_t size = guestfs_filesize(handle_.get(), path.c_str());
+        check(size < 0 ? -1 : 0, "its " + path + " cannot be read", "check the image's file system");
+        if (static_cast<std::uint64_t>(size) > max_kernel_size)
+            throw Error("its " + path + " is too large for a kernel", image_);
+        check(guestfs_download(handle_.get(), path.c_str(), to.c_str()),
+              "its " + path + " cannot be copied to " + to.string(), "check the free space there");
+    }
+
+private:
+    void check(int result, const std::string& failed, const std::string& hint)
+    {
+        if (result == -1) {
+            const char* why = guestfs_last_error(handle_.get());
+            const std::string reason = why ? why : "";
+            throw Error(failed + " (" + reason.substr(0, reason.find('\n')) + ")", image_, hint);
+        }
+    }
+
+    struct Close {
+        void operator()(guestfs_h* handle) const { guestfs_close(handle); }
+    };
+    std::string image_;
+    std::unique_ptr<guestfs_h, Close> handle_;
+};
+
+// Names in the image were chosen by the guest.
+std::string local_name(std::size_t number, const std::string& guest_path)
+{
+    std::string name = guest_path.substr(guest_path.rfind('/') + 1);
+    for (char& c : name)
+        if (!std::isalnum(static_cast<unsigned char>(c)) &&
+            std::string_view("._+~-").find(c) == std::string_view::npos)
+            c = '_';
+    return std::to_string(number) + "-" + name.substr(0, 128);
+}
+
+// Beside /boot/vmlinuz-VERSION lies System.map-VERSION, beside a plain vmlinuz a plain System.map.
+std::string system_map_beside(const std::string& vmlinuz)
+{
+    const std::size_t name = vmlinuz.rfind('/') + 1;
+    return vmlinuz.substr(0, name) + "System.map" + vmlinuz.substr(name + std::string_view("vmlinuz").size());
+}
+
+} // namespace
+
+std::vector<ImageKernel> copy_kernels(const std::filesystem::path& image, const std::filesystem::path& into,
+                                      const std::string& format,
+                                      const std::function<void(const std::string&)>& progress)
+{
+    const auto tell = [&](const std::string& what) {
+        if (progress)
+            progress(what);
+    };
+    std::error_code error;
+    if (!std::filesystem::exists(image, error))
+        throw Error("cannot be opened: no such file", image.string(), "check the path and the permissions");
+    tell("starting libguestfs to read " + image.string());
+    std::optional<Appliance> started;
+    started.emplace(image, format, true);
+    if (!started->launch()) { // there are hosts with a /dev/kvm that does not work
+        tell("libguestfs could not start; trying again without KVM");
+        started.emplace(image, format, false);
+        if (!started->launch())
+            started->launch_failed();
+    }
+    Appliance& appliance = *started;
+    std::vector<ImageKernel> kernels;
+    bool mounted = false;
+    for (const std::string& device : appliance.file_systems()) {
+        if (!appliance.mount(device))
+            continue; // damaged or of a kind the appliance does not know: another one may hold the kernel
+        mounted = true;
+        // A file system of its own for /boot has the kernels at its root.
+        for (const std::string& path : appliance.files(
+                 {"/boot/vmlinuz-*", "/vmlinuz-*", "/usr/lib/modules/*/vmlinuz", "/lib/modules/*/vmlinuz"})) {
+            tell("copying " + path + " from " + device);
+            ImageKernel kernel{path, into / local_name(kernels.size(), path), std::nullopt};
+            appliance.copy(path, kernel.vmlinuz);
+            if (const std::string map = system_map_beside(path); appliance.is_file(map)) {
+                kernel.system_map = into / local_name(kernels.size(), map);
+                appliance.copy(map, *kernel.system_map);
+            }
+            kernels.push_back(std::move(kernel));
+        }
+    }
+    if (kernels.empty())
+        throw Error(mounted
+                        ? "holds no kernel (looked for vmlinuz-* in /boot and for /usr/lib/modules/*/vmlinuz)"
+                        : "holds no file system that can be read",
+                    image.string(), "name the guest's kernel file in the configuration instead");
+    return kernels;
+}
+
+} // namespace lacuna

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "bytes.h"
+
+namespace lacuna {
+
+enum class Architecture { x86_64, i386 };
+
+// A view into the bytes of a vmlinux (ELF64 x86-64 or ELF32 i386), which must outlive it. Everything is
+// bounds-checked: the file comes from a guest.
+class ElfImage {
+public:
+    struct Segment {
+        std::uint64_t address; // link-time virtual address
+        std::uint64_t memory_size;
+        ByteView data; // what the file holds of it; the rest is zero at boot
+        bool executable;
+    };
+    struct Section {
+        std::string name;
+        std::uint64_t address;
+        std::uint64_t size;
+        ByteView data; // empty for NOBITS
+    };
+
+    // Throws Error if it is not such a file or its headers point outside it.
+    ElfImage(ByteView file, const std::string& name);
+
+    Architecture architecture() const { return architecture_; }
+    unsigned pointer_size() const { return architecture_ == Architecture::x86_64 ? 8 : 4; }
+    const std::vector<Segment>& segments() const { return segments_; } // PT_LOAD only
+    const Section* section(std::string_view section_name) const;       // nullptr if there is none
+
+    // The bytes the file holds from a link-time address on, at most `size`, cut at the segment's end; empty
+    // if the address is in no segment or in zeroed memory.
+    ByteView read_up_to(std::uint64_t address, std::uint64_t size) const;
+    // Exactly `size` bytes, or nothing.
+    std::optional<ByteView> read(std::uint64_t address, std::uint64_t size) const;
+
+    // The NT_GNU_BUILD_ID note's bytes, if there is one.
+    std::optional<Bytes> build_id() const;
+
+private:
+    Architecture architecture_ = Architecture::x86_64;
+    std::vector<Segment> segments_;
+    std::vector<Section> sections_;
+    std::vector<ByteView> notes_;
+};
+
+} // namespace lacuna

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <nlohmann/json_fwd.hpp>
+
+#include "elf_image.h"
+
+namespace lacuna {
+
+enum class SiteKind { fork, exit, initcall };
+
+// Where to trap: inside the straight-line code at a function's entry, behind ENDBR and the ftrace call.
+struct TrapSite {
+    SiteKind kind;
+    std::string function;  // the symbol it was found in: kernel_clone, release_task, …
+    std::uint64_t address; // link-time address; address..address+2 lie in one aligned 8-byte word
+    std::vector<std::uint8_t>
+        bytes; // up to 16 original bytes from address on; covers all displaced instructions
+    std::vector<std::uint8_t>
+        lengths; // byte lengths of the displaced instructions, in order; their sum is >= 3
+    bool single; // one instruction only: no vCPU can stand between the overwritten bytes
+
+    // True for exit and initcall: the first argument is still in its register (RDI) when the site is reached.
+    bool argument_intact() const { return kind != SiteKind::fork; }
+};
+
+// How to find the current task_struct* of a vCPU; `gs` is MSR_GS_BASE, sums are modulo 2^64.
+enum class CurrentKind {
+    percpu_offset,  // word at gs + current_task             (up to 6.15: a small per-CPU offset, does not
+                    // slide)
+    percpu_address, // word at gs + current_task + slide     (from 6.16: a kernel address, slides with KASLR)
+};
+
+// What the kernel module needs to know of one kernel build. Addresses are link-time addresses: KASLR's slide
+// is added to them at run time (except to current_task, see CurrentKind).
+struct KernelDescriptor {
+    std::string id;       // "<release>-<16 hex digits>": GNU build id, else FNV-1a of the decompressed image
+    std::string release;  // "6.1.0-50-amd64"
+    std::string banner;   // the text at linux_banner, without the newline
+    std::string build_id; // hex, may be empty
+    Architecture architecture = Architecture::x86_64;
+    std::uint64_t text = 0;           // _text
+    std::uint64_t end = 0;            // _end
+    std::uint64_t banner_address = 0; // linux_banner
+    std::uint64_t init_task = 0;
+    std::uint64_t modules = 0;    // the list head of all modules
+    std::uint64_t page_table = 0; // init_top_pgt
+    std::uint64_t current_task = 0;
+    CurrentKind current_kind = CurrentKind::percpu_offset;
+    std::vector<TrapSite> sites;      // one per kind: fork, exit, initcall
+    std::string symbol_source;        // "kallsyms" or the path of the System.map
+    std::vector<std::string> notices; // for the log: "System.map is Debian's stub, ignored", …
+};
+
+// Reads a kernel from a bzImage or ELF vmlinux. Uses no debug information.
+// Throws Error that names the file, what is wrong or missing, and what to do.
+KernelDescriptor describe_kernel(const std::filesystem::path& vmlinuz,
+                                 const std::optional<std::filesystem::path>& system_map = std::nullopt);
+
+const char* to_string(SiteKind kind);
+const char* to_string(CurrentKind kind);
+const char* to_string(Architecture architecture);
+
+// Addresses and bytes as hex strings, for `lacunactl kernel`.
+nlohmann::json to_json(const KernelDescriptor& descriptor);
+
+} // namespace lacuna

@@ -1,0 +1,291 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "site_finder.h"
+
+#include <algorithm>
+#include <array>
+#include <set>
+#include <vector>
+
+#include <Zydis/Zydis.h>
+
+#include "error.h"
+
+namespace lacuna {
+
+namespace {
+
+struct Instruction {
+    std::uint64_t address;
+    ZydisDecodedInstruction decoded;
+    std::array<ZydisDecodedOperand, ZYDIS_MAX_OPERAND_COUNT> operands;
+
+    std::uint64_t next() const { return address + decoded.length; }
+    unsigned visible() const { return decoded.operand_count_visible; }
+};
+
+class Decoder {
+public:
+    explicit Decoder(const ElfImage& elf) : elf_(elf)
+    {
+        if (elf.architecture() == Architecture::x86_64)
+            ZydisDecoderInit(&decoder_, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
+        else
+            ZydisDecoderInit(&decoder_, ZYDIS_MACHINE_MODE_LEGACY_32, ZYDIS_STACK_WIDTH_32);
+    }
+
+    std::optional<Instruction> at(std::uint64_t address) const
+    {
+        const ByteView bytes = elf_.read_up_to(address, ZYDIS_MAX_INSTRUCTION_LENGTH);
+        Instruction instruction{address, {}, {}};
+        if (bytes.empty() ||
+            !ZYAN_SUCCESS(ZydisDecoderDecodeFull(&decoder_, bytes.data(), bytes.size(), &instruction.decoded,
+                                                 instruction.operands.data())))
+            return std::nullopt;
+        return instruction;
+    }
+
+private:
+    const ElfImage& elf_;
+    ZydisDecoder decoder_{};
+};
+
+bool is_control_transfer(const Instruction& instruction)
+{
+    switch (instruction.decoded.meta.category) {
+    case ZYDIS_CATEGORY_CALL:
+    case ZYDIS_CATEGORY_COND_BR:
+    case ZYDIS_CATEGORY_UNCOND_BR:
+    case ZYDIS_CATEGORY_RET:
+    case ZYDIS_CATEGORY_INTERRUPT:
+    case ZYDIS_CATEGORY_SYSCALL:
+    case ZYDIS_CATEGORY_SYSRET:
+    case ZYDIS_CATEGORY_SYSTEM:
+        return true;
+    default:
+        return instruction.decoded.mnemonic == ZYDIS_MNEMONIC_UD0 ||
+               instruction.decoded.mnemonic == ZYDIS_MNEMONIC_UD1 ||
+               instruction.decoded.mnemonic == ZYDIS_MNEMONIC_UD2;
+    }
+}
+
+// Where a direct jump or call leads.
+std::optional<std::uint64_t> direct_target(const Instruction& instruction)
+{
+    for (unsigned i = 0; i < instruction.visible(); ++i) {
+        const auto& operand = instruction.operands[i];
+        std::uint64_t target = 0;
+        if (operand.type == ZYDIS_OPERAND_TYPE_IMMEDIATE && operand.imm.is_relative &&
+            ZYAN_SUCCESS(
+                ZydisCalcAbsoluteAddress(&instruction.decoded, &operand, instruction.address, &target)))
+            return target;
+    }
+    return std::nullopt;
+}
+
+bool writes(const Instruction& instruction, ZydisRegister wide)
+{
+    const ZydisMachineMode mode = instruction.decoded.machine_mode;
+    for (unsigned i = 0; i < instruction.decoded.operand_count; ++i) {
+        const auto& operand = instruction.operands[i];
+        if (operand.type == ZYDIS_OPERAND_TYPE_REGISTER &&
+            (operand.actions & ZYDIS_OPERAND_ACTION_MASK_WRITE) != 0 &&
+            ZydisRegisterGetLargestEnclosing(mode, operand.reg.value) == wide)
+            return true;
+    }
+    return false;
+}
+
+bool is_general_register(const ZydisDecodedOperand& operand)
+{
+    if (operand.type != ZYDIS_OPERAND_TYPE_REGISTER)
+        return false;
+    const ZydisRegisterClass kind = ZydisRegisterGetClass(operand.reg.value);
+    return kind == ZYDIS_REGCLASS_GPR32 || kind == ZYDIS_REGCLASS_GPR64;
+}
+
+bool is_stack_pointer(ZydisRegister reg)
+{
+    return reg == ZYDIS_REGISTER_RSP || reg == ZYDIS_REGISTER_ESP;
+}
+bool is_frame_pointer(ZydisRegister reg)
+{
+    return reg == ZYDIS_REGISTER_RBP || reg == ZYDIS_REGISTER_EBP;
+}
+
+// The function made its own frame: before that, RBP is the caller's and may hold anything.
+bool sets_frame_pointer(const Instruction& instruction)
+{
+    return instruction.decoded.mnemonic == ZYDIS_MNEMONIC_MOV &&
+           is_general_register(instruction.operands[0]) &&
+           is_frame_pointer(instruction.operands[0].reg.value) &&
+           is_general_register(instruction.operands[1]) &&
+           is_stack_pointer(instruction.operands[1].reg.value);
+}
+
+bool is_stack_memory(const ZydisDecodedOperand& operand, bool has_frame)
+{
+    return operand.type == ZYDIS_OPERAND_TYPE_MEMORY && operand.mem.type == ZYDIS_MEMOP_TYPE_MEM &&
+           operand.mem.index == ZYDIS_REGISTER_NONE && operand.size >= 32 &&
+           (is_stack_pointer(operand.mem.base) || (has_frame && is_frame_pointer(operand.mem.base)));
+}
+
+// Instructions that may be displaced: the emulator of every KVM knows them (arch/x86/kvm/emulate.c,
+// opcode_table), and they cannot fault on an address that something else chose.
+bool may_be_displaced(const Instruction& instruction, bool has_frame)
+{
+    // No prefix but REX: no gs:, no lock, no operand-size games.
+    for (unsigned i = 0; i < instruction.decoded.raw.prefix_count; ++i) {
+        const std::uint8_t prefix = instruction.decoded.raw.prefixes[i].value;
+        if (prefix < 0x40 || prefix > 0x4f)
+            return false;
+    }
+    if (instruction.visible() == 0)
+        return false;
+    const auto& first = instruction.operands[0];
+    const auto& second = instruction.operands[1];
+    const bool from_immediate = instruction.visible() == 2 && second.type == ZYDIS_OPERAND_TYPE_IMMEDIATE;
+    switch (instruction.decoded.mnemonic) {
+    case ZYDIS_MNEMONIC_PUSH:
+        return is_general_register(first);
+    case ZYDIS_MNEMONIC_MOV:
+        return (is_general_register(first) || is_stack_memory(first, has_frame)) &&
+               (is_general_register(second) || from_immediate || is_stack_memory(second, has_frame));
+    case ZYDIS_MNEMONIC_SUB:
+    case ZYDIS_MNEMONIC_ADD:
+    case ZYDIS_MNEMONIC_AND:
+        return is_general_register(first) && is_stack_pointer(first.reg.value) && from_immediate;
+    case ZYDIS_MNEMONIC_XOR:
+        return is_general_register(first) && is_general_register(second) &&
+               first.reg.value == second.reg.value;
+    case ZYDIS_MNEMONIC_LEA:
+        return is_general_register(first) && second.type == ZYDIS_OPERAND_TYPE_MEMORY &&
+               second.mem.base != ZYDIS_REGISTER_RIP && second.mem.base != ZYDIS_REGISTER_EIP;
+    default:
+        return false;
+    }
+}
+
+// Where all direct jumps and calls between two addresses lead.
+void collect_targets(const Decoder& decoder, std::uint64_t from, std::uint64_t to,
+                     std::set<std::uint64_t>& targets)
+{
+    while (from < to) {
+        const auto instruction = decoder.at(from);
+        if (!instruction) {
+            ++from; // data or padding between functions
+            continue;
+        }
+        if (const auto target = direct_target(*instruction))
+            targets.insert(*target);
+        from = instruction->next();
+    }
+}
+
+struct Step {
+    Instruction instruction;
+    bool displaceable;
+    bool argument_intact; // before this instruction runs
+};
+
+// The instructions from the entry on that are always executed, and cannot be changed by the kernel's own
+// patching.
+std::vector<Step> straight_line(const Decoder& decoder, const ElfImage& elf, const Symbols& symbols,
+                                std::uint64_t entry, std::uint64_t end)
+{
+    constexpr unsigned enough = 64;
+    constexpr unsigned ftrace_size = 5;
+    const bool is_64bit = elf.architecture() == Architecture::x86_64;
+    const ZydisRegister argument = is_64bit ? ZYDIS_REGISTER_RDI : ZYDIS_REGISTER_EAX; // i386: regparm(3)
+    const auto fentry = symbols.find("__fentry__");
+    const auto mcount = symbols.find("mcount"); // with -pg only: called behind the frame's set-up
+    std::vector<Step> steps;
+    bool has_frame = false;
+    bool intact = true;
+    bool at_entry = true;
+    for (std::uint64_t at = entry; at < end && steps.size() < enough;) {
+        const auto instruction = decoder.at(at);
+        if (!instruction)
+            break;
+        at = instruction->next();
+        const auto mnemonic = instruction->decoded.mnemonic;
+        if (at_entry && (mnemonic == ZYDIS_MNEMONIC_ENDBR64 || mnemonic == ZYDIS_MNEMONIC_ENDBR32))
+            continue;
+        // objtool may have made the ftrace call a NOP already.
+        if (at_entry && mnemonic == ZYDIS_MNEMONIC_NOP && instruction->decoded.length == ftrace_size) {
+            at_entry = false;
+            continue;
+        }
+        if (mnemonic == ZYDIS_MNEMONIC_CALL && instruction->decoded.length == ftrace_size) {
+            const auto target = direct_target(*instruction);
+            if (target && ((at_entry && target == fentry) || target == mcount)) {
+                at_entry = false;
+                continue;
+            }
+        }
+        at_entry = false;
+        // A NOP may be a static branch that becomes a jump.
+        if (is_control_transfer(*instruction) || mnemonic == ZYDIS_MNEMONIC_NOP)
+            break;
+        steps.push_back({*instruction, may_be_displaced(*instruction, has_frame), intact});
+        has_frame = has_frame || sets_frame_pointer(*instruction);
+        intact = intact && !writes(*instruction, argument);
+    }
+    return steps;
+}
+
+} // namespace
+
+std::optional<TrapSite> find_site(const ElfImage& elf, const Symbols& symbols, const std::string& function,
+                                  SiteKind kind)
+{
+    const auto entry = symbols.find(function);
+    if (!entry || elf.read_up_to(*entry, 1).empty())
+        throw Error("the code of " + function + " is not in the image", symbols.source(),
+                    "give the complete kernel image the guest boots");
+    constexpr std::uint64_t longest_function = 0x10000;
+    const auto end_of = [&](std::uint64_t start) {
+        return std::min(symbols.next_after(start).value_or(~std::uint64_t{0}), start + longest_function);
+    };
+    const Decoder decoder(elf);
+    const auto steps = straight_line(decoder, elf, symbols, *entry, end_of(*entry));
+
+    // Strict on purpose: a jump back to the site itself would make it a loop, with the argument changed
+    // meanwhile.
+    std::set<std::uint64_t> targets;
+    collect_targets(decoder, *entry, end_of(*entry), targets);
+    for (const Symbol& symbol : symbols.all())
+        if (symbol.name.starts_with(function + ".cold")) // gcc moves unlikely code out: it jumps back
+            collect_targets(decoder, symbol.address, end_of(symbol.address), targets);
+
+    std::optional<TrapSite> best;
+    for (std::size_t first = 0; first < steps.size(); ++first) {
+        const std::uint64_t address = steps[first].instruction.address;
+        if (kind != SiteKind::fork && !steps[first].argument_intact)
+            break;
+        if (address % 8 > 8 - trap_size)
+            continue;
+        TrapSite site{kind, function, address, {}, {}, false};
+        std::uint64_t displaced = 0;
+        bool good = true;
+        for (std::size_t i = first; displaced < trap_size && good; ++i) {
+            good = i < steps.size() && steps[i].displaceable &&
+                   steps[i].instruction.address == address + displaced; // an mcount call may stand between
+            if (good) {
+                displaced += steps[i].instruction.decoded.length;
+                site.lengths.push_back(steps[i].instruction.decoded.length);
+            }
+        }
+        const auto target = targets.lower_bound(address);
+        if (!good || (target != targets.end() && *target < address + displaced))
+            continue;
+        site.single = site.lengths.size() == 1;
+        if (!best || (site.single && !best->single)) {
+            const ByteView bytes = elf.read_up_to(address, std::max<std::uint64_t>(16, displaced));
+            site.bytes.assign(bytes.begin(), bytes.end());
+            best = std::move(site);
+        }
+    }
+    return best;
+}
+
+} // namespace lacuna

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// Slow: starts libguestfs' appliance for each test. Needs mke2fs, sfdisk and qemu-img.
+#include "disk_image.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <fstream>
+
+#include <gtest/gtest.h>
+
+#include "expect_error.h"
+#include "payload.h"
+#include "temporary_directory.h"
+
+namespace lacuna {
+namespace {
+
+class DiskImage : public testing::Test {
+protected:
+    void write(const std::string& path, const std::string& text)
+    {
+        const auto file = directory.path() / path;
+        std::filesystem::create_directories(file.parent_path());
+        std::ofstream(file) << text;
+    }
+    void run(const std::string& command)
+    {
+        const std::string in_directory =
+            "cd '" + directory.path().string() + "' && PATH=$PATH:/sbin:/usr/sbin && " + command;
+        ASSERT_EQ(std::system(in_directory.c_str()), 0) << command;
+    }
+    std::string text(const std::filesystem::path& path)
+    {
+        const Bytes bytes = read_file(path);
+        return {bytes.begin(), bytes.end()};
+    }
+
+    TemporaryDirectory directory;
+    std::filesystem::path out = directory.path() / "out";
+
+    void SetUp() override { std::filesystem::create_directory(out); }
+};
+
+TEST_F(DiskImage, FindsEveryKernelAlsoOnASeparateBoot)
+{
+    write("boot/vmlinuz-6.1.0-1-amd64", "kernel one");
+    write("boot/System.map-6.1.0-1-amd64", "map one");
+    write("boot/vmlinuz-6.1.0-2-amd64", "kernel two");
+    write("boot/initrd.img-6.1.0-2-amd64", "no kernel");
+    write("root/boot/vmlinuz-left-over", "kernel three");
+    write("root/usr/lib/modules/7.3.4/vmlinuz", "kernel four");
+    run("ln -s usr/lib root/lib && ln -s boot/vmlinuz-left-over root/vmlinuz-link");
+    run("truncate -s 48M disk.raw && printf 'label: gpt\\nstart=2048,size=32768\\nstart=34816,size=32768\\n' "
+        "| "
+        "sfdisk -q disk.raw && mke2fs -q -t ext4 -d boot -E offset=1048576 disk.raw 16M && "
+        "mke2fs -q -t ext4 -d root -E offset=17825792 disk.raw 16M && qemu-img convert -O qcow2 disk.raw "
+        "disk.qcow2");
+    std::vector<std::string> told;
+    const auto kernels = copy_kernels(directory.path() / "disk.qcow2", out, "qcow2",
+                                      [&](const std::string& what) { told.push_back(what); });
+    std::vector<std::string> found;
+    for (const ImageKernel& kernel : kernels)
+        found.push_back(kernel.guest_path + "=" + text(kernel.vmlinuz) + "=" +
+                        (kernel.system_map ? text(*kernel.system_map) : "none"));
+    std::sort(found.begin(), found.end());
+    EXPECT_EQ(found, (std::vector<std::string>{"/boot/vmlinuz-left-over=kernel three=none",
+                                               "/usr/lib/modules/7.3.4/vmlinuz=kernel four=none",
+                                               "/vmlinuz-6.1.0-1-amd64=kernel one=map one",
+                                               "/vmlinuz-6.1.0-2-amd64=kernel two=none"}));
+    EXPECT_GE(told.size(), 2u) << "it takes long: the person must see why";
+}
+
+TEST_F(DiskImage, WithoutAKernelSaysSo)
+{
+    write("root/etc/hostname", "guest");
+    run("mke2fs -q -t ext4 -d root disk.raw 16M");
+    EXPECT_ERROR(copy_kernels(directory.path() / "disk.raw", out, "raw"), "disk.raw: holds no kernel");
+}
+
+TEST_F(DiskImage, OfGarbageSaysSo)
+{
+    run("yes garbage | head -c 1M > disk.raw");
+    EXPECT_ERROR(copy_kernels(directory.path() / "disk.raw", out), "disk.raw: holds no file system");
+    EXPECT_ERROR(copy_kernels(directory.path() / "disk.raw", out, "qcow2"), "disk.raw:");
+    EXPECT_ERROR(copy_kernels(directory.path() / "missing.raw", out), "no such file");
+}
+
+} // namespace
+} // namespace lacuna

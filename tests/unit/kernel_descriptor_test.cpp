@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "kernel_descriptor.h"
+
+#include <fstream>
+
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include "expect_error.h"
+#include "synthetic_kernel.h"
+#include "temporary_directory.h"
+
+namespace lacuna {
+namespace {
+
+using namespace synthetic;
+
+class Describe : public testing::Test {
+protected:
+    Describe() { kernel.absolute_percpu = true; }
+
+    KernelDescriptor describe()
+    {
+        const Bytes vmlinux = kernel.vmlinux();
+        const Bytes image = bz_image(zstd(vmlinux), static_cast<std::uint32_t>(vmlinux.size()));
+        std::ofstream file(path, std::ios::binary);
+        file.write(reinterpret_cast<const char*>(image.data()), static_cast<std::streamsize>(image.size()));
+        file.close();
+        return describe_kernel(path);
+    }
+
+    TemporaryDirectory directory;
+    std::filesystem::path path = directory.path() / "vmlinuz";
+    Kernel kernel;
+};
+
+TEST_F(Describe, SaysEverythingTheModuleNeeds)
+{
+    const KernelDescriptor descriptor = describe();
+    EXPECT_EQ(descriptor.id, "6.1.0-test-amd64-0123456789abcdef");
+    EXPECT_EQ(descriptor.release, "6.1.0-test-amd64");
+    EXPECT_EQ(descriptor.banner, "Linux version 6.1.0-test-amd64 (someone@example.org) #1 SMP");
+    EXPECT_EQ(descriptor.build_id, "0123456789abcdeffedc");
+    EXPECT_EQ(descriptor.architecture, Architecture::x86_64);
+    EXPECT_EQ(descriptor.text, text_address);
+    EXPECT_EQ(descriptor.end, data_address + 0x4000);
+    EXPECT_EQ(descriptor.banner_address, rodata_address + 0x20);
+    EXPECT_EQ(descriptor.init_task, data_address + 0x1000);
+    EXPECT_EQ(descriptor.modules, data_address + 0x3000);
+    EXPECT_EQ(descriptor.page_table, data_address);
+    EXPECT_EQ(descriptor.current_task, 0x1fb80u);
+    EXPECT_EQ(descriptor.current_kind, CurrentKind::percpu_offset);
+    EXPECT_EQ(descriptor.symbol_source, "kallsyms");
+    ASSERT_EQ(descriptor.sites.size(), 3u);
+    const SiteKind kinds[] = {SiteKind::fork, SiteKind::exit, SiteKind::initcall};
+    const char* functions[] = {"kernel_clone", "release_task", "do_one_initcall"};
+    for (unsigned i = 0; i < 3; ++i) {
+        EXPECT_EQ(descriptor.sites[i].kind, kinds[i]);
+        EXPECT_EQ(descriptor.sites[i].function, functions[i]);
+        // call __fentry__ (0), push %rbx (5), mov %rdi,%rbx (6: crosses a word), sub $8,%rsp (9)
+        EXPECT_EQ(descriptor.sites[i].address, kernel.address(functions[i]) + 9);
+        EXPECT_TRUE(descriptor.sites[i].single);
+    }
+}
+
+TEST_F(Describe, FindsTheCurrentTaskOfEveryVersion)
+{
+    kernel.rename("current_task", "pcpu_hot");
+    EXPECT_EQ(describe().current_task, 0x1fb80u);
+    EXPECT_EQ(describe().current_kind, CurrentKind::percpu_offset);
+
+    kernel.remove("pcpu_hot");
+    kernel.symbols.insert(kernel.symbols.end() - 1, {data_address + 0x3018, 'D', "current_task"});
+    kernel.layout = Layout::place_relative;
+    EXPECT_EQ(describe().current_task, data_address + 0x3018);
+    EXPECT_EQ(describe().current_kind, CurrentKind::percpu_address);
+}
+
+TEST_F(Describe, KnowsOlderNames)
+{
+    kernel.rename("kernel_clone", "_do_fork");
+    kernel.rename("init_top_pgt", "init_level4_pgt");
+    EXPECT_EQ(describe().sites[0].function, "_do_fork");
+    EXPECT_EQ(describe().page_table, data_address);
+    kernel.rename("_do_fork", "do_fork");
+    EXPECT_EQ(describe().sites[0].function, "do_fork");
+}
+
+TEST_F(Describe, NamesTheMissingSymbol)
+{
+    for (const char* name : {"_text", "_end", "init_task", "modules", "init_top_pgt", "current_task",
+                             "kernel_clone", "release_task", "do_one_initcall", "linux_banner"}) {
+        kernel = Kernel();
+        kernel.absolute_percpu = true;
+        kernel.remove(name);
+        EXPECT_ERROR(describe(), "symbol " + std::string(name));
+        EXPECT_ERROR(describe(), "System.map");
+        EXPECT_ERROR(describe(), path.string());
+    }
+}
+
+TEST_F(Describe, MatchesNamesExactly)
+{
+    kernel.rename("do_one_initcall", "do_one_initcall.cold");
+    EXPECT_ERROR(describe(), "symbol do_one_initcall is missing");
+}
+
+TEST_F(Describe, WithoutBuildIdTheIdIsAHashOfTheImage)
+{
+    kernel.build_id.clear();
+    const std::string one = describe().id;
+    EXPECT_TRUE(one.starts_with("6.1.0-test-amd64-"));
+    EXPECT_EQ(one.size(), std::string("6.1.0-test-amd64-0123456789abcdef").size());
+    EXPECT_EQ(describe().id, one);
+    kernel.text.back() = 0x90;
+    EXPECT_NE(describe().id, one);
+}
+
+TEST_F(Describe, TheIdIsSafeAsAFileName)
+{
+    kernel.banner = "Linux version ../../etc/x (y)\n";
+    EXPECT_EQ(describe().id, ".._.._etc_x-0123456789abcdef");
+    EXPECT_EQ(describe().release, "../../etc/x");
+}
+
+TEST_F(Describe, ChecksThatInitTaskIsATask)
+{
+    kernel.first_comm = "systemd";
+    EXPECT_ERROR(describe(), "no task named \"swapper\"");
+}
+
+TEST_F(Describe, SaysWhenThereIsNoSafeSite)
+{
+    const auto at = static_cast<std::ptrdiff_t>(kernel.address("release_task") - text_address);
+    kernel.text[static_cast<std::size_t>(at) + 5] = 0xc3; // ret
+    EXPECT_ERROR(describe(), "no safe place for a trap in release_task");
+}
+
+TEST_F(Describe, Json)
+{
+    const nlohmann::json json = to_json(describe());
+    EXPECT_EQ(json.at("id"), "6.1.0-test-amd64-0123456789abcdef");
+    EXPECT_EQ(json.at("architecture"), "x86_64");
+    EXPECT_EQ(json.at("init_task"), "0xffffffff82601000");
+    EXPECT_EQ(json.at("current_kind"), "percpu_offset");
+    EXPECT_EQ(json.at("sites").at(1).at("kind"), "exit");
+    EXPECT_EQ(json.at("sites").at(1).at("bytes").get<std::string>().substr(0, 8), "4883ec08");
+}
+
+} // namespace
+} // namespace lacuna

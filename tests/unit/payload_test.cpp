@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "payload.h"
+
+#include <filesystem>
+#include <fstream>
+
+#include <gtest/gtest.h>
+
+#include "expect_error.h"
+#include "synthetic_kernel.h"
+
+namespace lacuna {
+namespace {
+
+using namespace synthetic;
+
+// Larger than one lz4 block (8 MiB), with some structure.
+Bytes large_vmlinux()
+{
+    Bytes data = Kernel().vmlinux();
+    const std::size_t start = data.size();
+    data.resize(std::size_t{9} << 20);
+    for (std::size_t i = start; i < data.size(); ++i)
+        data[i] = static_cast<std::uint8_t>(i * i >> 9);
+    return data;
+}
+
+struct Format {
+    const char* name;
+    Bytes (*pack)(const Bytes&);
+    bool append_size;
+};
+
+class EveryFormat : public testing::TestWithParam<Format> {};
+
+TEST_P(EveryFormat, UnpacksToTheSameBytes)
+{
+    const Bytes vmlinux = large_vmlinux();
+    const auto& format = GetParam();
+    const Bytes image =
+        bz_image(format.pack(vmlinux), static_cast<std::uint32_t>(vmlinux.size()), format.append_size);
+    EXPECT_TRUE(extract_vmlinux(image, "image") == vmlinux);
+}
+
+TEST_P(EveryFormat, DamagedPayloadIsAnError)
+{
+    const Bytes vmlinux = Kernel().vmlinux();
+    const auto& format = GetParam();
+    const Bytes packed = format.pack(vmlinux);
+    for (const std::size_t keep : {std::size_t{20}, packed.size() / 2, packed.size() - 5}) {
+        const Bytes cut(packed.begin(), packed.begin() + static_cast<std::ptrdiff_t>(keep));
+        const Bytes image = bz_image(cut, static_cast<std::uint32_t>(vmlinux.size()), true);
+        EXPECT_ERROR(extract_vmlinux(image, "cut.img"), "cut.img");
+    }
+}
+
+TEST_P(EveryFormat, NeverUnpacksMoreThanAnnounced)
+{
+    const Bytes vmlinux = Kernel().vmlinux();
+    const auto& format = GetParam();
+    for (const std::size_t announced :
+         {vmlinux.size() - 1, vmlinux.size() / 2, vmlinux.size() + 1, std::size_t{0}}) {
+        Bytes packed = format.pack(vmlinux);
+        if (!format.append_size)
+            packed.resize(packed.size() - 4); // gzip carries the size itself: replace it
+        const Bytes image = bz_image(packed, static_cast<std::uint32_t>(announced), true);
+        EXPECT_ERROR(extract_vmlinux(image, "liar.img"), "liar.img");
+    }
+}
+
+INSTANTIATE_TEST_SUITE_P(Payload, EveryFormat,
+                         testing::Values(Format{"xz", xz, true}, Format{"lzma", lzma, true},
+                                         Format{"gzip", gzip, false}, Format{"zstd", zstd, true},
+                                         Format{"lz4", lz4, true}),
+                         [](const auto& test) { return test.param.name; });
+
+TEST(Payload, ElfIsTakenAsItIs)
+{
+    const Bytes vmlinux = Kernel().vmlinux();
+    EXPECT_TRUE(extract_vmlinux(vmlinux, "vmlinux") == vmlinux);
+}
+
+TEST(Payload, EmptyFile)
+{
+    EXPECT_ERROR(extract_vmlinux({}, "nothing"), "nothing: is empty");
+}
+
+TEST(Payload, UnknownFile)
+{
+    EXPECT_ERROR(extract_vmlinux(Bytes(100000, 'x'), "letter.txt"), "letter.txt: is not an x86 Linux kernel");
+    EXPECT_ERROR(extract_vmlinux(Bytes(10, 'x'), "letter.txt"), "letter.txt: is not an x86 Linux kernel");
+}
+
+TEST(Payload, TruncatedFileSaysSo)
+{
+    const Bytes vmlinux = Kernel().vmlinux();
+    const Bytes image = bz_image(xz(vmlinux), static_cast<std::uint32_t>(vmlinux.size()));
+    const Bytes half(image.begin(), image.begin() + static_cast<std::ptrdiff_t>(image.size() / 2));
+    EXPECT_ERROR(extract_vmlinux(half, "half.img"), "half.img: is truncated");
+    const Bytes header(image.begin(), image.begin() + 0x240);
+    EXPECT_ERROR(extract_vmlinux(header, "header.img"), "header.img: ends inside its boot header");
+}
+
+TEST(Payload, NoCutCrashes)
+{
+    const Bytes vmlinux = Kernel().vmlinux();
+    const Bytes image = bz_image(zstd(vmlinux), static_cast<std::uint32_t>(vmlinux.size()));
+    const std::size_t needed = image.size() - 1000;
+    for (std::size_t size = 0; size < needed; size += 97)
+        EXPECT_ERROR(extract_vmlinux(ByteView(image).first(size), "cut.img"), "cut.img");
+}
+
+TEST(Payload, UnknownPacking)
+{
+    EXPECT_ERROR(extract_vmlinux(bz_image(Bytes{'B', 'Z', 'h', '9', 1, 2, 3, 4}, 1000), "bzip2.img"),
+                 "packed in a way Lacuna does not know");
+}
+
+TEST(Payload, OldBootProtocol)
+{
+    Bytes image = bz_image(xz(Kernel().vmlinux()), 1);
+    image[0x206] = 0x07;
+    EXPECT_ERROR(extract_vmlinux(image, "old.img"), "boot protocol older than 2.08");
+}
+
+TEST(Payload, AnnouncedSizeIsBounded)
+{
+    EXPECT_ERROR(extract_vmlinux(bz_image(xz(Kernel().vmlinux()), 0xfffffff0), "bomb.img"),
+                 "announces an unpacked size");
+}
+
+TEST(Payload, PayloadThatIsNoKernel)
+{
+    const Bytes letter(5000, 'x');
+    EXPECT_ERROR(extract_vmlinux(bz_image(xz(letter), 5000), "letter.img"), "not an ELF vmlinux");
+}
+
+TEST(ReadFile, NamesWhatIsMissing)
+{
+    EXPECT_ERROR(read_file("/nonexistent/vmlinuz"), "/nonexistent/vmlinuz: cannot be opened");
+    EXPECT_ERROR(read_file("/"), "is not a regular file");
+}
+
+} // namespace
+} // namespace lacuna
