@@ -331,9 +331,11 @@ TEST(Engine, EventsOfNonsenseMakeNothingWrong)
         {"task_struct.pid", layout.pid}, {"task_struct.mm", layout.mm}, {"mm_struct.pgd", layout.pgd},
         {"mm_struct.start_code", layout.start_code}, {"mm_struct.end_code", layout.end_code},
         {"module.name", layout.name}, {"module.module_core", layout.core}, {"module.core_text_size", layout.size}};
-    for (const auto& [member, offset] : truth)
-        if (const auto report = hunt.report(member); report.state == LACUNA_RESOLVED)
+    for (const auto& [member, offset] : truth) {
+        if (const auto report = hunt.report(member); report.state == LACUNA_RESOLVED) {
             EXPECT_EQ(report.candidates[0], offset) << member;
+        }
+    }
     expect_resolved(hunt, "task_struct.comm", layout.comm);
 }
 

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+#include <functional>
+#include <map>
+#include <optional>
+
+#include "bytes.h"
+
+namespace lacuna {
+
+// Reads that many bytes at a guest physical address. Throws Error if there is no memory.
+using PhysicalReader = std::function<Bytes(std::uint64_t gpa, std::size_t length)>;
+
+// A guest's virtual memory, seen from outside through one of its page tables.
+// Paging as in the Intel SDM, volume 3A, section 4.5 (4-level and 5-level paging).
+class AddressSpace {
+public:
+    static constexpr std::size_t max_read = 1 << 20; // bytes in one call
+
+    // root_gpa: physical address of the top-level table; bits 0-11 (PCID, PTI) are ignored.
+    AddressSpace(PhysicalReader memory, std::uint64_t root_gpa, bool five_level);
+
+    // The guest physical address, or nothing if it is not canonical or not mapped.
+    std::optional<std::uint64_t> translate(std::uint64_t gva);
+
+    // Exactly `length` bytes. Throws Error that names the address if one of them is not mapped.
+    Bytes read(std::uint64_t gva, std::size_t length);
+
+    template <typename T> T value(std::uint64_t gva)
+    {
+        const Bytes bytes = read(gva, sizeof(T));
+        T value;
+        std::memcpy(&value, bytes.data(), sizeof(T));
+        return value;
+    }
+
+    // Tables that were read are remembered until this is called: the guest may change them.
+    void forget() { tables_.clear(); }
+
+private:
+    std::uint64_t entry(std::uint64_t table_gpa, unsigned index);
+
+    PhysicalReader memory_;
+    std::uint64_t root_;
+    bool five_level_;
+    std::map<std::uint64_t, Bytes> tables_; // by GPA
+};
+
+} // namespace lacuna

@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "config.h"
+
+#include <algorithm>
+#include <fstream>
+#include <iterator>
+
+#include <fnmatch.h>
+#include <spdlog/fmt/fmt.h>
+#include <toml++/toml.h>
+
+#include "error.h"
+
+namespace lacuna {
+
+namespace {
+
+constexpr unsigned max_deadline_seconds = 24 * 60 * 60;
+
+// A table of the file, read key by key; complains with file and line.
+class Table {
+public:
+    Table(const toml::table& table, std::filesystem::path file) : table_(table), file_(std::move(file)) {}
+
+    [[noreturn]] void fail(const toml::node& where, const std::string& what, const std::string& hint) const
+    {
+        throw Error(what, fmt::format("{}:{}", file_.string(), where.source().begin.line), hint);
+    }
+
+    void allow(const std::vector<std::string_view>& keys) const
+    {
+        for (const auto& [key, value] : table_)
+            if (std::find(keys.begin(), keys.end(), key.str()) == keys.end())
+                fail(value, fmt::format("unknown key \"{}\"", key.str()),
+                     fmt::format("allowed here: {}", fmt::join(keys, ", ")));
+    }
+
+    const toml::node* find(std::string_view key) const { return table_.get(key); }
+    const toml::table& raw() const { return table_; }
+
+    std::optional<std::string> text(std::string_view key) const
+    {
+        const toml::node* node = find(key);
+        if (!node)
+            return std::nullopt;
+        return text(*node, key);
+    }
+
+    std::optional<std::filesystem::path> path(std::string_view key) const
+    {
+        const auto value = text(key);
+        return value ? std::optional(resolve(*value)) : std::nullopt;
+    }
+
+    std::vector<std::filesystem::path> paths(std::string_view key) const
+    {
+        const toml::node* node = find(key);
+        if (!node)
+            return {};
+        const toml::array* array = node->as_array();
+        if (!array || array->empty())
+            fail(*node, fmt::format("\"{}\" is no list of files", key), "write [\"/path/one\", \"/path/two\"]");
+        std::vector<std::filesystem::path> paths;
+        for (const toml::node& entry : *array)
+            paths.push_back(resolve(text(entry, key)));
+        return paths;
+    }
+
+    bool flag(std::string_view key, bool otherwise) const
+    {
+        const toml::node* node = find(key);
+        if (!node)
+            return otherwise;
+        if (!node->is_boolean())
+            fail(*node, fmt::format("\"{}\" is neither true nor false", key), "write true or false without quotes");
+        return node->as_boolean()->get();
+    }
+
+    unsigned integer(std::string_view key, unsigned min, unsigned max, unsigned otherwise) const
+    {
+        const toml::node* node = find(key);
+        if (!node)
+            return otherwise;
+        if (!node->is_integer() || node->as_integer()->get() < min || node->as_integer()->get() > max)
+            fail(*node, fmt::format("\"{}\" is out of range", key),
+                 fmt::format("a whole number from {} to {} is allowed", min, max));
+        return static_cast<unsigned>(node->as_integer()->get());
+    }
+
+private:
+    std::string text(const toml::node& node, std::string_view key) const
+    {
+        if (!node.is_string() || node.as_string()->get().empty())
+            fail(node, fmt::format("\"{}\" is no text, or an empty one", key), "write it in quotes");
+        return node.as_string()->get();
+    }
+
+    std::filesystem::path resolve(const std::string& path) const
+    {
+        return (std::filesystem::absolute(file_).parent_path() / path).lexically_normal();
+    }
+
+    const toml::table& table_;
+    std::filesystem::path file_;
+};
+
+GuestRule read_rule(const Table& table)
+{
+    table.allow({"name", "policy", "kernel", "kernels", "image", "image_format", "system_map"});
+    GuestRule rule;
+    const auto name = table.text("name");
+    if (!name)
+        table.fail(table.raw(), "a [[guest]] without a name", "add name = \"...\"; it may hold *, ? and [...]");
+    rule.name = *name;
+    if (const auto policy = table.text("policy")) {
+        if (*policy != "learn" && *policy != "ignore")
+            table.fail(*table.find("policy"), "unknown policy \"" + *policy + "\"", "\"learn\" or \"ignore\" is allowed");
+        rule.policy = *policy == "learn" ? Policy::learn : Policy::ignore;
+    }
+    rule.kernels = table.paths("kernels");
+    if (const auto kernel = table.path("kernel"))
+        rule.kernels.push_back(*kernel);
+    rule.image = table.path("image");
+    rule.image_format = table.text("image_format").value_or("");
+    rule.system_map = table.path("system_map");
+    if (!rule.image_format.empty() && rule.image_format != "raw" && rule.image_format != "qcow2")
+        table.fail(*table.find("image_format"), "unknown image format \"" + rule.image_format + "\"",
+                   "\"raw\" or \"qcow2\" is allowed");
+    const int ways = (table.find("kernel") != nullptr) + (table.find("kernels") != nullptr) + (table.find("image") != nullptr);
+    if (ways > 1)
+        table.fail(table.raw(), "the guest's kernel is named in more than one way", "keep one of kernel, kernels and image");
+    if (rule.image && rule.system_map)
+        table.fail(*table.find("system_map"), "\"system_map\" does not go with \"image\"",
+                   "the System.map inside the image is looked for anyway");
+    return rule;
+}
+
+} // namespace
+
+const GuestRule* Config::rule_for(const std::string& guest) const
+{
+    for (const GuestRule& rule : guests)
+        if (fnmatch(rule.name.c_str(), guest.c_str(), 0) == 0)
+            return &rule;
+    return nullptr;
+}
+
+Config parse_config(std::string_view text, const std::filesystem::path& file)
+{
+    toml::table parsed;
+    try {
+        parsed = toml::parse(text, file.string());
+    } catch (const toml::parse_error& error) {
+        throw Error(std::string(error.description()), fmt::format("{}:{}", file.string(), error.source().begin.line),
+                    "see README.md for the format of the configuration");
+    }
+    const Table top(parsed, file);
+    top.allow({"store", "socket", "constraints", "deadline_seconds", "record", "guest"});
+    Config config;
+    config.store = top.path("store").value_or(config.store);
+    config.socket = top.path("socket").value_or(config.socket);
+    config.constraints = top.path("constraints").value_or(config.constraints);
+    config.deadline_seconds = top.integer("deadline_seconds", 1, max_deadline_seconds, config.deadline_seconds);
+    config.record = top.flag("record", config.record);
+    if (const toml::node* guests = top.find("guest")) {
+        if (!guests->is_array_of_tables())
+            top.fail(*guests, "\"guest\" is no list of tables", "write [[guest]] with two brackets");
+        for (const toml::node& guest : *guests->as_array())
+            config.guests.push_back(read_rule(Table(*guest.as_table(), file)));
+    }
+    return config;
+}
+
+Config load_config(const std::filesystem::path& file)
+{
+    std::ifstream stream(file, std::ios::binary);
+    const std::string text((std::istreambuf_iterator<char>(stream)), {});
+    if (!stream)
+        throw system_error("the configuration cannot be read", file.string(), "name another one with --config");
+    return parse_config(text, file);
+}
+
+} // namespace lacuna

@@ -1,0 +1,270 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "control_tool.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <functional>
+#include <optional>
+
+#include <CLI/CLI.hpp>
+
+#include "config.h"
+#include "control.h"
+#include "presentation.h"
+#include "store.h"
+
+namespace lacuna {
+
+namespace {
+
+// The daemon said no.
+class Refused : public Error {
+public:
+    Refused(const std::string& words, ExitCode exit_code) : Error(words), code(exit_code) {}
+    ExitCode code;
+};
+
+struct Options {
+    std::string socket = default_socket;
+    std::string store = default_store;
+    bool json = false;
+    std::string guest; // or kernel id
+    bool until_done = false, wait = false, record = false;
+    pid_t pid = 0;
+    std::string name, out, system_map;
+    std::vector<std::string> kernels;
+};
+
+using Print = std::function<void(std::ostream&, const Json&)>;
+
+Json checked(Json answer)
+{
+    if (answer.value("ok", false)) {
+        answer.erase("ok");
+        return answer;
+    }
+    const std::string code = answer.value("code", "failed");
+    throw Refused(answer.value("error", "the daemon refused without a reason"),
+                  code == "unknown" ? exit_unknown : code == "usage" ? exit_usage : exit_failed);
+}
+
+std::string dump(const Json& json, int indent = 2) { return json.dump(indent, ' ', false, Json::error_handler_t::replace); }
+
+void show(const Options& options, const Streams& streams, const Json& answer, const Print& print)
+{
+    if (options.json)
+        streams.out << dump(answer) << '\n';
+    else
+        print(streams.out, answer);
+}
+
+int ask(const Options& options, const Streams& streams, const Json& request, const Print& print)
+{
+    ControlClient client(std::filesystem::path(options.socket));
+    show(options, streams, checked(client.request(request)), print);
+    return exit_ok;
+}
+
+int watch(const Options& options, const Streams& streams)
+{
+    ControlClient client(std::filesystem::path(options.socket));
+    client.send({{"command", "watch"}, {"guest", options.guest}, {"wait", options.wait}});
+    WatchView view(streams.out, streams.out_is_terminal && !options.json);
+    while (auto line = client.receive()) {
+        const Json guest = checked(std::move(*line)).at("guest");
+        if (options.json)
+            streams.out << dump(guest, -1) << std::endl;
+        else
+            view.update(guest);
+        const std::string state = guest.at("state").get<std::string>();
+        if (!options.until_done)
+            continue;
+        if (state == "done")
+            return exit_ok;
+        if (state == "failed" || state == "gone" || state == "ignored")
+            return exit_failed;
+    }
+    throw DaemonUnreachable("lacunad has ended", options.socket);
+}
+
+// The profile of a kernel, or of a guest's kernel, without a daemon.
+std::optional<Json> profile_from_store(const Options& options)
+{
+    const Store store = Store::existing(options.store);
+    std::string id = options.guest;
+    Json facts;
+    if (auto guest = store.guest(options.guest)) {
+        const Json& kernel = guest->at("kernel").at("id");
+        id = kernel.is_string() ? kernel.get<std::string>() : "";
+        facts = std::move(*guest);
+    }
+    const auto profile = store.profile(id);
+    if (!profile)
+        return std::nullopt;
+    return Json{{"profile", to_json(*profile)}, {"file", store.profile_file(id).string()}, {"facts", std::move(facts)}};
+}
+
+int profile(const Options& options, const Streams& streams)
+{
+    const auto print = [](std::ostream& out, const Json& answer) {
+        const auto file = answer.at("file").get<std::string>();
+        print_profile(out, profile_from_json(answer.at("profile"), file), file);
+    };
+    Json answer;
+    try {
+        ControlClient client(std::filesystem::path(options.socket));
+        answer = checked(client.request({{"command", "profile"}, {"name", options.guest}}));
+    } catch (const DaemonUnreachable& unreachable) {
+        auto stored = profile_from_store(options);
+        if (!stored)
+            throw Refused("no profile of " + options.guest + " in " + options.store + " (" + unreachable.what() + ")",
+                          std::filesystem::exists(options.store) ? exit_unknown : exit_unreachable);
+        answer = std::move(*stored);
+    }
+    if (options.json) // the profile itself, as it lies in the store
+        streams.out << dump(answer.at("profile")) << '\n';
+    else
+        print(streams.out, answer);
+    return exit_ok;
+}
+
+int arm(const Options& options, const Streams& streams)
+{
+    Json request = {{"command", "arm"}, {"pid", options.pid}, {"name", options.name}, {"record", options.record}};
+    for (const std::string& kernel : options.kernels)
+        request["kernels"].push_back(std::filesystem::absolute(kernel).string());
+    if (!options.system_map.empty())
+        request["system_map"] = std::filesystem::absolute(options.system_map).string();
+    if (streams.out_is_terminal)
+        streams.err << "reading the kernel...\n";
+    return ask(options, streams, request, [](std::ostream& out, const Json& answer) {
+        out << "armed: " << answer.at("guest").get<std::string>() << '\n';
+    });
+}
+
+std::string from_hex(const std::string& digits)
+{
+    std::string bytes;
+    for (std::size_t i = 0; i + 1 < digits.size(); i += 2)
+        bytes += static_cast<char>(std::stoi(digits.substr(i, 2), nullptr, 16));
+    return bytes;
+}
+
+int record(const Options& options, const Streams& streams)
+{
+    ControlClient client(std::filesystem::path(options.socket));
+    std::string recording;
+    for (;;) {
+        const Json request = {{"command", "record"}, {"guest", options.guest}, {"offset", recording.size()}};
+        const std::string part = from_hex(checked(client.request(request)).at("data").get<std::string>());
+        if (part.empty())
+            break;
+        recording += part;
+    }
+    if (recording.empty())
+        throw Refused(options.guest + ": there is no recording; arm it with --record, or set record = true in the configuration",
+                      exit_failed);
+    write_atomically(std::filesystem::absolute(options.out), recording, 0640);
+    show(options, streams, {{"file", options.out}, {"bytes", recording.size()}}, [](std::ostream& out, const Json& answer) {
+        out << answer.at("bytes").dump() << " bytes written to " << answer.at("file").get<std::string>() << '\n';
+    });
+    return exit_ok;
+}
+
+int kernel(const Options& options, const Streams& streams)
+{
+    if (streams.out_is_terminal)
+        streams.err << "reading " << options.kernels.front() << "...\n";
+    const auto map = options.system_map.empty() ? std::nullopt : std::optional<std::filesystem::path>(options.system_map);
+    const KernelDescriptor descriptor = describe_kernel(options.kernels.front(), map);
+    if (options.json)
+        streams.out << to_json(descriptor).dump(2) << '\n';
+    else
+        print_kernel(streams.out, descriptor);
+    return exit_ok;
+}
+
+using Command = std::function<int(const Options&, const Streams&)>;
+
+// A command that only asks about one guest.
+Command about_guest(const std::string& command, const Print& print)
+{
+    return [=](const Options& options, const Streams& streams) {
+        return ask(options, streams, {{"command", command}, {"guest", options.guest}}, print);
+    };
+}
+
+// Adds all commands to `app`; the one that is used is put into `chosen`.
+void add_commands(CLI::App& app, Options& options, Command& chosen)
+{
+    const auto add = [&](const char* name, const char* help, const Command& command) {
+        CLI::App* sub = app.add_subcommand(name, help);
+        sub->callback([&chosen, command] { chosen = command; });
+        return sub;
+    };
+    const auto of_guest = [&](CLI::App* sub) { sub->add_option("guest", options.guest, "name of the guest")->required(); };
+
+    add("status", "all guests and how far they are", [](const Options& o, const Streams& s) {
+        return ask(o, s, {{"command", "status"}}, print_status);
+    });
+    CLI::App* watching = add("watch", "candidates as they fall", watch);
+    CLI::Option* watched = watching->add_option("guest", options.guest, "name of the guest; all, if none");
+    watching->add_flag("--until-done", options.until_done, "end when the guest is done (0), or failed or gone (1)")->needs(watched);
+    watching->add_flag("--wait", options.wait, "the guest may have yet to be started")->needs(watched);
+    CLI::App* profiling = add("profile", "the offsets that were learned", profile);
+    profiling->add_option("name", options.guest, "name of the guest, or kernel id")->required();
+    profiling->add_option("--store", options.store, "where to look when the daemon is not there")->capture_default_str();
+    of_guest(add("ps", "the guest's processes, rebuilt from outside", about_guest("ps", print_processes)));
+    of_guest(add("lsmod", "the guest's modules, rebuilt from outside", about_guest("lsmod", print_modules)));
+    of_guest(add("stats", "traps, and what they cost", about_guest("stats", print_stats)));
+    CLI::App* arming = add("arm", "learn from a machine that has not started its kernel yet", arm);
+    arming->add_option("--pid", options.pid, "process of the machine's VMM")->required();
+    arming->add_option("--name", options.name, "how to call the guest");
+    arming->add_option("--kernel", options.kernels, "the kernel that it may start; several are allowed")->required();
+    arming->add_option("--system-map", options.system_map, "the kernel's System.map");
+    arming->add_flag("--record", options.record, "keep a recording of the boot");
+    of_guest(add("disarm", "put the guest's bytes back and let it go", about_guest("disarm", [](std::ostream& out, const Json&) {
+                     out << "disarmed\n";
+                 })));
+    CLI::App* recording = add("record", "fetch the recording of a guest's boot", record);
+    of_guest(recording);
+    recording->add_option("--out", options.out, "file to write")->required();
+    CLI::App* describing = add("kernel", "describe a kernel image; needs no daemon", kernel);
+    describing->add_option("file", options.kernels, "vmlinuz or vmlinux")->required()->expected(1);
+    describing->add_option("--system-map", options.system_map, "the kernel's System.map");
+}
+
+} // namespace
+
+int run_lacunactl(std::vector<std::string> arguments, const Streams& streams)
+{
+    Options options;
+    Command chosen;
+    CLI::App app("Talks to lacunad, which learns where guests' kernels keep their data.", "lacunactl");
+    app.footer("Exit codes: 0 ok, 1 the request failed, 2 usage, 3 lacunad is not reachable, 4 guest or profile unknown.");
+    app.fallthrough();
+    app.require_subcommand(1);
+    app.add_option("--socket", options.socket, "control socket of lacunad")->capture_default_str();
+    app.add_flag("--json", options.json, "for programs");
+    add_commands(app, options, chosen);
+    try {
+        std::reverse(arguments.begin(), arguments.end()); // as CLI11 wants them
+        app.parse(std::move(arguments));
+    } catch (const CLI::ParseError& error) {
+        return app.exit(error, streams.out, streams.err) == 0 ? exit_ok : exit_usage;
+    }
+    try {
+        return chosen(options, streams);
+    } catch (const DaemonUnreachable& error) {
+        streams.err << "lacunactl: " << error.what() << '\n';
+        return exit_unreachable;
+    } catch (const Refused& error) {
+        streams.err << "lacunactl: " << error.what() << '\n';
+        return error.code;
+    } catch (const std::exception& error) {
+        streams.err << "lacunactl: " << error.what() << '\n';
+        return exit_failed;
+    }
+}
+
+} // namespace lacuna

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <map>
+#include <memory>
+
+#include "control.h"
+#include "supervisor.h"
+
+namespace lacuna {
+
+// lacunad: one thread that waits for the module, for kernels that have been read, and for lacunactl.
+class Daemon {
+public:
+    using Connect = std::function<std::unique_ptr<ModuleLink>()>;
+
+    // Connects to the module and takes over its guests. Throws ModuleGone without the module, Error if the constraints,
+    // the store or the socket are not usable.
+    Daemon(Config config, Connect connect, KernelLibrary::Reader reader = read_source);
+
+    // Goes on until stop_fd is readable. Tells systemd when the configured kernels have been read.
+    void run(int stop_fd);
+
+private:
+    // Runs `what`; if the module turns out to be gone, goes into the state without it.
+    void guarded(const std::function<void()>& what);
+    void reconnect();
+    void handle_line(ControlServer::ClientId client, const std::string& line);
+    void start_watch(ControlServer::ClientId client, const Json& request);
+    void answer_waiting();
+    void tell_watchers(const Guest& guest);
+    void tell_ready();
+    void poll_once(int stop_fd, std::vector<pollfd>& fds);
+
+    Connect connect_;
+    KernelLibrary library_;
+    Supervisor supervisor_;
+    ControlServer control_;
+    std::map<ControlServer::ClientId, std::string> watchers_; // and the guest each one watches; empty: all
+    std::multimap<ControlServer::ClientId, Json> waiting_;    // requests whose kernels are being read
+    bool ready_ = false;
+    std::string last_complaint_; // about the module, so that it is not repeated
+};
+
+} // namespace lacuna

@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "kernel_library.h"
+
+#include <algorithm>
+
+#include <spdlog/spdlog.h>
+#include <sys/eventfd.h>
+#include <sys/stat.h>
+
+#include "disk_image.h"
+#include "error.h"
+
+namespace lacuna {
+
+namespace {
+
+constexpr int workers = 2; // so that a kernel file does not wait behind an image
+
+// A folder that goes with its content.
+class TemporaryFolder {
+public:
+    TemporaryFolder()
+    {
+        std::string path = (std::filesystem::temp_directory_path() / "lacuna-XXXXXX").string();
+        if (!mkdtemp(path.data()))
+            throw system_error("no temporary folder can be made", path);
+        path_ = path;
+    }
+    ~TemporaryFolder()
+    {
+        std::error_code ignored;
+        std::filesystem::remove_all(path_, ignored);
+    }
+    TemporaryFolder(const TemporaryFolder&) = delete;
+    TemporaryFolder& operator=(const TemporaryFolder&) = delete;
+
+    const std::filesystem::path& path() const { return path_; }
+
+private:
+    std::filesystem::path path_;
+};
+
+std::vector<KernelDescriptor> read_image(const KernelSource& source)
+{
+    const TemporaryFolder folder;
+    const auto progress = [&](const std::string& what) { spdlog::info("{}: {}", source.file.string(), what); };
+    std::vector<KernelDescriptor> kernels;
+    std::string problems;
+    for (const ImageKernel& kernel : copy_kernels(source.file, folder.path(), source.image_format, progress)) {
+        try {
+            kernels.push_back(describe_kernel(kernel.vmlinuz, kernel.system_map));
+        } catch (const Error& error) {
+            spdlog::warn("{}: {} in it cannot be used: {}", source.file.string(), kernel.guest_path, error.what());
+            problems += (problems.empty() ? "" : "; ") + kernel.guest_path + ": " + error.failed();
+        }
+    }
+    if (kernels.empty())
+        throw Error("none of its kernels can be used: " + problems, source.file.string());
+    return kernels;
+}
+
+} // namespace
+
+std::vector<KernelDescriptor> read_source(const KernelSource& source)
+{
+    auto kernels = source.image ? read_image(source)
+                                : std::vector<KernelDescriptor>{describe_kernel(source.file, source.system_map)};
+    for (const KernelDescriptor& kernel : kernels) {
+        for (const std::string& notice : kernel.notices)
+            spdlog::info("{}: {}", source.file.string(), notice);
+        spdlog::info("{}: kernel {} is ready", source.file.string(), kernel.id);
+    }
+    return kernels;
+}
+
+KernelLibrary::KernelLibrary(Reader reader) : reader_(std::move(reader)), event_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK))
+{
+    if (!event_)
+        throw system_error("no eventfd", "the kernel library");
+    for (int i = 0; i < workers; i++)
+        workers_.emplace_back([this](std::stop_token stop) { work(stop); });
+}
+
+KernelLibrary::~KernelLibrary()
+{
+    for (std::jthread& worker : workers_)
+        worker.request_stop();
+}
+
+KernelLibrary::Identity KernelLibrary::identify(const KernelSource& source)
+{
+    Identity identity;
+    const auto add = [&](const std::filesystem::path& file) {
+        struct stat status {};
+        if (stat(file.c_str(), &status) == 0)
+            for (const auto number : {static_cast<std::uint64_t>(status.st_dev), static_cast<std::uint64_t>(status.st_ino),
+                                      static_cast<std::uint64_t>(status.st_size)})
+                identity.numbers.push_back(number);
+        // A running guest writes to its disk all the time: its image is read again when the guest is gone, see refresh().
+        if (!source.image) {
+            identity.numbers.push_back(static_cast<std::uint64_t>(status.st_mtim.tv_sec));
+            identity.numbers.push_back(static_cast<std::uint64_t>(status.st_mtim.tv_nsec));
+        }
+    };
+    add(source.file);
+    if (source.system_map)
+        add(*source.system_map);
+    return identity;
+}
+
+std::shared_ptr<const Prepared> KernelLibrary::find(const KernelSource& source, bool urgent)
+{
+    const Identity identity = identify(source);
+    const std::scoped_lock lock(mutex_);
+    const auto known = entries_.find(source);
+    if (known != entries_.end() && known->second.identity == identity)
+        return known->second.result;
+    entries_[source] = {identity, nullptr};
+    queue_.insert(urgent ? queue_.begin() : queue_.end(), {source, identity});
+    wake_.notify_one();
+    return nullptr;
+}
+
+void KernelLibrary::refresh(const KernelSource& source)
+{
+    const Identity identity = identify(source);
+    const std::scoped_lock lock(mutex_);
+    entries_[source].identity = identity;
+    queue_.push_back({source, identity});
+    wake_.notify_one();
+}
+
+void KernelLibrary::acknowledge()
+{
+    eventfd_t ignored;
+    eventfd_read(event_.get(), &ignored);
+}
+
+std::size_t KernelLibrary::in_progress() const
+{
+    const std::scoped_lock lock(mutex_);
+    return static_cast<std::size_t>(
+        std::count_if(entries_.begin(), entries_.end(), [](const auto& entry) { return !entry.second.result; }));
+}
+
+void KernelLibrary::work(std::stop_token stop)
+{
+    for (;;) {
+        Job job;
+        {
+            std::unique_lock lock(mutex_);
+            if (!wake_.wait(lock, stop, [this] { return !queue_.empty(); }) || stop.stop_requested())
+                return;
+            job = std::move(queue_.front());
+            queue_.pop_front();
+        }
+        auto result = std::make_shared<Prepared>();
+        try {
+            result->kernels = reader_(job.source);
+        } catch (const std::exception& error) {
+            result->error = error.what();
+        }
+        finish(job, std::move(result));
+    }
+}
+
+void KernelLibrary::finish(const Job& job, std::shared_ptr<const Prepared> result)
+{
+    const std::scoped_lock lock(mutex_);
+    const auto entry = entries_.find(job.source);
+    if (entry != entries_.end() && entry->second.identity == job.identity) // not asked for anew meanwhile
+        entry->second.result = std::move(result);
+    eventfd_write(event_.get(), 1);
+}
+
+} // namespace lacuna

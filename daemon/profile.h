@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <lacuna/abi.h>
+#include <nlohmann/json.hpp>
+
+#include "kernel_descriptor.h"
+
+namespace lacuna {
+
+using Json = nlohmann::ordered_json;
+
+inline constexpr const char* profile_schema = "lacuna-profile/1";
+
+// How much stands behind a member.
+struct Evidence {
+    std::uint32_t events = 0;     // that told something about it
+    std::uint32_t instances = 0;  // different ones it was seen in
+    std::uint32_t witnesses = 0;  // events that showed it in action
+    std::uint32_t eliminated = 0; // candidates that fell
+
+    bool operator==(const Evidence&) const = default;
+};
+
+struct ProfileMember {
+    std::string structure, name; // "task_struct", "pid"
+    std::string type;            // "int", ...
+    unsigned size = 0;           // bytes
+    lacuna_member_state state = LACUNA_AMBIGUOUS;
+    std::int32_t offset = 0;              // when resolved
+    std::vector<std::int32_t> candidates; // when ambiguous: the first of those left
+    std::uint32_t remaining = 0;          // when ambiguous: how many are left
+    bool relative_to_list = false;        // to the structure's list node, not to its start (struct module)
+    Evidence evidence;
+
+    std::string qualified() const { return structure + "." + name; }
+    bool resolved() const { return state == LACUNA_RESOLVED; }
+    // Whether this says that the member is not at `other`.
+    bool rules_out(std::int32_t other) const;
+    bool operator==(const ProfileMember&) const = default;
+};
+
+// Where one build of a kernel keeps its members. Belongs to the build, not to a guest or a boot.
+struct Profile {
+    std::string kernel_id, release, banner, architecture;
+    std::vector<ProfileMember> members; // in the order of the constraint set
+
+    bool complete() const;
+    std::size_t resolved() const;
+    const ProfileMember* find(const std::string& qualified) const;
+    // The offset of a resolved member. Throws Error that names the member if there is none.
+    std::int64_t offset(const std::string& qualified) const;
+    bool operator==(const Profile&) const = default;
+};
+
+// Throws Error if the reports do not belong to the set.
+Profile make_profile(const KernelDescriptor& kernel, const lacuna_constraints& set,
+                     const std::vector<lacuna_member_report>& reports);
+
+// One sentence per member that `old` gives an offset that `fresh` rules out; empty: they agree.
+std::vector<std::string> contradictions(const Profile& old, const Profile& fresh);
+
+// What either of two agreeing profiles has resolved; where both or none have, `old` stays.
+Profile join(const Profile& old, const Profile& fresh);
+
+Json to_json(const Profile& profile);
+// Throws Error that names `file` if it is not a profile of this schema.
+Profile profile_from_json(const Json& json, const std::string& file);
+
+} // namespace lacuna

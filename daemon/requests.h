@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "supervisor.h"
+
+namespace lacuna {
+
+// Answers one request of the control socket (all but "watch", which the daemon keeps open):
+//   {"command": "status"}                                    {"module": bool, "preparing": n, "guests": [...]}
+//   {"command": "stats" | "ps" | "lsmod", "guest": NAME}     as `lacunactl --json` prints them
+//   {"command": "profile", "name": GUEST or KERNEL-ID}       {"profile": {...}, "file": ..., "facts": {...} or null}
+//   {"command": "arm", "pid": n, "name": ..., "kernels": [...], "system_map": ..., "record": bool}   {"guest": NAME}
+//   {"command": "disarm", "guest": NAME}                     {}
+//   {"command": "record", "guest": NAME, "offset": n}        {"data": hex digits, empty at the end}
+// Nothing: its kernels are still being read, ask again after Supervisor::kernels_ready().
+// Throws ModuleGone only; other errors become answers.
+std::optional<Json> answer(Supervisor& supervisor, const Json& request);
+
+// {"ok": false, ...} for what has been thrown.
+Json error_answer(const std::exception& error);
+
+// One line of "watch".
+Json watch_line(const Supervisor& supervisor, const Guest& guest);
+
+} // namespace lacuna

@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "store.h"
+
+#include <cerrno>
+#include <fstream>
+#include <iterator>
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include "error.h"
+#include "fd.h"
+#include "vmm_process.h"
+
+namespace lacuna {
+
+namespace {
+
+void make_directory(const std::filesystem::path& directory, mode_t mode)
+{
+    std::error_code error;
+    std::filesystem::create_directories(directory, error);
+    if (error)
+        throw Error("the folder cannot be made: " + error.message(), directory.string(),
+                    "name another store with --store, or run as root");
+    if (chmod(directory.c_str(), mode) != 0)
+        throw system_error("the folder's mode cannot be set", directory.string());
+}
+
+std::optional<std::string> read_text(const std::filesystem::path& file)
+{
+    std::ifstream stream(file, std::ios::binary);
+    if (!stream && !std::filesystem::exists(file))
+        return std::nullopt;
+    const std::string text((std::istreambuf_iterator<char>(stream)), {});
+    if (!stream)
+        throw system_error("cannot be read", file.string());
+    return text;
+}
+
+std::optional<Json> read_json(const std::filesystem::path& file)
+{
+    const auto text = read_text(file);
+    if (!text)
+        return std::nullopt;
+    try {
+        return Json::parse(*text);
+    } catch (const Json::exception& error) {
+        throw Error(std::string("is damaged: ") + error.what(), file.string(),
+                    "move it away; the next boot of the guest writes a new one");
+    }
+}
+
+void write_all(int fd, const std::string& text, const std::string& file)
+{
+    for (std::size_t done = 0; done < text.size();) {
+        const ssize_t written = write(fd, text.data() + done, text.size() - done);
+        if (written < 0 && errno != EINTR)
+            throw system_error("cannot be written", file, "is the disk full?");
+        done += written > 0 ? static_cast<std::size_t>(written) : 0;
+    }
+}
+
+// Makes the rename itself survive a power cut.
+void sync_directory(const std::filesystem::path& directory)
+{
+    const Fd fd(open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (!fd || fsync(fd.get()) != 0)
+        throw system_error("the folder cannot be synced", directory.string());
+}
+
+} // namespace
+
+void write_atomically(const std::filesystem::path& file, const std::string& text, mode_t mode)
+{
+    std::string temporary = (file.parent_path() / ("." + file.filename().string() + ".XXXXXX")).string();
+    const Fd fd(mkostemp(temporary.data(), O_CLOEXEC));
+    if (!fd)
+        throw system_error("cannot be written", file.string());
+    try {
+        write_all(fd.get(), text, file.string());
+        if (fchmod(fd.get(), mode) != 0 || fsync(fd.get()) != 0 || rename(temporary.c_str(), file.c_str()) != 0)
+            throw system_error("cannot be written", file.string(), "is the disk full?");
+    } catch (...) {
+        unlink(temporary.c_str());
+        throw;
+    }
+    sync_directory(file.parent_path());
+}
+
+Store::Store(std::filesystem::path root) : root_(std::move(root))
+{
+    make_directory(root_, 0755);
+    make_directory(root_ / "profiles", 0755);
+    make_directory(root_ / "guests", 0750);
+}
+
+Store Store::existing(std::filesystem::path root) { return Store(std::move(root), ReadOnly{}); }
+
+Stored Store::put_profile(const Profile& profile)
+{
+    const auto file = profile_file(profile.kernel_id);
+    const auto write = [&](const std::filesystem::path& to, const Profile& what) {
+        write_atomically(to, to_json(what).dump(2) + "\n", 0644);
+    };
+    const auto old = this->profile(profile.kernel_id);
+    if (!old) {
+        write(file, profile);
+        return {Stored::written, file, {}};
+    }
+    auto objections = contradictions(*old, profile);
+    if (!objections.empty()) {
+        const auto beside = root_ / "contradicting" / file.filename();
+        make_directory(beside.parent_path(), 0755);
+        write(beside, profile);
+        return {Stored::refused, beside, std::move(objections)};
+    }
+    const Profile joined = join(*old, profile);
+    if (joined == *old)
+        return {Stored::kept, file, {}};
+    write(file, joined);
+    return {Stored::improved, file, {}};
+}
+
+std::optional<Profile> Store::profile(const std::string& kernel_id) const
+{
+    const auto file = profile_file(kernel_id);
+    const auto json = read_json(file);
+    return json ? std::optional(profile_from_json(*json, file.string())) : std::nullopt;
+}
+
+std::filesystem::path Store::profile_file(const std::string& kernel_id) const
+{
+    return root_ / "profiles" / (file_name(kernel_id) + ".json");
+}
+
+void Store::put_guest(const std::string& guest, const Json& facts)
+{
+    write_atomically(guest_file(guest), facts.dump(2) + "\n", 0640);
+}
+
+std::optional<Json> Store::guest(const std::string& guest) const { return read_json(guest_file(guest)); }
+
+std::filesystem::path Store::guest_file(const std::string& guest) const
+{
+    return root_ / "guests" / (file_name(guest) + ".json");
+}
+
+std::vector<Json> Store::guests() const
+{
+    std::vector<Json> all;
+    std::error_code error;
+    for (const auto& entry : std::filesystem::directory_iterator(root_ / "guests", error)) {
+        if (entry.path().extension() != ".json" || entry.path().filename().string().starts_with('.'))
+            continue;
+        try {
+            if (auto facts = read_json(entry.path()); facts && facts->is_object())
+                all.push_back(std::move(*facts));
+        } catch (const Error&) { // a damaged file of one guest must not hide the others
+        }
+    }
+    return all;
+}
+
+} // namespace lacuna

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "profile.h"
+
+namespace lacuna {
+
+// Writes the file whole or not at all: a temporary file beside it, fsync, rename. Throws Error.
+void write_atomically(const std::filesystem::path& file, const std::string& text, mode_t mode);
+
+// What became of a profile that was given to the store.
+struct Stored {
+    enum Outcome {
+        written,  // it is the first of its kernel
+        improved, // it resolved what the old one had not
+        kept,     // it says nothing new
+        refused,  // it contradicts the old one, which stays; written to contradicting/ instead
+    } outcome;
+    std::filesystem::path file;          // where the fresh profile lies, or the old one that was kept
+    std::vector<std::string> objections; // if refused: one sentence per member
+};
+
+// <root>/profiles/<kernel id>.json       0755/0644, offsets are no secret and VMI tools read them
+// <root>/contradicting/<kernel id>.json  a profile that was refused, for a person to look at
+// <root>/guests/<guest>.json             0750/0640, addresses of one boot defeat KASLR
+class Store {
+public:
+    // Creates the folders. Throws Error.
+    explicit Store(std::filesystem::path root);
+
+    // For reading only: creates nothing.
+    static Store existing(std::filesystem::path root);
+
+    Stored put_profile(const Profile& profile);
+    std::optional<Profile> profile(const std::string& kernel_id) const;
+    std::filesystem::path profile_file(const std::string& kernel_id) const;
+
+    void put_guest(const std::string& guest, const Json& facts);
+    std::optional<Json> guest(const std::string& guest) const;
+    std::filesystem::path guest_file(const std::string& guest) const;
+    // The facts of all guests; files that cannot be read are left out.
+    std::vector<Json> guests() const;
+
+private:
+    struct ReadOnly {};
+    Store(std::filesystem::path root, ReadOnly) : root_(std::move(root)) {}
+
+    std::filesystem::path root_;
+};
+
+} // namespace lacuna

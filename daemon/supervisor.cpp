@@ -1,0 +1,426 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "supervisor.h"
+
+#include <algorithm>
+
+#include <spdlog/spdlog.h>
+
+namespace lacuna {
+
+namespace {
+
+constexpr std::size_t kept_gone = 32; // guests that are gone, but may still be asked for
+
+std::vector<KernelSource> sources_of(const GuestRule& rule, const std::optional<std::filesystem::path>& command_line)
+{
+    if (rule.image)
+        return {{*rule.image, true, rule.image_format, std::nullopt}};
+    std::vector<KernelSource> sources;
+    for (const auto& kernel : rule.kernels)
+        sources.push_back({kernel, false, {}, rule.system_map});
+    if (sources.empty() && command_line)
+        sources.push_back({*command_line, false, {}, rule.system_map});
+    return sources;
+}
+
+// What an earlier daemon wrote into the guest's facts.
+std::vector<KernelSource> sources_from_facts(const Json& facts)
+{
+    std::vector<KernelSource> sources;
+    for (const Json& entry : facts.at("kernel").at("sources")) {
+        KernelSource source{entry.at("file").get<std::string>(), entry.at("image").get<bool>(),
+                            entry.value("image_format", ""), std::nullopt};
+        if (entry.contains("system_map"))
+            source.system_map = entry["system_map"].get<std::string>();
+        sources.push_back(std::move(source));
+    }
+    return sources;
+}
+
+} // namespace
+
+Supervisor::Supervisor(Config config, const lacuna_constraints& constraints, KernelLibrary& library, FindVmm find_vmm)
+    : config_(std::move(config)), constraints_(constraints), library_(library), find_vmm_(std::move(find_vmm)),
+      store_(config_.store)
+{
+}
+
+void Supervisor::prepare()
+{
+    for (const GuestRule& rule : config_.guests)
+        if (rule.policy == Policy::learn)
+            for (const KernelSource& source : sources_of(rule, std::nullopt))
+                library_.find(source, false);
+}
+
+void Supervisor::connected(std::unique_ptr<ModuleLink> link)
+{
+    link->set_constraints(constraints_);
+    const auto reports = link->status();
+    link_ = std::move(link);
+    for (const GuestReport& report : reports)
+        handle(report);
+    bury();
+}
+
+// Guests that went while no daemon was there still have facts that say otherwise.
+void Supervisor::bury()
+{
+    for (Json facts : store_.guests()) {
+        try {
+            const auto name = facts.at("name").get<std::string>();
+            const Guest* guest = find(name);
+            if ((guest && guest->present()) || facts.at("state") == to_string(LACUNA_GUEST_GONE))
+                continue;
+            facts["state"] = to_string(LACUNA_GUEST_GONE);
+            store_.put_guest(name, facts);
+        } catch (const std::exception& error) {
+            spdlog::warn("the facts of a guest that is gone: {}", error.what());
+        }
+    }
+}
+
+void Supervisor::disconnected()
+{
+    link_.reset();
+    for (Guest& guest : guests_) {
+        if (!guest.present())
+            continue;
+        guest.state = LACUNA_GUEST_GONE;
+        guest.reason = "the lacuna module has been removed";
+        log(guest, LACUNA_EVENT_GONE);
+        changed(guest, true);
+    }
+}
+
+void Supervisor::read_events()
+{
+    EventBatch batch = link_->events();
+    for (const GuestReport& report : batch.reports)
+        handle(report);
+    if (!batch.lost)
+        return;
+    spdlog::warn("the module told more than could be taken in; asking it for the state of all guests");
+    for (const GuestReport& report : link_->status())
+        handle(report);
+}
+
+void Supervisor::handle(const GuestReport& report)
+{
+    Guest& guest = find_or_create(report);
+    const bool news = guest.update(report);
+    if (news)
+        log(guest, report.event);
+    if (!guest.present())
+        for (const KernelSource& source : guest.sources)
+            if (source.image) // its kernels may have been upgraded
+                library_.refresh(source);
+    advance(guest);
+    changed(guest, news);
+}
+
+void Supervisor::kernels_ready()
+{
+    library_.acknowledge();
+    for (Guest& guest : guests_) {
+        const bool had_kernel = guest.kernel != nullptr;
+        const auto before = guest.state;
+        advance(guest);
+        if (guest.state != before || (guest.kernel != nullptr) != had_kernel)
+            changed(guest, true);
+    }
+}
+
+Guest& Supervisor::find_or_create(const GuestReport& report)
+{
+    for (Guest& guest : guests_)
+        if (guest.present() && guest.number == report.guest)
+            return guest;
+
+    if (guests_.size() > kept_gone) {
+        const auto gone = std::find_if(guests_.begin(), guests_.end(), [](const Guest& g) { return !g.present(); });
+        if (gone != guests_.end())
+            guests_.erase(gone);
+    }
+    Guest& guest = guests_.emplace_back();
+    guest.number = report.guest;
+    guest.vmm_pid = static_cast<pid_t>(report.vmm_pid.value_or(0));
+    guest.state = report.state.value_or(LACUNA_GUEST_CREATED);
+    decide(guest);
+    if (guest.state != LACUNA_GUEST_CREATED)
+        recall(guest);
+    if (guest.state == LACUNA_GUEST_IGNORED)
+        guest.learn = false;
+    spdlog::info("[{}] virtual machine of process {}, {}", guest.name, guest.vmm_pid,
+                 guest.learn ? "to be learned from" : "left alone");
+    return guest;
+}
+
+void Supervisor::decide(Guest& guest)
+{
+    const VmmProcess vmm = find_vmm_(guest.vmm_pid);
+    const GuestRule* rule = config_.rule_for(vmm.name);
+    guest.name = unique_name(vmm.name, &guest);
+    guest.record = config_.record;
+    if (!rule || rule->policy == Policy::ignore)
+        return;
+    guest.sources = sources_of(*rule, vmm.kernel);
+    guest.learn = true;
+}
+
+// A guest that has been armed already: an earlier daemon wrote down how it is called and where its kernels are.
+void Supervisor::recall(Guest& guest)
+{
+    for (const Json& facts : store_.guests()) {
+        try {
+            if (facts.at("vmm_pid") != guest.vmm_pid || facts.at("state") == to_string(LACUNA_GUEST_GONE))
+                continue;
+            guest.sources = sources_from_facts(facts);
+            guest.name = unique_name(facts.at("name").get<std::string>(), &guest);
+            guest.learn = !guest.sources.empty();
+            return;
+        } catch (const Json::exception&) { // not written by us: as if it were not there
+        }
+    }
+}
+
+// Does what can be done for the guest now; called whenever something may have become possible.
+void Supervisor::advance(Guest& guest)
+{
+    try {
+        if (guest.state == LACUNA_GUEST_CREATED && link_)
+            guest.learn ? try_to_arm(guest) : let_go(guest, {});
+        if (!guest.kernel_id.empty() && !guest.kernel && !guest.kernel_lost)
+            find_descriptor(guest);
+        if (guest.kernel && guest.state == LACUNA_GUEST_DONE && !guest.published)
+            publish(guest);
+    } catch (const ModuleGone&) {
+        throw;
+    } catch (const Error& error) {
+        spdlog::error("[{}] {}", guest.name, error.what());
+    }
+}
+
+std::optional<std::vector<KernelDescriptor>> Supervisor::kernels_of(const std::vector<KernelSource>& sources)
+{
+    std::vector<KernelDescriptor> kernels;
+    bool complete = true;
+    for (const KernelSource& source : sources) {
+        const auto prepared = library_.find(source);
+        if (!prepared) {
+            complete = false;
+            continue; // but start reading the others
+        }
+        if (!prepared->error.empty())
+            throw Error(prepared->error);
+        kernels.insert(kernels.end(), prepared->kernels.begin(), prepared->kernels.end());
+    }
+    if (!complete)
+        return std::nullopt;
+    if (kernels.size() > LACUNA_MAX_KERNELS) {
+        spdlog::warn("{} holds {} kernels; only the first {} are looked for", sources.front().file.string(), kernels.size(),
+                     LACUNA_MAX_KERNELS);
+        kernels.resize(LACUNA_MAX_KERNELS);
+    }
+    return kernels;
+}
+
+void Supervisor::try_to_arm(Guest& guest)
+{
+    if (guest.sources.empty())
+        return let_go(guest, "its kernel is not known: the configuration names none, and its command line has no -kernel");
+    try {
+        auto kernels = kernels_of(guest.sources);
+        if (!kernels)
+            return;
+        link_->arm(guest.number, *kernels, {config_.deadline_seconds * 1000, guest.record});
+        guest.kernels = std::move(*kernels);
+        guest.state = LACUNA_GUEST_WAITING;
+        spdlog::info("[{}] armed, {} kernel(s) are looked for", guest.name, guest.kernels.size());
+        write_facts(guest);
+    } catch (const ModuleGone&) {
+        throw;
+    } catch (const Error& error) {
+        let_go(guest, error.what());
+    }
+}
+
+// Nothing holds the guest up any longer; `why` if that is not what was wanted.
+void Supervisor::let_go(Guest& guest, const std::string& why)
+{
+    if (!why.empty())
+        spdlog::error("[{}] cannot be learned from: {}", guest.name, why);
+    guest.reason = why;
+    guest.state = LACUNA_GUEST_IGNORED; // whatever the module says: it is not asked twice
+    link_->ignore(guest.number);
+}
+
+void Supervisor::find_descriptor(Guest& guest)
+{
+    if (guest.kernels.empty()) {
+        guest.kernel_lost = true; // unless what follows finds it: an error is told once
+        auto kernels = kernels_of(guest.sources);
+        guest.kernel_lost = kernels.has_value();
+        if (!kernels)
+            return;
+        guest.kernels = std::move(*kernels);
+    }
+    for (const KernelDescriptor& kernel : guest.kernels)
+        if (kernel.id == guest.kernel_id)
+            guest.kernel = std::make_shared<const KernelDescriptor>(kernel);
+    guest.kernel_lost = !guest.kernel;
+    if (guest.kernel_lost)
+        spdlog::error("[{}] runs kernel {}, which none of its files is any more; nothing can be published", guest.name,
+                      guest.kernel_id);
+}
+
+void Supervisor::publish(Guest& guest)
+{
+    guest.published = true; // one try: what fails now fails again
+    const Profile profile = make_profile(*guest.kernel, constraints_, guest.members);
+    const Stored stored = store_.put_profile(profile);
+    const auto found = fmt::format("{} of {} members", profile.resolved(), profile.members.size());
+    switch (stored.outcome) {
+    case Stored::written:
+        spdlog::info("[{}] {}: profile written to {}", guest.name, found, stored.file.string());
+        break;
+    case Stored::improved:
+        spdlog::info("[{}] {}: profile {} improved", guest.name, found, stored.file.string());
+        break;
+    case Stored::kept:
+        spdlog::info("[{}] {}: nothing that {} does not say already", guest.name, found, stored.file.string());
+        break;
+    case Stored::refused:
+        for (const std::string& objection : stored.objections)
+            spdlog::error("[{}] contradicts the profile in the store: {}", guest.name, objection);
+        spdlog::error("[{}] the old profile stays; the new one lies in {}", guest.name, stored.file.string());
+        break;
+    }
+}
+
+void Supervisor::write_facts(const Guest& guest)
+{
+    if (!guest.learn)
+        return;
+    try {
+        store_.put_guest(guest.name, facts_json(guest));
+    } catch (const Error& error) {
+        spdlog::error("[{}] {}", guest.name, error.what());
+    }
+}
+
+void Supervisor::log(const Guest& guest, lacuna_event event) const
+{
+    if (guest.state == LACUNA_GUEST_FAILED)
+        spdlog::error("[{}] let go: {}", guest.name, guest.reason);
+    else if (event == LACUNA_EVENT_RESET)
+        spdlog::info("[{}] was reset, waiting for a kernel again", guest.name);
+    else if (event == LACUNA_EVENT_FOUND)
+        spdlog::info("[{}] runs kernel {}, slide {:#x}", guest.name, guest.kernel_id, guest.slide);
+    else
+        spdlog::info("[{}] is {}{}{}", guest.name, to_string(guest.state), guest.reason.empty() ? "" : ": ", guest.reason);
+}
+
+void Supervisor::changed(const Guest& guest, bool facts)
+{
+    if (facts)
+        write_facts(guest);
+    if (on_change_)
+        on_change_(guest);
+}
+
+std::string Supervisor::unique_name(const std::string& name, const Guest* except) const
+{
+    const std::string wanted = file_name(name);
+    const auto taken = [&](const std::string& candidate) {
+        return std::any_of(guests_.begin(), guests_.end(), [&](const Guest& guest) {
+            return &guest != except && guest.present() && guest.name == candidate;
+        });
+    };
+    std::string candidate = wanted;
+    for (unsigned i = 2; taken(candidate); i++)
+        candidate = fmt::format("{}-{}", wanted, i);
+    return candidate;
+}
+
+Guest* Supervisor::find(const std::string& name)
+{
+    Guest* found = nullptr;
+    for (Guest& guest : guests_)
+        if (guest.name == file_name(name) && (!found || guest.present() || !found->present()))
+            found = &guest;
+    return found;
+}
+
+const Guest& Supervisor::guest(const std::string& name) const
+{
+    const Guest* found = const_cast<Supervisor*>(this)->find(name);
+    if (!found)
+        throw Unknown("no guest of this name is known", name, "lacunactl status lists them");
+    return *found;
+}
+
+ModuleLink& Supervisor::need_link() const
+{
+    if (!link_)
+        throw Error("is not loaded", "the lacuna module", "load it with: modprobe lacuna");
+    return *link_;
+}
+
+const Guest* Supervisor::arm(const ArmRequest& request)
+{
+    ModuleLink& link = need_link();
+    const auto guest = std::find_if(guests_.begin(), guests_.end(), [&](const Guest& candidate) {
+        return candidate.present() && candidate.vmm_pid == request.vmm_pid;
+    });
+    if (guest == guests_.end())
+        throw Unknown("has no virtual machine that the module knows", fmt::format("process {}", request.vmm_pid),
+                      "the module must be loaded before the machine is created");
+    std::vector<KernelSource> sources;
+    for (const auto& kernel : request.kernels)
+        sources.push_back({kernel, false, {}, request.system_map});
+    auto kernels = kernels_of(sources);
+    if (!kernels)
+        return nullptr;
+
+    link.arm(guest->number, *kernels, {config_.deadline_seconds * 1000, request.record || config_.record});
+    if (!request.name.empty())
+        guest->name = unique_name(request.name, &*guest);
+    guest->sources = std::move(sources);
+    guest->kernels = std::move(*kernels);
+    guest->learn = true;
+    guest->state = LACUNA_GUEST_WAITING;
+    guest->reason.clear();
+    spdlog::info("[{}] armed on request, {} kernel(s) are looked for", guest->name, guest->kernels.size());
+    changed(*guest, true);
+    return &*guest;
+}
+
+void Supervisor::disarm(const std::string& name)
+{
+    const Guest& known = guest(name);
+    if (!known.present())
+        throw Error("is gone", name);
+    need_link().disarm(known.number);
+    spdlog::info("[{}] disarmed on request", name);
+}
+
+AddressSpace Supervisor::memory_of(const Guest& guest) const
+{
+    if (!guest.kernel)
+        throw Error("its kernel has not been found (yet)", guest.name, "lacunactl status shows what it waits for");
+    if (!guest.present())
+        throw Error("is gone", guest.name);
+    ModuleLink& link = need_link();
+    const auto read = [&link, number = guest.number](std::uint64_t gpa, std::size_t length) {
+        return link.read(number, gpa, length);
+    };
+    return AddressSpace(read, guest.page_table_gpa(), guest.five_level);
+}
+
+Bytes Supervisor::recording(const std::string& name, std::uint64_t offset) const
+{
+    return need_link().recording(guest(name).number, offset);
+}
+
+} // namespace lacuna

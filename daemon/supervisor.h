@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#pragma once
+
+#include <functional>
+#include <list>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "address_space.h"
+#include "config.h"
+#include "guest.h"
+#include "kernel_library.h"
+#include "module_link.h"
+#include "store.h"
+#include "vmm_process.h"
+
+namespace lacuna {
+
+// Somebody asked for a guest, kernel or profile that is not known.
+class Unknown : public Error {
+public:
+    using Error::Error;
+};
+
+// Decides what happens to guests: arms those that the configuration names, keeps what the module tells of them, and
+// puts what was learned into the store. Knows nothing of sockets and never waits; everything runs in one thread.
+class Supervisor {
+public:
+    using FindVmm = std::function<VmmProcess(pid_t)>;
+    using OnChange = std::function<void(const Guest&)>;
+
+    // `library` must outlive the supervisor. `find_vmm` is replaced by tests.
+    Supervisor(Config config, const lacuna_constraints& constraints, KernelLibrary& library,
+               FindVmm find_vmm = [](pid_t pid) { return lacuna::find_vmm(pid); });
+
+    // Told of every change of a guest; for those who watch.
+    void on_change(OnChange callback) { on_change_ = std::move(callback); }
+
+    // Starts reading every kernel that the configuration names.
+    void prepare();
+
+    // Gives the module its constraints and takes over the guests it has. Throws like ModuleLink.
+    void connected(std::unique_ptr<ModuleLink> link);
+    // The module is gone, and with it all its guests.
+    void disconnected();
+    ModuleLink* link() const { return link_.get(); }
+
+    // Takes in what the module has to tell. Throws ModuleGone; other errors are logged.
+    void read_events();
+    void handle(const GuestReport& report);
+    // Some kernels have been read: goes on with the guests that waited for them.
+    void kernels_ready();
+
+    // ---- on request ----
+
+    const std::list<Guest>& guests() const { return guests_; }
+    // By name; the one that is there goes before one that is gone. Throws Unknown.
+    const Guest& guest(const std::string& name) const;
+
+    struct ArmRequest {
+        pid_t vmm_pid = 0;
+        std::string name;                            // empty: it keeps its name
+        std::vector<std::filesystem::path> kernels;  // absolute
+        std::optional<std::filesystem::path> system_map;
+        bool record = false;
+    };
+    // Arms a guest that the module knows. Null: its kernels are still being read, ask again after kernels_ready().
+    // Throws Unknown, or Error if a kernel cannot be used or the module refuses.
+    const Guest* arm(const ArmRequest& request);
+    void disarm(const std::string& name);
+
+    // Throws Error if the kernel has not been found, or the module is not loaded.
+    AddressSpace memory_of(const Guest& guest) const;
+    Bytes recording(const std::string& name, std::uint64_t offset) const;
+
+    const Config& config() const { return config_; }
+    const lacuna_constraints& constraints() const { return constraints_; }
+    const Store& store() const { return store_; }
+    std::size_t kernels_in_progress() const { return library_.in_progress(); }
+
+private:
+    // A kernel list that is complete, or nothing while some source is still being read.
+    std::optional<std::vector<KernelDescriptor>> kernels_of(const std::vector<KernelSource>& sources);
+
+    Guest& find_or_create(const GuestReport& report);
+    void recall(Guest& guest);
+    void bury();
+    void decide(Guest& guest);
+    void advance(Guest& guest);
+    void try_to_arm(Guest& guest);
+    void let_go(Guest& guest, const std::string& why);
+    void find_descriptor(Guest& guest);
+    void publish(Guest& guest);
+    void write_facts(const Guest& guest);
+    void log(const Guest& guest, lacuna_event event) const;
+    void changed(const Guest& guest, bool facts);
+    std::string unique_name(const std::string& name, const Guest* except) const;
+    Guest* find(const std::string& name);
+    ModuleLink& need_link() const;
+
+    Config config_;
+    lacuna_constraints constraints_;
+    KernelLibrary& library_;
+    FindVmm find_vmm_;
+    Store store_;
+    OnChange on_change_;
+    std::unique_ptr<ModuleLink> link_;
+    std::list<Guest> guests_; // oldest first; those that are gone stay for a while
+};
+
+} // namespace lacuna

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <sys/types.h>
+
+namespace lacuna {
+
+// The process behind a guest, as its command line describes it (QEMU and what is called like it).
+struct VmmProcess {
+    pid_t pid = 0;
+    std::string name;                            // -name NAME or guest=NAME,...; "vm-PID" if there is none
+    std::optional<std::string> uuid;             // -uuid
+    std::optional<std::filesystem::path> kernel; // -kernel, absolute
+};
+
+// Reads `arguments` as QEMU does; relative paths start at `directory`.
+VmmProcess describe_vmm(pid_t pid, const std::vector<std::string>& arguments, const std::filesystem::path& directory);
+
+// Reads <proc>/<pid>. Never throws: of a process that is gone only the pid and the name "vm-PID" are known.
+VmmProcess find_vmm(pid_t pid, const std::filesystem::path& proc = "/proc");
+
+// `name` fit to be a file name: letters, digits, '.', '_' and '-', not beginning with a dot, at most 100 characters.
+std::string file_name(const std::string& name);
+
+} // namespace lacuna

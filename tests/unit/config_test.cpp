@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <fstream>
+
+#include "config.h"
+#include "expect_error.h"
+#include "temporary_directory.h"
+
+using namespace lacuna;
+
+namespace {
+
+Config parse(const char* text) { return parse_config(text, "/etc/lacuna/lacuna.toml"); }
+
+} // namespace
+
+TEST(Config, ReadsEverything)
+{
+    const Config config = parse(R"(
+store = "/srv/store"
+socket = "run/sock"
+constraints = "/srv/constraints"
+deadline_seconds = 30
+record = true
+[[guest]]
+name = "web*"
+kernels = ["/k/one", "two"]
+system_map = "/k/map"
+[[guest]]
+name = "db"
+image = "/images/db.raw"
+image_format = "raw"
+[[guest]]
+name = "*"
+policy = "ignore"
+)");
+    EXPECT_EQ(config.store, "/srv/store");
+    EXPECT_EQ(config.socket, "/etc/lacuna/run/sock"); // relative to the file's folder
+    EXPECT_EQ(config.constraints, "/srv/constraints");
+    EXPECT_EQ(config.deadline_seconds, 30u);
+    EXPECT_TRUE(config.record);
+    ASSERT_EQ(config.guests.size(), 3u);
+    EXPECT_EQ(config.guests[0].kernels, (std::vector<std::filesystem::path>{"/k/one", "/etc/lacuna/two"}));
+    EXPECT_EQ(config.guests[0].system_map, "/k/map");
+    EXPECT_EQ(config.guests[1].image, "/images/db.raw");
+    EXPECT_EQ(config.guests[1].image_format, "raw");
+    EXPECT_EQ(config.guests[2].policy, Policy::ignore);
+}
+
+TEST(Config, FirstRuleThatFitsWins)
+{
+    const Config config = parse("[[guest]]\nname='web-[0-9]'\nkernel='/a'\n[[guest]]\nname='web*'\npolicy='ignore'\n");
+    EXPECT_EQ(config.rule_for("web-1"), &config.guests[0]);
+    EXPECT_EQ(config.rule_for("web-x"), &config.guests[1]);
+    EXPECT_EQ(config.rule_for("db"), nullptr);
+}
+
+TEST(Config, DefaultsOfAnEmptyFile)
+{
+    const Config config = parse("");
+    EXPECT_EQ(config.store, "/var/lib/lacuna");
+    EXPECT_EQ(config.socket, "/run/lacuna/lacunad.sock");
+    EXPECT_EQ(config.deadline_seconds, 120u);
+    EXPECT_FALSE(config.record);
+}
+
+TEST(Config, ErrorsNameFileAndLine)
+{
+    EXPECT_ERROR(parse("store = 'a'\nstroe = 'b'\n"), "/etc/lacuna/lacuna.toml:2: unknown key \"stroe\"; allowed here: store");
+    EXPECT_ERROR(parse("[[guest]]\nname='a'\nkernal='b'\n"), "lacuna.toml:3: unknown key \"kernal\"");
+    EXPECT_ERROR(parse("store = \n"), "/etc/lacuna/lacuna.toml:1: ");
+    EXPECT_ERROR(parse("\nstore = 5\n"), "lacuna.toml:2: \"store\" is no text");
+    EXPECT_ERROR(parse("record = 'yes'"), "\"record\" is neither true nor false");
+    EXPECT_ERROR(parse("deadline_seconds = 0"), "a whole number from 1 to 86400 is allowed");
+    EXPECT_ERROR(parse("deadline_seconds = 1.5"), "\"deadline_seconds\" is out of range");
+    EXPECT_ERROR(parse("\n[[guest]]\nkernel = '/a'\n"), "lacuna.toml:2: a [[guest]] without a name");
+    EXPECT_ERROR(parse("[guest]\nname = 'a'\n"), "write [[guest]] with two brackets");
+    EXPECT_ERROR(parse("[[guest]]\nname='a'\npolicy='learm'\n"), "lacuna.toml:3: unknown policy \"learm\"");
+    EXPECT_ERROR(parse("[[guest]]\nname='a'\nkernel='b'\nimage='c'\n"), "named in more than one way");
+    EXPECT_ERROR(parse("[[guest]]\nname='a'\nsystem_map='b'\nimage='c'\n"), "lacuna.toml:3: \"system_map\" does not go");
+    EXPECT_ERROR(parse("[[guest]]\nname='a'\nimage='c'\nimage_format='vdi'\n"), "unknown image format \"vdi\"");
+    EXPECT_ERROR(parse("[[guest]]\nname='a'\nkernels=[]\n"), "\"kernels\" is no list of files");
+    EXPECT_ERROR(load_config("/nonexistent/lacuna.toml"), "/nonexistent/lacuna.toml: the configuration cannot be read");
+}

@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#pragma once
+
+#include <cstring>
+#include <functional>
+#include <map>
+#include <string>
+
+#include "address_space.h"
+#include "error.h"
+
+namespace lacuna {
+
+// The memory of a guest that exists in tests only: physical pages, page tables built by hand (Intel SDM volume 3A, 4.5).
+class FakeGuest {
+public:
+    static constexpr std::uint64_t page = 4096;
+    static constexpr std::uint64_t noise = 0x8000'0000'0000'0867; // NX, protection, accessed, dirty, present
+
+    std::uint64_t root = 0x1000;
+    bool five_level = false;
+    unsigned reads = 0;
+    std::function<void(unsigned)> before_read; // told how many reads there have been
+
+    explicit FakeGuest(bool five = false) : five_level(five) { pages_[root].resize(page); }
+
+    // Maps the page of `gva` to `gpa`; level 1: 4 KiB, 2: 2 MiB, 3: 1 GiB.
+    void map(std::uint64_t gva, std::uint64_t gpa, unsigned level = 1)
+    {
+        std::uint64_t table = root;
+        for (unsigned l = five_level ? 5 : 4; l > level; l--) {
+            std::uint64_t& entry = entry_of(table, gva, l);
+            if (!entry) {
+                entry = next_table_ | noise;
+                pages_[next_table_].resize(page);
+                next_table_ += page;
+            }
+            table = entry & 0x000f'ffff'ffff'f000;
+        }
+        entry_of(table, gva, level) = gpa | noise | (level > 1 ? 0x80 : 0);
+    }
+
+    void put_physical(std::uint64_t gpa, const void* data, std::size_t size)
+    {
+        for (std::size_t i = 0; i < size; i++) {
+            Bytes& bytes = pages_[(gpa + i) & ~(page - 1)];
+            bytes.resize(page);
+            bytes[(gpa + i) % page] = static_cast<const std::uint8_t*>(data)[i];
+        }
+    }
+
+    // Writes at a virtual address; pages that are not mapped yet get physical memory of their own.
+    void put(std::uint64_t gva, const void* data, std::size_t size)
+    {
+        for (std::size_t i = 0; i < size; i++) {
+            const std::uint64_t address = gva + i, start = address & ~(page - 1);
+            if (!mapped_.contains(start)) {
+                map(start, next_page_);
+                mapped_[start] = next_page_;
+                next_page_ += 7 * page; // neighbours in virtual memory are none in physical memory
+            }
+            put_physical(mapped_[start] + address % page, static_cast<const std::uint8_t*>(data) + i, 1);
+        }
+    }
+    template <typename T> void put(std::uint64_t gva, T value) { put(gva, &value, sizeof(value)); }
+    // A text of `size` bytes, filled up with NULs.
+    void put_text(std::uint64_t gva, std::string text, std::size_t size)
+    {
+        text.resize(size);
+        put(gva, text.data(), size);
+    }
+
+    Bytes read(std::uint64_t gpa, std::size_t length)
+    {
+        if (before_read)
+            before_read(++reads);
+        const auto found = pages_.find(gpa & ~(page - 1));
+        if (found == pages_.end() || gpa % page + length > page)
+            throw Error("no memory there");
+        const auto first = found->second.begin() + static_cast<std::ptrdiff_t>(gpa % page);
+        return Bytes(first, first + static_cast<std::ptrdiff_t>(length));
+    }
+
+    AddressSpace space()
+    {
+        return AddressSpace([this](std::uint64_t gpa, std::size_t length) { return read(gpa, length); }, root | 0x801,
+                            five_level);
+    }
+
+private:
+    std::uint64_t& entry_of(std::uint64_t table, std::uint64_t gva, unsigned level)
+    {
+        const auto index = (gva >> (12 + 9 * (level - 1))) & 511;
+        return *reinterpret_cast<std::uint64_t*>(pages_.at(table).data() + index * 8);
+    }
+
+    std::map<std::uint64_t, Bytes> pages_;
+    std::map<std::uint64_t, std::uint64_t> mapped_;
+    std::uint64_t next_table_ = 0x2000;
+    std::uint64_t next_page_ = 0x10'0000'0000;
+};
+
+// The offsets the fake kernel has; some members cross a page's end.
+struct FakeLayout {
+    static constexpr std::uint64_t tasks = 0x8b8, pid = 0x98c, comm = 0xffa, mm = 0x908, pgd = 0x48;
+    static constexpr std::int64_t name = 16, core = -64, text_size = 0x150;
+    static constexpr std::uint64_t init_task = 0xffffffff'8aa0'0000, modules = 0xffffffff'8ab0'0040;
+};
+
+// A kernel with processes and modules on its lists.
+class FakeKernel {
+public:
+    FakeGuest memory;
+
+    explicit FakeKernel(bool five = false) : memory(five)
+    {
+        add_task_at(FakeLayout::init_task, 0, "swapper/0", false);
+        link(FakeLayout::modules, FakeLayout::modules);
+        link(FakeLayout::modules, FakeLayout::modules);
+    }
+
+    std::uint64_t add_process(std::int32_t pid, const std::string& comm, bool user)
+    {
+        const std::uint64_t task = next_task_;
+        next_task_ += 0x3000;
+        add_task_at(task, pid, comm, user);
+        return task;
+    }
+
+    std::uint64_t add_module(const std::string& name, std::uint64_t core, std::uint32_t text_size)
+    {
+        const std::uint64_t node = next_module_;
+        next_module_ += 0x1000;
+        memory.put_text(node + FakeLayout::name, name, 56);
+        memory.put(node + static_cast<std::uint64_t>(FakeLayout::core), core);
+        memory.put(node + FakeLayout::text_size, text_size);
+        modules_.push_back(node);
+        link_all(FakeLayout::modules, modules_);
+        return node;
+    }
+
+    // One direction of a list, for damage.
+    void set_next(std::uint64_t node, std::uint64_t next) { memory.put(node, next); }
+    static std::uint64_t tasks_node(std::uint64_t task) { return task + FakeLayout::tasks; }
+
+private:
+    void add_task_at(std::uint64_t task, std::int32_t pid, const std::string& comm, bool user)
+    {
+        memory.put(task + FakeLayout::pid, pid);
+        memory.put_text(task + FakeLayout::comm, comm, 16);
+        const std::uint64_t mm = user ? task + 0x2000 : 0;
+        memory.put(task + FakeLayout::mm, mm);
+        if (user)
+            memory.put(mm + FakeLayout::pgd, task + 0x10'0000'0000);
+        if (task == FakeLayout::init_task) {
+            link(tasks_node(task), tasks_node(task));
+            return;
+        }
+        tasks_.push_back(tasks_node(task));
+        link_all(tasks_node(FakeLayout::init_task), tasks_);
+    }
+
+    void link(std::uint64_t from, std::uint64_t to)
+    {
+        memory.put(from, to);
+        memory.put(to + 8, from);
+    }
+    void link_all(std::uint64_t head, const std::vector<std::uint64_t>& nodes)
+    {
+        std::uint64_t last = head;
+        for (const std::uint64_t node : nodes)
+            link(std::exchange(last, node), node);
+        link(last, head);
+    }
+
+    std::vector<std::uint64_t> tasks_, modules_;
+    std::uint64_t next_task_ = 0xffff8880'0010'0000, next_module_ = 0xffffffff'c020'0408;
+};
+
+} // namespace lacuna

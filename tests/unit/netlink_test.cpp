@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <cstring>
+#include <random>
+
+#include <netlink/attr.h>
+#include <netlink/genl/genl.h>
+
+#include "expect_error.h"
+#include "fake_module.h"
+#include "netlink.h"
+
+using namespace lacuna;
+
+namespace {
+
+constexpr int family = 33;
+
+std::map<int, nlattr*> attributes_of(nlattr* first, int length)
+{
+    std::map<int, nlattr*> found;
+    int rest = length;
+    for (nlattr* a = first; nla_ok(a, rest); a = nla_next(a, &rest))
+        found[nla_type(a)] = a;
+    EXPECT_EQ(rest, 0);
+    return found;
+}
+
+std::map<int, nlattr*> attributes_of(nl_msg* message)
+{
+    const auto* header = static_cast<genlmsghdr*>(nlmsg_data(nlmsg_hdr(message)));
+    return attributes_of(genlmsg_attrdata(header, 0), genlmsg_attrlen(header, 0));
+}
+
+std::map<int, nlattr*> nested(nlattr* attribute)
+{
+    EXPECT_TRUE(attribute->nla_type & NLA_F_NESTED); // strict parsing in the kernel wants it
+    return attributes_of(static_cast<nlattr*>(nla_data(attribute)), nla_len(attribute));
+}
+
+Message event()
+{
+    Message message = new_request(family, LACUNA_CMD_EVENT);
+    nla_put_u32(message.get(), LACUNA_A_GUEST, 7);
+    return message;
+}
+
+GuestReport parse(const Message& message) { return parse_report(nlmsg_hdr(message.get())); }
+
+} // namespace
+
+TEST(Netlink, ArmCarriesTheDescriptor)
+{
+    KernelDescriptor kernel = fake_kernel("6.1-abc");
+    const Message message = new_request(family, LACUNA_CMD_ARM);
+    put_arm(message.get(), 7, {kernel, fake_kernel("other")}, {5000, true});
+    auto top = attributes_of(message.get());
+    EXPECT_EQ(nla_get_u32(top.at(LACUNA_A_VERSION)), static_cast<unsigned>(LACUNA_ABI_VERSION));
+    EXPECT_EQ(nla_get_u32(top.at(LACUNA_A_GUEST)), 7u);
+    EXPECT_EQ(nla_get_u32(top.at(LACUNA_A_DEADLINE_MS)), 5000u);
+    EXPECT_TRUE(top.contains(LACUNA_A_RECORD));
+
+    nlattr* first = nlmsg_find_attr(nlmsg_hdr(message.get()), GENL_HDRLEN, LACUNA_A_KERNEL);
+    auto k = nested(first);
+    EXPECT_STREQ(nla_get_string(k.at(LACUNA_K_ID)), "6.1-abc");
+    EXPECT_EQ(nla_get_u64(k.at(LACUNA_K_TEXT)), kernel.text);
+    EXPECT_EQ(nla_get_u64(k.at(LACUNA_K_END)), kernel.end);
+    EXPECT_EQ(nla_get_u64(k.at(LACUNA_K_BANNER)), kernel.banner_address);
+    EXPECT_EQ(std::string(static_cast<char*>(nla_data(k.at(LACUNA_K_BANNER_TEXT))),
+                          static_cast<std::size_t>(nla_len(k.at(LACUNA_K_BANNER_TEXT)))),
+              kernel.banner);
+    EXPECT_EQ(nla_get_u64(k.at(LACUNA_K_INIT_TASK)), kernel.init_task);
+    EXPECT_EQ(nla_get_u64(k.at(LACUNA_K_MODULES)), kernel.modules);
+    EXPECT_EQ(nla_get_u64(k.at(LACUNA_K_CURRENT)), kernel.current_task);
+    EXPECT_EQ(nla_get_u8(k.at(LACUNA_K_CURRENT_KIND)), LACUNA_CURRENT_PER_CPU);
+    EXPECT_FALSE(k.contains(LACUNA_K_CURRENT_SLIDES));
+    auto site = nested(k.at(LACUNA_K_SITE)); // the last of the three
+    EXPECT_EQ(nla_get_u8(site.at(LACUNA_S_KIND)), LACUNA_SITE_INITCALL);
+    EXPECT_EQ(nla_get_u64(site.at(LACUNA_S_ADDRESS)), kernel.sites[2].address);
+    EXPECT_EQ(nla_len(site.at(LACUNA_S_BYTES)), 4);
+    EXPECT_EQ(std::memcmp(nla_data(site.at(LACUNA_S_LENGTHS)), "\2\2", 2), 0);
+}
+
+TEST(Netlink, CurrentTaskThatIsAnAddressSlides)
+{
+    KernelDescriptor kernel = fake_kernel("6.17");
+    kernel.current_kind = CurrentKind::percpu_address;
+    const Message message = new_request(family, LACUNA_CMD_ARM);
+    put_arm(message.get(), 7, {kernel}, {});
+    EXPECT_TRUE(nested(attributes_of(message.get()).at(LACUNA_A_KERNEL)).contains(LACUNA_K_CURRENT_SLIDES));
+}
+
+TEST(Netlink, EightKernelsFitAndNineDoNot)
+{
+    KernelDescriptor kernel = fake_kernel(std::string(LACUNA_MAX_ID - 1, 'k'));
+    kernel.banner = std::string(LACUNA_MAX_BANNER, 'b');
+    const Message message = new_request(family, LACUNA_CMD_ARM);
+    put_arm(message.get(), 7, std::vector<KernelDescriptor>(8, kernel), {});
+    const Message other = new_request(family, LACUNA_CMD_ARM);
+    EXPECT_ERROR(put_arm(other.get(), 7, std::vector<KernelDescriptor>(9, kernel), {}), "9 kernels cannot be given");
+    EXPECT_ERROR(put_arm(other.get(), 7, {}, {}), "0 kernels cannot be given");
+    kernel.id += 'k';
+    EXPECT_ERROR(put_arm(other.get(), 7, {kernel}, {}), "too long for the module");
+}
+
+TEST(Netlink, ReportsInFull)
+{
+    const lacuna_member_report members[] = {resolved_at(1234), open_with({4, 8})};
+    lacuna_stats stats{};
+    stats.traps[LACUNA_SITE_EXIT] = 41;
+    const Message message = event();
+    nl_msg* m = message.get();
+    nla_put_u8(m, LACUNA_A_EVENT, LACUNA_EVENT_PROGRESS);
+    nla_put_u8(m, LACUNA_A_STATE, LACUNA_GUEST_TRAPPING);
+    nla_put_u32(m, LACUNA_A_VMM_PID, 4711);
+    nla_put_string(m, LACUNA_A_KERNEL_ID, "6.1-abc");
+    nla_put_u64(m, LACUNA_A_SLIDE, 0x27c00000);
+    nla_put_u64(m, LACUNA_A_TEXT_GPA, 0x1'2340'0000);
+    nla_put_flag(m, LACUNA_A_LA57);
+    nla_put(m, LACUNA_A_MEMBERS, sizeof(members), members);
+    nla_put(m, LACUNA_A_STATS, sizeof(stats), &stats);
+    const GuestReport report = parse(message);
+    EXPECT_EQ(report.guest, 7u);
+    EXPECT_EQ(report.event, LACUNA_EVENT_PROGRESS);
+    EXPECT_EQ(report.state, LACUNA_GUEST_TRAPPING);
+    EXPECT_EQ(report.vmm_pid, 4711u);
+    EXPECT_EQ(report.kernel_id, "6.1-abc");
+    EXPECT_EQ(report.slide, 0x27c00000u);
+    EXPECT_EQ(report.text_gpa, 0x1'2340'0000u);
+    EXPECT_TRUE(report.five_level);
+    EXPECT_EQ(report.reason, std::nullopt);
+    ASSERT_EQ(report.members->size(), 2u);
+    EXPECT_EQ((*report.members)[0].candidates[0], 1234);
+    EXPECT_EQ((*report.members)[1].remaining, 2u);
+    EXPECT_EQ(report.stats->traps[LACUNA_SITE_EXIT], 41u);
+}
+
+TEST(Netlink, MalformedReportsAreRefused)
+{
+    const auto with = [](int attribute, const void* data, int size) {
+        Message message = event();
+        nla_put(message.get(), attribute, size, data);
+        return message;
+    };
+    const char bytes[400] = {};
+    EXPECT_ERROR(parse(with(LACUNA_A_STATE, "\x63", 1)), "a guest cannot be in state 99");
+    EXPECT_ERROR(parse(with(LACUNA_A_SLIDE, bytes, 4)), "malformed");
+    EXPECT_ERROR(parse(with(LACUNA_A_MEMBERS, bytes, sizeof(lacuna_member_report) + 1)), "malformed");
+    EXPECT_ERROR(parse(with(LACUNA_A_STATS, bytes, sizeof(lacuna_stats) - 8)), "malformed");
+    EXPECT_ERROR(parse(with(LACUNA_A_VERSION, "\x02\0\0\0", 4)), "it is not of ABI version 1");
+    EXPECT_ERROR(parse(new_request(family, LACUNA_CMD_EVENT)), "it names no guest");
+    Message bare(nlmsg_alloc(), nlmsg_free);
+    genlmsg_put(bare.get(), 0, 0, family, 0, 0, LACUNA_CMD_EVENT, 1);
+    EXPECT_ERROR(parse(bare), "it is not of ABI version 1");
+    // A text without its NUL ends with the attribute.
+    EXPECT_EQ(parse(with(LACUNA_A_REASON, "abc", 3)).reason, "abc");
+}
+
+// Whatever bytes come: an Error or a report, nothing else (the sanitizers watch).
+TEST(Netlink, RandomMessages)
+{
+    std::mt19937 random(1);
+    unsigned refused = 0;
+    for (int i = 0; i < 20000; i++) {
+        const Message message = event();
+        const std::size_t size = 1 + random() % 64;
+        std::vector<std::uint8_t> bytes(size);
+        for (auto& byte : bytes)
+            byte = static_cast<std::uint8_t>(random() % 32);
+        std::memcpy(nlmsg_reserve(message.get(), size, 0), bytes.data(), size);
+        try {
+            parse(message);
+        } catch (const Error&) {
+            refused++;
+        }
+    }
+    EXPECT_GT(refused, 1000u);
+    EXPECT_LT(refused, 20000u);
+}
+
+// On a machine without the module, which is where unit tests run; the lab tests meet the real one.
+TEST(Netlink, WithoutTheModule)
+{
+    if (std::filesystem::exists("/sys/module/lacuna"))
+        GTEST_SKIP() << "the module is loaded here";
+    EXPECT_ERROR(connect_to_module(), "the lacuna module: is not loaded; load it with: modprobe lacuna");
+}

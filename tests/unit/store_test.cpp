@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <fstream>
+#include <iterator>
+
+#include <sys/stat.h>
+
+#include "constraint_set.h"
+#include "expect_error.h"
+#include "fake_module.h"
+#include "store.h"
+#include "temporary_directory.h"
+
+using namespace lacuna;
+
+namespace {
+
+// Two members of one structure and one of another, relative to its list.
+lacuna_constraints small_set()
+{
+    return compile_constraints(
+        {{"t", R"({"structure": "task_struct", "source": "task", "window": [0, 4096], "members": [
+            {"name": "pid", "type": "int", "witnesses": 1, "instances": 1, "constraints": [{"predicate": "unique", "witness": true}]},
+            {"name": "mm", "type": "pointer", "witnesses": 1, "instances": 1, "constraints": [{"predicate": "is-root", "witness": true}]}]})"},
+         {"m", R"({"structure": "module", "source": "module", "window": [-512, 512], "members": [
+            {"name": "name", "type": "text", "size": 56, "witnesses": 1, "instances": 1, "constraints": [{"predicate": "text", "witness": true}]}]})"}});
+}
+
+Profile profile_with(const lacuna_member_report& pid, const lacuna_member_report& mm, const lacuna_member_report& name)
+{
+    return make_profile(fake_kernel("6.1-abc"), small_set(), {pid, mm, name});
+}
+
+std::string text_of(const std::filesystem::path& file)
+{
+    std::ifstream stream(file);
+    return std::string((std::istreambuf_iterator<char>(stream)), {});
+}
+
+unsigned mode_of(const std::filesystem::path& file)
+{
+    struct stat status {};
+    EXPECT_EQ(stat(file.c_str(), &status), 0);
+    return status.st_mode & 07777;
+}
+
+std::size_t files_in(const std::filesystem::path& folder)
+{
+    return static_cast<std::size_t>(std::distance(std::filesystem::directory_iterator(folder), {}));
+}
+
+} // namespace
+
+TEST(Profile, JsonAsDocumented)
+{
+    const Profile profile = profile_with(resolved_at(1234), open_with({8, 16}, LACUNA_AMBIGUOUS), resolved_at(-16));
+    EXPECT_EQ(to_json(profile), Json::parse(R"({"schema": "lacuna-profile/1",
+        "kernel": {"id": "6.1-abc", "release": "6.1.0-test", "banner": "Linux version 6.1.0-test", "architecture": "x86_64"},
+        "complete": false,
+        "members": {
+            "task_struct": {
+                "pid": {"state": "resolved", "offset": 1234, "type": "int", "size": 4,
+                        "evidence": {"events": 57, "instances": 12, "witnesses": 40, "eliminated": 4095}},
+                "mm": {"state": "ambiguous", "candidates": [8, 16], "remaining": 2, "type": "pointer", "size": 8,
+                       "evidence": {"events": 0, "instances": 0, "witnesses": 0, "eliminated": 0}}},
+            "module": {
+                "name": {"state": "resolved", "offset": -16, "relative_to": "list", "type": "text", "size": 56,
+                         "evidence": {"events": 57, "instances": 12, "witnesses": 40, "eliminated": 4095}}}}})"));
+    EXPECT_EQ(profile_from_json(to_json(profile), "x"), profile);
+}
+
+TEST(Profile, WhatIsOpenAtTheEndIsAmbiguous)
+{
+    const Profile profile = profile_with(open_with({4, 8}), open_with({}, LACUNA_CONTRADICTED), resolved_at(0));
+    EXPECT_EQ(profile.members[0].state, LACUNA_AMBIGUOUS);
+    EXPECT_EQ(profile.members[1].state, LACUNA_CONTRADICTED);
+    EXPECT_EQ(profile.members[2].offset, 0);
+    EXPECT_EQ(profile_from_json(to_json(profile), "x"), profile);
+    EXPECT_ERROR(profile.offset("task_struct.pid"), "kernel 6.1-abc: the offset of task_struct.pid is ambiguous");
+    EXPECT_ERROR(profile.offset("task_struct.uid"), "the offset of task_struct.uid is not in the profile");
+    EXPECT_EQ(profile.offset("module.name"), 0);
+}
+
+TEST(Profile, CompleteMeansAll)
+{
+    EXPECT_TRUE(profile_with(resolved_at(4), resolved_at(8), resolved_at(16)).complete());
+    EXPECT_FALSE(profile_with(resolved_at(4), resolved_at(8), open_with({16})).complete());
+    EXPECT_FALSE(Profile{}.complete());
+}
+
+TEST(Profile, ReportsOfAnotherSetAreRefused)
+{
+    EXPECT_ERROR(make_profile(fake_kernel("k"), small_set(), {resolved_at(1)}), "1 members are reported, but the constraint set has 3");
+}
+
+TEST(Profile, DamagedFiles)
+{
+    EXPECT_ERROR(profile_from_json(Json::parse(R"({"schema": "lacuna-profile/2"})"), "p.json"), "p.json: is no profile of schema");
+    EXPECT_ERROR(profile_from_json(Json::parse("[]"), "p.json"), "p.json: is no profile");
+    Json json = to_json(profile_with(resolved_at(4), resolved_at(8), resolved_at(16)));
+    json["members"]["task_struct"]["pid"].erase("offset");
+    EXPECT_ERROR(profile_from_json(json, "p.json"), "offset");
+}
+
+TEST(Store, ModesOfFoldersAndFiles)
+{
+    const TemporaryDirectory root;
+    Store store(root.path() / "store");
+    const Stored stored = store.put_profile(profile_with(resolved_at(4), resolved_at(8), resolved_at(16)));
+    store.put_guest("web1", {{"name", "web1"}});
+    EXPECT_EQ(mode_of(root.path() / "store/profiles"), 0755u);
+    EXPECT_EQ(mode_of(root.path() / "store/guests"), 0750u);
+    EXPECT_EQ(mode_of(stored.file), 0644u);
+    EXPECT_EQ(mode_of(store.guest_file("web1")), 0640u);
+    EXPECT_EQ(stored.file, root.path() / "store/profiles/6.1-abc.json");
+    EXPECT_EQ(stored.outcome, Stored::written);
+    EXPECT_EQ(store.guest("web1")->at("name"), "web1");
+    EXPECT_FALSE(store.guest("web2"));
+    EXPECT_FALSE(store.profile("other"));
+}
+
+TEST(Store, ContradictingProfileIsKeptApart)
+{
+    const TemporaryDirectory root;
+    Store store(root.path());
+    const Profile old = profile_with(resolved_at(4), open_with({8, 16}, LACUNA_AMBIGUOUS), resolved_at(16));
+    store.put_profile(old);
+    const std::string before = text_of(store.profile_file("6.1-abc"));
+
+    const Profile other = profile_with(resolved_at(12), resolved_at(8), resolved_at(16));
+    const Stored stored = store.put_profile(other);
+    EXPECT_EQ(stored.outcome, Stored::refused);
+    ASSERT_EQ(stored.objections.size(), 1u);
+    EXPECT_EQ(stored.objections[0], "task_struct.pid is at 4 in the store, but is at 12 now");
+    EXPECT_EQ(stored.file, root.path() / "contradicting/6.1-abc.json");
+    EXPECT_EQ(text_of(store.profile_file("6.1-abc")), before);
+    EXPECT_EQ(profile_from_json(Json::parse(text_of(stored.file)), "x"), other);
+}
+
+TEST(Store, NotFindingTheOffsetAmongAllThatAreLeftContradictsToo)
+{
+    const TemporaryDirectory root;
+    Store store(root.path());
+    store.put_profile(profile_with(resolved_at(4), resolved_at(8), resolved_at(16)));
+    EXPECT_EQ(store.put_profile(profile_with(open_with({12, 20}), resolved_at(8), resolved_at(16))).outcome, Stored::refused);
+    EXPECT_EQ(store.put_profile(profile_with(open_with({}, LACUNA_CONTRADICTED), resolved_at(8), resolved_at(16))).outcome,
+              Stored::refused);
+    EXPECT_EQ(store.put_profile(profile_with(open_with({4, 20}), resolved_at(8), resolved_at(16))).outcome, Stored::kept);
+    // More are left than are listed: nothing is known of 4.
+    auto many = open_with({12, 20});
+    many.remaining = 100;
+    EXPECT_EQ(store.put_profile(profile_with(many, resolved_at(8), resolved_at(16))).outcome, Stored::kept);
+}
+
+TEST(Store, AgreeingProfilesAreJoined)
+{
+    const TemporaryDirectory root;
+    Store store(root.path());
+    store.put_profile(profile_with(resolved_at(4), open_with({8, 16}), open_with({16})));
+    EXPECT_EQ(store.put_profile(profile_with(open_with({4, 8}), resolved_at(8), open_with({16}))).outcome, Stored::improved);
+    const auto joined = store.profile("6.1-abc");
+    EXPECT_EQ(joined->offset("task_struct.pid"), 4);
+    EXPECT_EQ(joined->offset("task_struct.mm"), 8);
+    EXPECT_FALSE(joined->complete());
+    EXPECT_EQ(store.put_profile(profile_with(resolved_at(4), resolved_at(8), open_with({16}))).outcome, Stored::kept);
+}
+
+TEST(Store, WritesWholeOrNotAtAll)
+{
+    const TemporaryDirectory root;
+    const auto file = root.path() / "f";
+    write_atomically(file, "old", 0644);
+    write_atomically(file, "new", 0600);
+    EXPECT_EQ(text_of(file), "new");
+    EXPECT_EQ(mode_of(file), 0600u);
+    EXPECT_EQ(files_in(root.path()), 1u); // no temporary file is left
+
+    // The rename fails: what was there stays, and nothing is left behind.
+    std::filesystem::create_directories(root.path() / "d/full");
+    EXPECT_ERROR(write_atomically(root.path() / "d", "x", 0644), "d: cannot be written");
+    EXPECT_EQ(files_in(root.path()), 2u);
+    EXPECT_ERROR(write_atomically(root.path() / "none/f", "x", 0644), "cannot be written");
+}
+
+TEST(Store, DamagedFilesAreNamed)
+{
+    const TemporaryDirectory root;
+    Store store(root.path());
+    std::ofstream(store.profile_file("k")) << "{\"schema\":";
+    EXPECT_ERROR(store.profile("k"), "k.json: is damaged");
+    store.put_guest("good", {{"name", "good"}});
+    std::ofstream(store.guest_file("bad")) << "?";
+    ASSERT_EQ(store.guests().size(), 1u);
+    EXPECT_EQ(store.guests()[0].at("name"), "good");
+}
+
+TEST(Store, NamesCannotLeaveTheFolder)
+{
+    const TemporaryDirectory root;
+    const Store store = Store::existing(root.path());
+    EXPECT_EQ(store.profile_file("../../x").parent_path(), root.path() / "profiles");
+    EXPECT_EQ(store.guest_file("/etc/x").parent_path(), root.path() / "guests");
+    EXPECT_EQ(files_in(root.path()), 0u);
+}

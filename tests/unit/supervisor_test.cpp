@@ -1,0 +1,351 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <atomic>
+#include <cstring>
+#include <future>
+
+#include <poll.h>
+
+#include "constraint_set.h"
+#include "expect_error.h"
+#include "fake_module.h"
+#include "supervisor.h"
+#include "temporary_directory.h"
+
+using namespace lacuna;
+
+namespace {
+
+GuestReport report(std::uint32_t guest, lacuna_event event, lacuna_guest_state state)
+{
+    GuestReport r;
+    r.guest = guest;
+    r.vmm_pid = 1000 + guest;
+    r.event = event;
+    r.state = state;
+    return r;
+}
+
+} // namespace
+
+// Processes 1001, 1002, ... are called web, other, big, same, same; reading "/k/slow" takes until `release_slow`.
+class SupervisorTest : public testing::Test {
+protected:
+    TemporaryDirectory folder;
+    FakeModule module;
+    lacuna_constraints set = load_constraints(LACUNA_CONSTRAINTS);
+    std::promise<void> release_slow;
+    std::shared_future<void> slow = release_slow.get_future().share();
+    std::atomic<int> readings = 0;
+    std::optional<KernelLibrary> library;
+    std::optional<Supervisor> supervisor;
+    std::vector<std::string> changes;
+    bool released = false;
+
+    SupervisorTest()
+    {
+        library.emplace([this](const KernelSource& source) -> std::vector<KernelDescriptor> {
+            readings++;
+            if (source.file == "/k/slow")
+                slow.wait();
+            if (source.file == "/k/bad")
+                throw Error("is truncated", "/k/bad", "copy it again");
+            if (source.image)
+                return {fake_kernel("image-1"), fake_kernel("image-2")};
+            return {fake_kernel("id-" + source.file.filename().string())};
+        });
+        start();
+    }
+    ~SupervisorTest() override { let_slow_go(); }
+
+    void let_slow_go()
+    {
+        if (!released)
+            release_slow.set_value();
+        released = true;
+    }
+
+    void start()
+    {
+        Config config;
+        config.store = folder.path();
+        config.deadline_seconds = 30;
+        config.guests = {{"web*", Policy::learn, {"/k/web"}, {}, {}, {}},   {"slow", Policy::learn, {"/k/slow"}, {}, {}, {}},
+                         {"bad", Policy::learn, {"/k/bad"}, {}, {}, {}},    {"disk", Policy::learn, {}, "/disk.raw", "raw", {}},
+                         {"same", Policy::learn, {}, {}, {}, {}},           {"*-quiet", Policy::ignore, {}, {}, {}, {}}};
+        supervisor.emplace(config, set, *library, [](pid_t pid) {
+            const char* names[] = {"web1", "unknown", "slow", "bad", "same", "same", "disk", "a-quiet"};
+            VmmProcess vmm;
+            vmm.pid = pid;
+            vmm.name = names[(pid - 1001) % 8];
+            if (vmm.name == "same" && pid == 1005)
+                vmm.kernel = "/k/from-command-line";
+            return vmm;
+        });
+        supervisor->on_change([this](const Guest& guest) { changes.push_back(guest.name + " " + to_string(guest.state)); });
+        supervisor->connected(module.connect());
+    }
+
+    void tell(GuestReport r)
+    {
+        module.tell(std::move(r));
+        supervisor->read_events();
+    }
+
+    // Until all that can be read has been read.
+    void settle(std::size_t still_in_progress = 0)
+    {
+        while (library->in_progress() > still_in_progress) {
+            pollfd event{library->event_fd(), POLLIN, 0};
+            ASSERT_EQ(poll(&event, 1, 10'000), 1);
+            supervisor->kernels_ready();
+        }
+        supervisor->kernels_ready();
+    }
+
+    const Guest& create(std::uint32_t number)
+    {
+        tell(report(number, LACUNA_EVENT_CREATED, LACUNA_GUEST_CREATED));
+        settle(released ? 0 : slow_in_progress);
+        return supervisor->guests().back();
+    }
+
+    GuestReport finished(std::uint32_t guest, const std::string& kernel, std::int32_t first_offset = 8)
+    {
+        GuestReport r = report(guest, LACUNA_EVENT_FINISHED, LACUNA_GUEST_DONE);
+        r.kernel_id = kernel;
+        r.slide = 0x1000'0000;
+        r.text_gpa = 0x2'0000'0000;
+        r.members.emplace();
+        for (int i = 0; i < set.members_nr; i++)
+            r.members->push_back(resolved_at(first_offset + 8 * i));
+        return r;
+    }
+
+    std::size_t slow_in_progress = 0;
+};
+
+TEST_F(SupervisorTest, GivesTheModuleItsConstraints)
+{
+    EXPECT_EQ(std::memcmp(&module.constraints, &set, sizeof(set)), 0);
+}
+
+TEST_F(SupervisorTest, ArmsWhatTheConfigurationNames)
+{
+    const Guest& guest = create(1);
+    EXPECT_EQ(guest.name, "web1");
+    EXPECT_EQ(guest.state, LACUNA_GUEST_WAITING);
+    ASSERT_TRUE(module.armed.contains(1));
+    EXPECT_EQ(module.armed[1].kernels, std::vector<std::string>{"id-web"});
+    EXPECT_EQ(module.armed[1].options.deadline_ms, 30'000u);
+    EXPECT_FALSE(module.armed[1].options.record);
+    EXPECT_EQ(supervisor->store().guest("web1")->at("state"), "waiting");
+}
+
+TEST_F(SupervisorTest, LeavesTheOthersAlone)
+{
+    create(2); // fits no rule
+    create(8); // policy "ignore"
+    EXPECT_EQ(module.ignored, (std::vector<std::uint32_t>{2, 8}));
+    EXPECT_TRUE(module.armed.empty());
+    EXPECT_FALSE(supervisor->store().guest("unknown"));
+}
+
+TEST_F(SupervisorTest, ImageGivesAllItsKernels)
+{
+    create(7);
+    EXPECT_EQ(module.armed[7].kernels, (std::vector<std::string>{"image-1", "image-2"}));
+}
+
+TEST_F(SupervisorTest, KernelOfTheCommandLine)
+{
+    create(5);
+    EXPECT_EQ(module.armed[5].kernels, std::vector<std::string>{"id-from-command-line"});
+    create(6); // has none
+    EXPECT_EQ(module.ignored, std::vector<std::uint32_t>{6});
+    EXPECT_NE(supervisor->guests().back().reason.find("its command line has no -kernel"), std::string::npos);
+}
+
+TEST_F(SupervisorTest, SameNameGetsASuffix)
+{
+    EXPECT_EQ(create(5).name, "same");
+    EXPECT_EQ(create(6).name, "same-2");
+    tell(report(5, LACUNA_EVENT_GONE, LACUNA_GUEST_GONE));
+    tell(report(13, LACUNA_EVENT_CREATED, LACUNA_GUEST_CREATED)); // process 1013: "same" again, and that name is free
+    EXPECT_EQ(supervisor->guests().back().name, "same");
+    EXPECT_EQ(supervisor->guest("same").number, 13u);
+}
+
+TEST_F(SupervisorTest, NobodyWaitsForASlowKernel)
+{
+    slow_in_progress = 1;
+    create(3);
+    EXPECT_FALSE(module.armed.contains(3));
+    create(1);
+    EXPECT_TRUE(module.armed.contains(1)); // overtakes
+    let_slow_go();
+    settle();
+    EXPECT_EQ(module.armed[3].kernels, std::vector<std::string>{"id-slow"});
+}
+
+TEST_F(SupervisorTest, BadKernelLetsTheGuestGo)
+{
+    const Guest& guest = create(4);
+    EXPECT_EQ(module.ignored, std::vector<std::uint32_t>{4});
+    EXPECT_EQ(guest.state, LACUNA_GUEST_IGNORED);
+    EXPECT_EQ(guest.reason, "/k/bad: is truncated; copy it again");
+}
+
+TEST_F(SupervisorTest, RefusalOfTheModuleLetsTheGuestGo)
+{
+    module.refusal = "arming the guest was refused: private memory";
+    const Guest& guest = create(1);
+    EXPECT_EQ(module.ignored, std::vector<std::uint32_t>{1});
+    EXPECT_NE(guest.reason.find("private memory"), std::string::npos);
+}
+
+TEST_F(SupervisorTest, LateEventOfCreationDoesNotArmTwice)
+{
+    const Guest& guest = create(1);
+    module.refusal = "the guest is being hunted already";
+    supervisor->handle(report(1, LACUNA_EVENT_CREATED, LACUNA_GUEST_CREATED));
+    EXPECT_EQ(guest.state, LACUNA_GUEST_WAITING);
+    EXPECT_TRUE(module.ignored.empty());
+}
+
+TEST_F(SupervisorTest, PublishesWhatWasFound)
+{
+    create(1);
+    tell(finished(1, "id-web"));
+    const auto profile = supervisor->store().profile("id-web");
+    ASSERT_TRUE(profile);
+    EXPECT_TRUE(profile->complete());
+    EXPECT_EQ(profile->offset(qualified_name(set, 2)), 24);
+    const auto facts = supervisor->store().guest("web1");
+    EXPECT_EQ(facts->at("schema"), "lacuna-guest/1");
+    EXPECT_EQ(facts->at("state"), "done");
+    EXPECT_EQ(facts->at("vmm_pid"), 1001);
+    EXPECT_EQ(facts->at("kernel").at("id"), "id-web");
+    EXPECT_EQ(facts->at("slide"), "0x10000000");
+    EXPECT_EQ(facts->at("text_gpa"), "0x200000000");
+    EXPECT_EQ(facts->at("five_level_paging"), false);
+    EXPECT_EQ(facts->at("addresses").at("init_task"), "0xffffffff92a00000");
+    EXPECT_EQ(facts->at("addresses").at("modules"), "0xffffffff92b00040");
+    EXPECT_EQ(facts->at("addresses").at("page_table_gpa"), "0x201810000");
+    tell(report(1, LACUNA_EVENT_GONE, LACUNA_GUEST_GONE));
+    EXPECT_EQ(supervisor->store().guest("web1")->at("state"), "gone");
+}
+
+TEST_F(SupervisorTest, ContradictingProfileDoesNotReplace)
+{
+    create(1);
+    tell(finished(1, "id-web", 8));
+    tell(report(1, LACUNA_EVENT_RESET, LACUNA_GUEST_WAITING));
+    tell(finished(1, "id-web", 12));
+    EXPECT_EQ(supervisor->store().profile("id-web")->offset(qualified_name(set, 0)), 8);
+    EXPECT_TRUE(std::filesystem::exists(folder.path() / "contradicting/id-web.json"));
+}
+
+TEST_F(SupervisorTest, ResetForgetsTheBoot)
+{
+    const Guest& guest = create(1);
+    tell(finished(1, "id-web"));
+    tell(report(1, LACUNA_EVENT_RESET, LACUNA_GUEST_WAITING));
+    EXPECT_EQ(guest.kernel_id, "");
+    EXPECT_EQ(guest.kernel, nullptr);
+    EXPECT_TRUE(guest.members.empty());
+    EXPECT_FALSE(supervisor->store().guest("web1")->contains("slide"));
+    tell(finished(1, "id-web"));
+    EXPECT_TRUE(guest.published);
+}
+
+TEST_F(SupervisorTest, FailureIsKeptWithItsReason)
+{
+    const Guest& guest = create(1);
+    GuestReport r = report(1, LACUNA_EVENT_FAILED, LACUNA_GUEST_FAILED);
+    r.reason = "the bytes at a site are not the expected ones";
+    tell(r);
+    EXPECT_EQ(guest.state, LACUNA_GUEST_FAILED);
+    EXPECT_EQ(supervisor->store().guest("web1")->at("reason"), *r.reason);
+    EXPECT_FALSE(supervisor->store().profile("id-web"));
+}
+
+TEST_F(SupervisorTest, RestartInTheMiddleOfABoot)
+{
+    create(2); // ignored by the configuration, then armed by hand
+    Supervisor::ArmRequest request;
+    request.vmm_pid = 1002;
+    request.name = "byhand";
+    request.kernels = {"/k/hand"};
+    EXPECT_EQ(supervisor->arm(request), nullptr); // is being read
+    settle();
+    ASSERT_NE(supervisor->arm(request), nullptr);
+    EXPECT_EQ(module.armed[2].kernels, std::vector<std::string>{"id-hand"});
+    supervisor.reset(); // kill -9
+    module.guests[2] = finished(2, "id-hand");
+    module.pending.clear();
+    start();
+    settle();
+    EXPECT_EQ(supervisor->guest("byhand").state, LACUNA_GUEST_DONE);
+    EXPECT_TRUE(supervisor->store().profile("id-hand"));
+    EXPECT_EQ(module.armed.size(), 1u);
+}
+
+TEST_F(SupervisorTest, GuestsThatWentMeanwhileAreGone)
+{
+    create(1);
+    supervisor.reset();
+    module.guests.clear();
+    start();
+    EXPECT_EQ(supervisor->store().guest("web1")->at("state"), "gone");
+    EXPECT_ERROR(supervisor->guest("web1"), "web1: no guest of this name is known");
+}
+
+TEST_F(SupervisorTest, LostEventsAreMadeUpFor)
+{
+    const Guest& guest = create(1);
+    module.guests[1] = finished(1, "id-web");
+    module.lost = true;
+    supervisor->read_events();
+    EXPECT_EQ(guest.state, LACUNA_GUEST_DONE);
+    EXPECT_TRUE(supervisor->store().profile("id-web"));
+}
+
+TEST_F(SupervisorTest, ModuleGoesAndComesBack)
+{
+    create(1);
+    module.unload();
+    EXPECT_THROW(supervisor->read_events(), ModuleGone);
+    supervisor->disconnected();
+    EXPECT_EQ(supervisor->guest("web1").state, LACUNA_GUEST_GONE);
+    EXPECT_EQ(supervisor->guest("web1").reason, "the lacuna module has been removed");
+    EXPECT_EQ(changes.back(), "web1 gone");
+    EXPECT_ERROR(supervisor->disarm("web1"), "is gone");
+    module.loaded = true;
+    supervisor->connected(module.connect());
+    create(1); // numbers start anew
+    EXPECT_EQ(supervisor->guest("web1").state, LACUNA_GUEST_WAITING);
+}
+
+TEST_F(SupervisorTest, ArmOnRequestNamesWhatIsWrong)
+{
+    Supervisor::ArmRequest request;
+    request.vmm_pid = 99;
+    request.kernels = {"/k/hand"};
+    EXPECT_THROW(supervisor->arm(request), Unknown);
+    EXPECT_ERROR(supervisor->arm(request), "process 99: has no virtual machine");
+    create(2);
+    request.vmm_pid = 1002;
+    request.kernels = {"/k/bad"};
+    supervisor->arm(request);
+    settle();
+    EXPECT_ERROR(supervisor->arm(request), "/k/bad: is truncated");
+}
+
+TEST_F(SupervisorTest, KernelsAreReadOnceUntilTheyChange)
+{
+    create(1);
+    tell(report(1, LACUNA_EVENT_GONE, LACUNA_GUEST_GONE));
+    tell(report(9, LACUNA_EVENT_CREATED, LACUNA_GUEST_CREATED)); // process 1009: web1 again
+    EXPECT_EQ(module.armed[9].kernels, std::vector<std::string>{"id-web"});
+    EXPECT_EQ(readings, 1);
+}
