@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The lab's main command: prepare, boot the lab host with a job for its agent, then judge what came out."""
+
+import json
+import shutil
+
+from . import guest_initrd, guest_kernel, judge, module
+from .base import REPOSITORY, LabError, run, say
+from .emulator import Emulator
+from .host import Host, warnings
+from .host_kernel import HostKernel
+from .kernel_package import KernelPackage
+
+GUEST_KERNEL = "bookworm"
+SECONDS, SECONDS_PER_GUEST = 240, 60
+STARTUP_SECONDS = 120
+
+
+def prepare(emulator, host_kernel):
+    """Make everything a default boot needs, as far as it can be made before Lacuna is built."""
+    host = Host(emulator, host_kernel)
+    host_kernel.headers()
+    guest_initrd.initrd(guest_kernel.from_packages(KernelPackage(GUEST_KERNEL).fetch()))
+    say(f"prepared: {emulator.root}, {host.initramfs}")
+
+
+def boot(options):
+    """Do what `scripts/lab boot` was asked for; returns the exit code."""
+    out = options.out.resolve()
+    clear(out)
+    kernel = choose_kernel(options)
+    truth = None if options.without_lacuna else read_truth(options.build, kernel.vmlinuz)
+    host = Host(Emulator(), HostKernel(options.host_kernel), options.memory)
+    job = make_job(options, kernel, host)
+    (out / "job.json").write_text(json.dumps(job, indent=1, default=str))
+    host.run(out, job["timeout"] + STARTUP_SECONDS)
+    result = read_result(out)
+    codes = [check["code"] for check in result["checks"]]
+    if truth and job["judged"]:
+        codes += [judge_guest(out / guest["folder"], truth) for guest in job["guests"]]
+    code = max(codes, default=3)
+    say(f"results are in {out}, exit code {code}")
+    return code
+
+
+def clear(out):
+    """Make the results folder, without results of an earlier run in it."""
+    if out.exists() and any(out.iterdir()) and not (out / "job.json").exists():
+        raise LabError(f"{out} holds files that are not the lab's: give an empty or a new folder with --out")
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir(parents=True)
+
+
+def choose_kernel(options):
+    """The guest's kernel, by the options given."""
+    if options.modules and not options.kernel:
+        raise LabError("--modules goes with --kernel: a package brings its own modules")
+    if options.kernel:
+        return guest_kernel.from_files(options.kernel, options.modules)
+    return guest_kernel.from_packages(options.kernel_deb or KernelPackage(options.guest_kernel).fetch())
+
+
+def built(build, name):
+    """A program of the CMake build folder."""
+    program = build.resolve() / name
+    if not program.is_file():
+        raise LabError(f"{program} is missing: build first (cmake -B build && cmake --build build)")
+    return program
+
+
+def read_truth(build, vmlinuz):
+    """The true offsets, from the guest kernel's BTF."""
+    return json.loads(
+        run([built(build, "tests/btf_truth"), vmlinuz], hint="no truth without the kernel's BTF")
+    )
+
+
+def make_job(options, kernel, host):
+    """What the agent in the lab host is told."""
+    if options.without_lacuna and options.scenario not in ("normal", "hypercall", "text"):
+        raise LabError(f"the scenario {options.scenario} needs Lacuna: leave --without-lacuna out")
+    extra = [module.build(host.kernel, module.GUEST_MODULE)] if options.scenario == "hypercall" else []
+    if extra and kernel.release != host.kernel.release:
+        raise LabError(
+            f"the scenario hypercall needs the lab host's kernel {host.kernel.release} in the guest too"
+        )
+    if options.initrd and not options.initrd.is_file():
+        raise LabError(f"no such initrd: {options.initrd}")
+    initrd = options.initrd.resolve() if options.initrd else guest_initrd.initrd(kernel, extra)
+    guests = [
+        {
+            "name": f"guest{number}",
+            "folder": f"guest{number}" if options.guests > 1 else ".",
+            "kernel": kernel.vmlinuz,
+            "initrd": initrd,
+            "append": options.append,
+            "cpus": options.cpus,
+        }
+        for number in range(1, options.guests + 1)
+    ]
+    return {
+        "scenario": options.scenario,
+        "record": options.record,
+        "guests": guests,
+        "judged": options.scenario not in ("kill-daemon", "rmmod"),
+        "timeout": options.timeout or SECONDS + SECONDS_PER_GUEST * (options.guests - 1),
+        "lacuna": None if options.without_lacuna else lacuna_job(options, host),
+    }
+
+
+def lacuna_job(options, host):
+    """Where Lacuna's parts are, and how it is to be configured."""
+    return {
+        "module": module.build(host.kernel),
+        "daemon": built(options.build, "daemon/lacunad"),
+        "client": built(options.build, "daemon/lacunactl"),
+        "constraints": REPOSITORY / "constraints",
+        "deadline": options.deadline,
+        "record": options.record,
+    }
+
+
+def read_result(out):
+    """The agent's result; LabError when there is none, or the lab host's kernel log is not clean."""
+    console = (out / "host-console.log").read_text(errors="replace")
+    log = out / "host-dmesg.log"
+    trouble = warnings(console + (log.read_text(errors="replace") if log.exists() else ""))
+    if trouble:
+        raise LabError("the lab host's kernel log is not clean:\n  " + "\n  ".join(trouble[:20]))
+    if not (out / "result.json").exists():
+        raise LabError(f"the lab host ended without a result; its console ends with:\n{console[-2000:]}")
+    result = json.loads((out / "result.json").read_text())
+    if result["error"]:
+        raise LabError(f"the run in the lab host failed: {result['error']}")
+    return result
+
+
+def judge_guest(folder, truth):
+    """Write a guest's truth.json and verdict.json, show the verdict; returns its exit code."""
+    profile = folder / "profile.json"
+    verdict = judge.judge(json.loads(profile.read_text()) if profile.exists() else None, truth)
+    (folder / "truth.json").write_text(json.dumps(truth, indent=1))
+    (folder / "verdict.json").write_text(json.dumps(verdict, indent=1))
+    say(f"verdict on {folder}:\n{judge.table(verdict)}")
+    return judge.exit_code(verdict)

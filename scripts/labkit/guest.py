@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A KVM guest in the lab host: starting QEMU, talking QMP to it, ending it."""
+
+import json
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+from .base import LabError
+from .guest_console import GuestConsole
+
+RUN = Path("/run/lab")
+
+
+class Guest:
+    """One guest; `job` has its name, kernel, initrd, append, cpus and results folder (below `out`)."""
+
+    def __init__(self, job, out, append="", reboots=False):
+        self.name, self.job, self.append, self.reboots = job["name"], job, append, reboots
+        self.out = Path(out) / job["folder"]
+        self.process = None
+        self.console = None
+        self.times = {}
+
+    def command(self):
+        """QEMU's command line."""
+        machine = "-machine pc -accel kvm -cpu host -m 512 -nodefaults -display none"
+        command = ["qemu-system-x86_64", "-name", f"guest={self.name}", *machine.split()]
+        command += ["-smp", str(self.job["cpus"])]
+        command += [] if self.reboots else ["-no-reboot"]
+        command += ["-kernel", self.job["kernel"], "-initrd", self.job["initrd"]]
+        command += ["-append", f"console=ttyS0 quiet panic=-1 {self.job['append']} {self.append}".strip()]
+        command += ["-serial", f"file:{RUN}/{self.name}.console"]
+        command += ["-qmp", f"unix:{RUN}/{self.name}.qmp,server=on,wait=off"]
+        return command
+
+    def start(self):
+        """Start QEMU; the console is kept on tmpfs, since QEMU writes each character by itself."""
+        RUN.mkdir(exist_ok=True)
+        self.out.mkdir(parents=True, exist_ok=True)
+        self.console = GuestConsole(RUN / f"{self.name}.console", self.out / f"{self.name}-console.log")
+        with open(self.out / f"{self.name}-qemu.log", "wb") as log:
+            self.process = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        self.times["start"] = time.monotonic()
+
+    def alive(self):
+        """Whether its QEMU still runs."""
+        return self.process.poll() is None
+
+    def wait_until(self, marker, seconds):
+        """Wait for a line of the console (of the current boot); tells whether it came."""
+        return self.console.wait_for(lambda console: console.said(marker), seconds, self.alive)
+
+    def qmp(self, command, **arguments):
+        """Give QEMU one command and return its answer."""
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(str(RUN / f"{self.name}.qmp"))
+            connection.settimeout(60)
+            stream = connection.makefile("rw", encoding="utf-8")
+            stream.readline()
+            for request in ({"execute": "qmp_capabilities"}, {"execute": command, "arguments": arguments}):
+                stream.write(json.dumps(request) + "\n")
+                stream.flush()
+                answer = self._answer(stream)
+        if "error" in answer:
+            raise LabError(f"QEMU of {self.name} refused {command}: {answer['error']['desc']}")
+        return answer["return"]
+
+    @staticmethod
+    def _answer(stream):
+        for line in stream:
+            answer = json.loads(line)
+            if "event" not in answer:
+                return answer
+        raise LabError("QEMU closed its QMP connection")
+
+    def kill(self):
+        """End QEMU at once."""
+        if self.process:
+            self.process.kill()
+            self.process.wait()
+            self.console.poll()

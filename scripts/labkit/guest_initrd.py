@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The lab guest's initramfs: two programs compiled here, and the modules it is to load."""
+
+from . import cache
+from .base import REPOSITORY, run
+from .cpio import Archive
+
+SOURCES = REPOSITORY / "tests/lab/guest"
+COMPILE = ("gcc", "-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-pthread")
+PROGRAMS = {"init": ("-static", "-no-pie"), "worker": ("-static-pie", "-fPIE")}
+
+
+def programs():
+    """The folder with the compiled programs."""
+    inputs = [cache.hash_files([SOURCES / f"{name}.c" for name in PROGRAMS]), COMPILE, PROGRAMS]
+
+    def make(folder):
+        for name, options in PROGRAMS.items():
+            run([*COMPILE, *options, SOURCES / f"{name}.c", "-o", folder / name])
+
+    return cache.folder("guest-programs", inputs, make)
+
+
+def initrd(kernel, extra_modules=()):
+    """The initramfs file for this guest kernel; extra modules (files) are loaded after its own."""
+    compiled = programs()
+    modules = [*kernel.modules(), *((file.name, file.read_bytes()) for file in extra_modules)]
+    order = kernel.order + "".join(f"{file.stem}\n" for file in extra_modules)
+    inputs = [str(compiled), str(kernel.folder), cache.hash_files(extra_modules)]
+
+    def make(folder):
+        archive = Archive()
+        archive.console()
+        archive.folder("modules")
+        for name in PROGRAMS:
+            archive.file(name, (compiled / name).read_bytes(), 0o755)
+        for name, content in modules:
+            archive.file(f"modules/{name}", content)
+        archive.file("modules/order", order.encode())
+        (folder / "initrd").write_bytes(archive.bytes())
+
+    return cache.folder("guest-initrd", inputs, make) / "initrd"

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The guest's kernel: from Debian packages or from files, with a choice of modules to load."""
+
+import shutil
+from pathlib import Path
+
+from . import cache
+from .base import LabError
+from .kernel_modules import ModuleTree
+from .kernel_package import unpack_kernel
+
+# Modules that need no hardware and run an init function, in order of preference.
+PREFERRED = (
+    "dummy",
+    "tun",
+    "veth",
+    "loop",
+    "zram",
+    "8021q",
+    "ifb",
+    "bonding",
+    "macvlan",
+    "crc7",
+    "crc4",
+    "configfs",
+    "fuse",
+    "brd",
+    "netconsole",
+    "raid6_pq",
+    "xor",
+    "ip_tables",
+    "bridge",
+    "cramfs",
+    "msdos",
+)
+WANTED, LIMIT = 6, 10
+
+
+class GuestKernel:
+    """A kernel image and the modules its guest is to load: files in the cache."""
+
+    def __init__(self, folder):
+        self.vmlinuz = folder / "vmlinuz"
+        self.folder = folder
+        self.release = (folder / "release").read_text()
+        self.order = (folder / "order").read_text()
+
+    def modules(self):
+        """[(file name, content)] of the modules, uncompressed."""
+        return [(file.name, file.read_bytes()) for file in sorted(self.folder.glob("*.ko"))]
+
+
+def from_packages(debs):
+    """The kernel in these Debian packages (several when a kernel's packages are split, as from 6.19)."""
+    for deb in debs:
+        if not Path(deb).is_file():
+            raise LabError(f"no such kernel package: {deb}")
+    inputs = [cache.hash_files([Path(deb) for deb in debs]), PREFERRED, WANTED, LIMIT]
+
+    def make(folder):
+        image, modules = unpack_kernel(debs, folder / "unpacked")
+        fill(folder, image, modules, modules.name)
+        shutil.rmtree(folder / "unpacked")
+
+    return GuestKernel(cache.folder("guest-kernel", inputs, make))
+
+
+def from_files(vmlinuz, modules=None):
+    """A kernel image file with, if there is one, its module folder (/lib/modules/RELEASE)."""
+    if not Path(vmlinuz).is_file():
+        raise LabError(f"no such kernel image: {vmlinuz}")
+    if modules and not any(Path(modules).rglob("*.ko*")):
+        raise LabError(
+            f"no kernel modules below {modules}: give the folder /lib/modules/RELEASE of that kernel"
+        )
+    tree = [Path(modules)] if modules else []
+    inputs = [cache.hash_files([Path(vmlinuz), *tree]), PREFERRED, WANTED, LIMIT]
+    release = Path(modules).name if modules else "unknown"
+    return GuestKernel(
+        cache.folder("guest-kernel", inputs, lambda folder: fill(folder, vmlinuz, modules, release))
+    )
+
+
+def fill(folder, image, modules, release):
+    """Write vmlinuz, the chosen modules and their load order into a folder."""
+    shutil.copyfile(image, folder / "vmlinuz")
+    (folder / "release").write_text(release)
+    lines = choose(ModuleTree(modules), folder) if modules else []
+    (folder / "order").write_text("".join(f"{' '.join(line)}\n" for line in lines))
+
+
+def choose(tree, folder):
+    """Write a few modules into the folder; return the load order, as lines of one or two modules.
+
+    Two modules on a line are loaded at the same time, so neither may need the other: they need none.
+    """
+    chosen, order = 0, []
+    for name in PREFERRED:
+        more = [needed for needed in tree.load_order([name]) if needed not in order]
+        if chosen < WANTED and name in tree.files and tree.has_init(name) and len(order) + len(more) <= LIMIT:
+            order += more
+            chosen += 1
+    for name in order:
+        (folder / f"{name}.ko").write_bytes(tree.content(name))
+    alone = [name for name in order if not tree.depends(name) and tree.has_init(name)][:2]
+    pair = [alone] if len(alone) == 2 else []
+    return pair + [[name] for name in order if [name] not in pair and not (pair and name in alone)]

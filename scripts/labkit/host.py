@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The lab host: an emulated AMD machine whose root is this machine's own, read-only, under a tmpfs."""
+
+import re
+import subprocess
+import time
+from pathlib import Path
+
+from . import cache
+from .base import LabError, say
+from .cpio import Archive
+
+HERE = Path(__file__).resolve().parent
+BUSYBOX = Path("/bin/busybox")
+# "Overflow: WARNING" is the boot's note that the emulated processor lacks a microcode (SRSO), not trouble.
+WARNING_SIGNS = re.compile(
+    r"(?<!Overflow: )WARNING:|BUG:|Oops|Call Trace|rcu: INFO|general protection|Kernel panic|"
+    r"soft lockup|blocked for more than"
+)
+
+
+class Host:
+    """A lab host made of an emulator and a host kernel."""
+
+    def __init__(self, emulator, kernel, memory="4G"):
+        self.emulator, self.kernel, self.memory = emulator, kernel, memory
+        inputs = [str(kernel.root), cache.hash_files([HERE / "host-init.sh", BUSYBOX])]
+        self.initramfs = cache.folder("host-initramfs", inputs, self._pack) / "initramfs"
+
+    def _pack(self, folder):
+        if not BUSYBOX.exists():
+            raise LabError("/bin/busybox (package busybox-static) is missing: run scripts/setup")
+        archive, modules = Archive(), self.kernel.modules()
+        archive.console()
+        for name in ("bin", "modules", "lower", "overlay", "root"):
+            archive.folder(name)
+        archive.file("bin/busybox", BUSYBOX.read_bytes(), 0o755)
+        archive.file("init", (HERE / "host-init.sh").read_bytes(), 0o755)
+        for name, content in modules:
+            archive.file(f"modules/{name}", content)
+        archive.file("modules/order", "".join(f"{name}\n" for name, _ in modules).encode())
+        (folder / "initramfs").write_bytes(archive.bytes())
+
+    def command(self, out):
+        """The emulator's command line, with results shared in the folder `out`; it ends when the lab ends."""
+        machine = "-machine pc -accel tcg,thread=multi -cpu EPYC,+svm,+npt -smp 2 -nodefaults -display none"
+        share = "local,security_model=none,multidevs=remap"
+        command = ["setpriv", "--pdeathsig", "KILL", *self.emulator.command(), *machine.split(), "-no-reboot"]
+        command += ["-m", self.memory, "-kernel", self.kernel.vmlinux, "-initrd", self.initramfs]
+        command += ["-append", f"console=ttyS0 quiet loglevel=5 panic=-1 LAB_AGENT={HERE / 'agent.py'}"]
+        command += ["-serial", f"file:{out}/host-console.log"]
+        command += ["-virtfs", f"{share},path=/,mount_tag=root,readonly=on"]
+        command += ["-virtfs", f"{share},path={out},mount_tag=out"]
+        return command
+
+    def run(self, out, timeout):
+        """Boot it, show the agent's progress, wait until it has powered off; LabError after `timeout` s."""
+        say("starting the lab host")
+        progress = out / "agent.log"
+        progress.write_text("")
+        with open(out / "emulator.log", "wb") as log:
+            process = subprocess.Popen(
+                [str(word) for word in self.command(out)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=self.emulator.environment(),
+            )
+        try:
+            self._follow(process, progress, timeout)
+        finally:
+            process.kill()
+            process.wait()
+        if process.returncode not in (0, -9):
+            raise LabError(f"the emulator failed: {(out / 'emulator.log').read_text()}")
+
+    @staticmethod
+    def _follow(process, progress, timeout):
+        shown, end = 0, time.monotonic() + timeout
+        while True:
+            ended = process.poll() is not None
+            lines = progress.read_text(errors="replace").split("\n")[:-1]
+            for line in lines[shown:]:
+                say(f"  host: {line}")
+            shown = len(lines)
+            if ended:
+                return
+            if time.monotonic() > end:
+                raise LabError(
+                    f"the lab host was still running after {timeout} s: see {progress} and host-console.log"
+                )
+            time.sleep(0.2)
+
+
+def warnings(log):
+    """The lines of a kernel log that tell of trouble."""
+    return [line for line in log.splitlines() if WARNING_SIGNS.search(line)]

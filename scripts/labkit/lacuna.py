@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Lacuna in the lab host: the module, the daemon, and questions to the daemon."""
+
+import json
+import os
+import socket
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+from .base import LabError, run
+
+FOLDER = Path("/run/lacuna")
+SOCKET = FOLDER / "lacunad.sock"
+CONFIG = FOLDER / "lacunad.toml"
+STORE = FOLDER / "store"
+
+
+class Lacuna:
+    """`job` names the module file, daemon, client and constraints folder; the daemon's log goes to `log`."""
+
+    def __init__(self, job, guests, log):
+        self.job, self.guests, self.log = job, guests, log
+        self.daemon = None
+        self.states = {}
+
+    def load_module(self):
+        """Load lacuna.ko."""
+        run(["insmod", self.job["module"]], hint="see host-dmesg.log")
+
+    def module_loaded(self):
+        """Whether the module is in the kernel."""
+        return Path("/sys/module/lacuna").exists()
+
+    def unload_module(self, seconds=10):
+        """Unload the module, trying for some seconds; tells whether it went."""
+        end = time.monotonic() + seconds
+        while subprocess.run(["rmmod", "lacuna"], stderr=subprocess.DEVNULL, check=False).returncode != 0:
+            if time.monotonic() > end:
+                return False
+            time.sleep(0.5)
+        return True
+
+    def write_config(self):
+        """The daemon's configuration: every guest of the job with its kernel."""
+        STORE.mkdir(parents=True, exist_ok=True)
+        text = (
+            f'store = "{STORE}"\nsocket = "{SOCKET}"\nconstraints = "{self.job["constraints"]}"\n'
+            f'deadline_seconds = {self.job["deadline"]}\nrecord = {json.dumps(self.job["record"])}\n'
+        )
+        for guest in self.guests:
+            text += (
+                f'\n[[guest]]\nname = "{guest["name"]}*"\nkernel = "{guest["kernel"]}"\npolicy = "learn"\n'
+            )
+        CONFIG.write_text(text)
+
+    def start_daemon(self, seconds=120):
+        """Start lacunad and wait until it is ready (sd_notify): it has read the guests' kernels then."""
+        self.write_config()
+        notify = FOLDER / "notify"
+        notify.unlink(missing_ok=True)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener, open(self.log, "ab") as log:
+            listener.bind(str(notify))
+            listener.settimeout(1)
+            self.daemon = subprocess.Popen(
+                [self.job["daemon"], "--config", CONFIG, "--log-level", "debug"],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={**os.environ, "NOTIFY_SOCKET": str(notify)},
+            )
+            self._wait_ready(listener, seconds)
+        threading.Thread(target=self._watch, daemon=True).start()
+
+    def _watch(self):
+        """Keep `states` up to date from `lacunactl watch`, for as long as the daemon lives."""
+        with subprocess.Popen(
+            [self.job["client"], "--socket", SOCKET, "--json", "watch"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        ) as watch:
+            for line in watch.stdout:
+                entry = json.loads(line)
+                self.states[entry["name"]] = entry
+
+    def _wait_ready(self, listener, seconds):
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            try:
+                if b"READY=1" in listener.recv(4096):
+                    return
+            except TimeoutError:
+                pass
+            if self.daemon.poll() is not None:
+                raise LabError(
+                    f"lacunad ended with exit code {self.daemon.returncode} at its start: see {self.log.name}"
+                )
+        raise LabError(f"lacunad was not ready within {seconds} s: see {self.log.name}")
+
+    def stop_daemon(self, seconds=20):
+        """Ask the daemon to end; returns its exit code, None when it did not end by itself."""
+        self.daemon.terminate()
+        try:
+            return self.daemon.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.daemon.kill()
+            return None
+
+    def ask(self, *words):
+        """lacunactl's JSON answer; None when it fails (it says why in the agent's log)."""
+        done = subprocess.run(
+            [self.job["client"], "--socket", SOCKET, "--json", *words],
+            stdout=subprocess.PIPE,
+            stdin=subprocess.DEVNULL,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        return json.loads(done.stdout) if done.returncode == 0 else None

@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the lab can do to guests, Lacuna itself; each scenario is a function of a Trial that makes checks."""
+
+import re
+
+from .guest import RUN
+from .trial import require
+
+
+def normal(trial):
+    """Boot the guests and collect everything about them."""
+    trial.start_lacuna()
+    guests = [trial.start_guest(job) for job in trial.job["guests"]]
+    for guest in [guest for guest in guests if trial.wait_ready(guest)]:
+        trial.collect(guest)
+
+
+def kill_daemon(trial):
+    """kill -9 of the daemon while trapping: the guest comes up all the same, a new daemon can be started."""
+    trial.start_lacuna()
+    guest = trial.start_guest()
+    if trial.wait_trapping(guest):
+        trial.lacuna.daemon.kill()
+        trial.lacuna.daemon.wait()
+        trial.say("lacunad was killed")
+        trial.wait_ready(guest)
+        trial.check("the guest is still alive after its work", still_prints(guest))
+        trial.lacuna.start_daemon()
+        trial.check("a new daemon answers", trial.lacuna.ask("status") is not None)
+
+
+def rmmod(trial):
+    """rmmod while trapping: the guest gets its bytes back and comes up."""
+    trial.start_lacuna()
+    guest = trial.start_guest()
+    if trial.wait_trapping(guest):
+        trial.check("lacuna.ko can be unloaded while trapping", trial.lacuna.unload_module())
+        trial.wait_ready(guest)
+        trial.check("the guest is still alive after its work", still_prints(guest))
+
+
+def kill_guest(trial):
+    """kill -9 of a guest's QEMU while trapping: it is reported gone, the next guest is served as usual."""
+    trial.start_lacuna()
+    guest = trial.start_guest()
+    if trial.wait_trapping(guest):
+        guest.kill()
+        state = trial.wait_state(guest, ("gone",), 20)
+        trial.check("the killed guest is reported gone", state == "gone", f"state {state}")
+        again = trial.start_guest({**guest.job, "name": f"{guest.name}-again"})
+        if trial.wait_ready(again):
+            trial.collect(again)
+
+
+def reset_guest(trial):
+    """A reset while trapping: the second boot is learned as if it were the first."""
+    trial.start_lacuna()
+    guest = trial.start_guest(reboots=True)
+    if trial.wait_trapping(guest):
+        guest.qmp("system_reset")
+        trial.say("guest was reset")
+        if trial.wait_ready(guest):
+            trial.collect(guest)
+
+
+def hypercall(trial):
+    """VMMCALL by the guest itself, from user space and from its kernel: the answers are KVM's own.
+
+    KVM answers -KVM_EPERM (1) to user space, -KVM_ENOSYS (1000) to unknown numbers, and 0 to
+    KVM_HC_VAPIC_POLL_IRQ.
+    """
+    trial.start_lacuna()
+    guest = trial.start_guest(append="LACUNA_HYPERCALL=1")
+    if trial.wait_ready(guest):
+        said = re.findall(r"LACUNA-HYPERCALL (.*)", guest.console.current_boot())
+        trial.check(
+            "user space gets KVM's refusal or a fault",
+            any(re.fullmatch(r"user (result -1|signal \d\d)", line) for line in said),
+            said,
+        )
+        trial.check("the kernel gets KVM's answers", "kernel unknown -1000 poll 0" in said, said)
+        trial.collect(guest)
+
+
+def text(trial):
+    """After a finished boot the guest's kernel text is, byte for byte, that of a boot without Lacuna."""
+    before = kernel_text(trial, "without-lacuna")
+    trial.start_lacuna()
+    after = kernel_text(trial, None)
+    if before and after:
+        different = [at for at in range(min(len(before), len(after))) if before[at] != after[at]]
+        trial.check(
+            "both boots have the same amount of kernel text",
+            len(before) == len(after),
+            f"{len(before)} and {len(after)} bytes",
+        )
+        trial.check(
+            "the kernel text is the same in both",
+            not different,
+            f"{len(before)} bytes, {len(different)} differ: {[hex(at) for at in different[:16]]}",
+        )
+
+
+def kernel_text(trial, suffix):
+    """Boot a guest without KASLR and return its kernel text, None when it does not come up."""
+    job = trial.job["guests"][0]
+    guest = trial.start_guest({**job, "name": f"{job['name']}-{suffix}"} if suffix else job, append="nokaslr")
+    if not trial.wait_ready(guest):
+        return None
+    if trial.lacuna and trial.lacuna.module_loaded():
+        trial.collect(guest)
+    found = re.search(r"^LACUNA-TEXT ([0-9a-f]+) ([0-9a-f]+)$", guest.console.text, re.M)
+    require(found, f"{guest.name} did not say where its kernel text is")
+    first, last = (int(word, 16) for word in found.groups())
+    file = RUN / f"{guest.name}.text"
+    guest.qmp("pmemsave", val=first, size=last + 1 - first, filename=str(file))
+    guest.kill()
+    return file.read_bytes()
+
+
+def still_prints(guest):
+    """Whether the guest goes on printing views."""
+    seen = len(guest.console.views())
+    return guest.console.wait_for(lambda console: len(console.views()) > seen + 1, 30, guest.alive)
+
+
+SCENARIOS = {
+    "normal": normal,
+    "kill-daemon": kill_daemon,
+    "rmmod": rmmod,
+    "kill-guest": kill_guest,
+    "reset-guest": reset_guest,
+    "hypercall": hypercall,
+    "text": text,
+}

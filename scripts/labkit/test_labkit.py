@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Unit tests of the lab's parts that judge and compare."""
+
+import subprocess
+import tempfile
+import unittest
+from pathlib import Path
+
+from labkit import guest_console, judge, views
+from labkit.cpio import Archive
+from labkit.guest_kernel import choose
+from labkit.host import warnings
+from labkit.kernel_modules import ModuleTree
+
+TRUTH = {"members": {"task_struct": {"pid": 1256, "mm": 1192}, "module": {"name": 16}}}
+
+
+def profile(**members):
+    """A profile with these members of task_struct."""
+    return {"members": {"task_struct": members}}
+
+
+class JudgeTest(unittest.TestCase):
+    def verdict(self, member, name="pid"):
+        return judge.judge(profile(**{name: member}), TRUTH)["members"][f"task_struct.{name}"]["verdict"]
+
+    def test_resolved(self):
+        self.assertEqual(self.verdict({"state": "resolved", "offset": 1256}), "right")
+        self.assertEqual(self.verdict({"state": "resolved", "offset": 1260}), "wrong")
+
+    def test_ambiguous_is_wrong_only_when_the_truth_was_struck(self):
+        self.assertEqual(
+            self.verdict({"state": "ambiguous", "candidates": [1256, 1260], "remaining": 2}), "ambiguous"
+        )
+        self.assertEqual(
+            self.verdict({"state": "ambiguous", "candidates": [8, 1260], "remaining": 2}), "wrong"
+        )
+        self.assertEqual(
+            self.verdict({"state": "ambiguous", "candidates": [8, 1260], "remaining": 300}), "ambiguous"
+        )
+
+    def test_contradicted_and_missing(self):
+        self.assertEqual(self.verdict({"state": "contradicted"}), "contradicted")
+        self.assertEqual(judge.judge(None, TRUTH)["missing"], 3)
+
+    def test_exit_codes(self):
+        right = {
+            "task_struct": {
+                "pid": {"state": "resolved", "offset": 1256},
+                "mm": {"state": "resolved", "offset": 1192},
+            },
+            "module": {"name": {"state": "resolved", "offset": 16}},
+        }
+        self.assertEqual(judge.exit_code(judge.judge({"members": right}, TRUTH)), 0)
+        self.assertEqual(judge.exit_code(judge.judge(profile(), TRUTH)), 1)
+        self.assertEqual(
+            judge.exit_code(judge.judge(profile(pid={"state": "resolved", "offset": 0}), TRUTH)), 2
+        )
+
+
+class ConsoleTest(unittest.TestCase):
+    BOOT = (
+        "LACUNA-GUEST INIT\r\nLACUNA-GUEST READY\r\nLACUNA-VIEW 1 BEGIN\r\nP 1 user init\r\n"
+        "P 7 kernel kworker/u4:0-events_unbound\r\nP 12 kernel rcu_tasks_rude_kthread\r\n"
+        "P 9 kernel kworker/R-netns\r\n"
+        "M dummy 0xffffffffc0ae7000\r\nLACUNA-VIEW 1 END\r\nLACUNA-VIEW 2 BEGIN\r\nP 1 us"
+    )
+
+    def console(self, text):
+        folder = Path(self.enterContext(tempfile.TemporaryDirectory()))
+        (folder / "log").write_text(text, newline="")
+        console = guest_console.GuestConsole(folder / "log", folder / "copy")
+        console.poll()
+        return console
+
+    def test_view(self):
+        ((number, view),) = self.console(self.BOOT).views()
+        self.assertEqual(number, 1)
+        self.assertEqual(view["modules"], [["dummy", 0xFFFFFFFFC0AE7000]])
+        self.assertEqual(
+            view["processes"],
+            [
+                [1, "user", "init"],
+                [7, "kernel", "kworker/u4:0"],
+                [9, "kernel", "kworker/R-netns"],
+                [12, "kernel", "rcu_tasks_rude_"],
+            ],
+        )
+
+    def test_a_reset_starts_anew(self):
+        console = self.console(self.BOOT + "\r\nLACUNA-GUEST INIT\r\n")
+        self.assertFalse(console.said("LACUNA-GUEST READY"))
+        self.assertEqual(console.views(), [])
+
+    def test_comparison(self):
+        ((_, view),) = self.console(self.BOOT).views()
+        processes = {
+            "processes": [{"pid": pid, "kind": kind, "comm": comm} for pid, kind, comm in view["processes"]]
+            + [{"pid": 0, "kind": "kernel", "comm": "swapper/0"}]
+        }
+        modules = {"modules": [{"name": "dummy", "address": "0xffffffffc0ae7001"}]}
+        outside = views.outside_view(processes, modules)
+        self.assertTrue(views.compare("processes", view, processes, outside)["equal"])
+        different = views.compare("modules", view, modules, outside)
+        self.assertFalse(different["equal"])
+        self.assertEqual(different["only_in_guest"], [{"name": "dummy", "address": "0xffffffffc0ae7000"}])
+
+
+class HostTest(unittest.TestCase):
+    def test_warnings(self):
+        clean = (
+            "Speculative Return Stack Overflow: WARNING: See https://kernel.org\nkvm: Nested Paging enabled\n"
+        )
+        self.assertEqual(warnings(clean), [])
+        for line in (
+            "WARNING: CPU: 0 PID: 1 at kernel/x.c",
+            "BUG: unable to handle page fault",
+            "Call Trace:",
+            "rcu: INFO: rcu_preempt detected stalls",
+        ):
+            self.assertEqual(warnings(clean + line), [line])
+
+
+class ArchiveTest(unittest.TestCase):
+    def test_cpio_reads_it(self):
+        archive = Archive()
+        archive.folder("modules")
+        archive.file("modules/order", b"dummy\n")
+        listed = subprocess.run(
+            ["cpio", "-itv", "--quiet"], input=archive.bytes(), capture_output=True, check=True
+        )
+        self.assertRegex(listed.stdout.decode(), r"drwxr-xr-x.* modules\n-rw-r--r--.* 6 .* modules/order\n")
+
+
+class ModulesTest(unittest.TestCase):
+    def tree(self, **modules):
+        folder = Path(self.enterContext(tempfile.TemporaryDirectory()))
+        for name, depends in modules.items():
+            (folder / f"{name}.ko").write_bytes(b"\0.rela.init.text\0depends=" + depends.encode() + b"\0")
+        return ModuleTree(folder)
+
+    def test_needed_modules_come_first(self):
+        self.assertEqual(self.tree(zram="zsmalloc", zsmalloc="").load_order(["zram"]), ["zsmalloc", "zram"])
+
+    def test_only_independent_modules_are_loaded_together(self):
+        target = Path(self.enterContext(tempfile.TemporaryDirectory()))
+        order = choose(self.tree(zram="zsmalloc", zsmalloc="", dummy="", tun=""), target)
+        self.assertEqual(order, [["dummy", "tun"], ["zsmalloc"], ["zram"]])
+        self.assertEqual(len(list(target.glob("*.ko"))), 4)
+
+
+if __name__ == "__main__":
+    unittest.main()

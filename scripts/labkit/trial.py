@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""One run inside the lab host: its guests, Lacuna, the checks made and what is collected."""
+
+import json
+import subprocess
+import time
+from pathlib import Path
+
+from . import views
+from .base import LabError
+from .guest import Guest
+from .lacuna import Lacuna
+
+TRAPPING = ("trapping", "restoring")
+SHOW_SECONDS = 2
+FINAL = ("done", "failed", "gone")
+
+
+class Trial:
+    """What a scenario works with. `job` is what scripts/lab wrote, `out` the folder for results."""
+
+    def __init__(self, job, out):
+        self.job, self.out = job, Path(out)
+        self.end = time.monotonic() + job["timeout"]
+        self.checks, self.guests, self.shown = [], [], {}
+        self.lacuna = (
+            Lacuna(job["lacuna"], job["guests"], self.out / "lacunad.log") if job["lacuna"] else None
+        )
+
+    def left(self):
+        """Seconds left for this run."""
+        return max(self.end - time.monotonic(), 0)
+
+    @staticmethod
+    def say(message):
+        """One line of progress; scripts/lab shows it."""
+        print(message, flush=True)
+
+    def check(self, what, ok, detail="", code=2):
+        """Note the outcome of one check and, if it failed, the exit code it means; returns the outcome."""
+        self.checks.append({"check": what, "ok": bool(ok), "detail": str(detail), "code": 0 if ok else code})
+        self.say(f"{'ok' if ok else 'FAILED'}: {what}{f' ({detail})' if detail else ''}")
+        return bool(ok)
+
+    def start_lacuna(self):
+        """Load the module and start the daemon."""
+        if self.lacuna:
+            self.lacuna.load_module()
+            self.lacuna.start_daemon()
+            self.say("lacuna.ko is loaded and lacunad is ready")
+
+    def stop_lacuna(self):
+        """Stop the daemon and unload the module: both must go without a fuss."""
+        if not self.lacuna:
+            return
+        if self.lacuna.daemon:
+            code = self.lacuna.stop_daemon()
+            self.check(
+                "lacunad lives until it is asked to end, and ends well", code == 0, f"exit code {code}"
+            )
+        if self.lacuna.module_loaded():
+            self.check("lacuna.ko can be unloaded", self.lacuna.unload_module())
+
+    def start_guest(self, job=None, **options):
+        """Start a guest (the job's first unless told)."""
+        guest = Guest(job or self.job["guests"][0], self.out, **options)
+        self.guests.append(guest)
+        guest.start()
+        self.say(f"{guest.name} started")
+        return guest
+
+    def wait_ready(self, guest):
+        """Wait until the guest has done its work, showing how far Lacuna is; a check."""
+        while self.left() and guest.alive() and not guest.wait_until("LACUNA-GUEST READY", 0.5):
+            self.show_state(guest)
+        ready = guest.console.said("LACUNA-GUEST READY")
+        guest.times["ready"] = time.monotonic()
+        return self.check(
+            f"{guest.name} comes up and does its work",
+            ready,
+            f"{guest.times['ready'] - guest.times['start']:.1f} s" if ready else self._why_not(guest),
+        )
+
+    @staticmethod
+    def _why_not(guest):
+        ended = "" if guest.alive() else f"its QEMU ended with {guest.process.returncode}; "
+        return (
+            f"{ended}its console ends with: {' | '.join(guest.console.text.splitlines()[-3:]) or 'nothing'}"
+        )
+
+    def show_state(self, guest):
+        """Show the guest's state and open members, not too often; returns the entry or {}."""
+        entry = self.lacuna.states.get(guest.name, {}) if self.lacuna else {}
+        members = entry.get("members", {}).items()
+        words = " ".join(f"{name.split('.')[-1]}{progress(member)}" for name, member in members)
+        line = f"{guest.name} {entry.get('state')}: {entry.get('reason') or words}"
+        shown, state, at = self.shown.get(guest.name, ("", None, 0))
+        if entry and line != shown and (entry["state"] != state or time.monotonic() - at > SHOW_SECONDS):
+            self.say(line)
+            self.shown[guest.name] = (line, entry["state"], time.monotonic())
+        return entry
+
+    def wait_state(self, guest, states, seconds=None):
+        """Wait until the daemon reports one of these states for the guest; returns the last state seen."""
+        end, state = min(self.end, time.monotonic() + (seconds or self.left())), None
+        while time.monotonic() < end and self.lacuna.daemon.poll() is None:
+            state = self.show_state(guest).get("state")
+            if state in states:
+                break
+            time.sleep(0.1)
+        return state
+
+    def wait_trapping(self, guest):
+        """Wait until traps are in the guest's kernel; a check."""
+        state = self.wait_state(guest, (*TRAPPING, *FINAL))
+        return self.check(f"{guest.name} is seen while trapping", state == "trapping", f"state {state}")
+
+    def collect(self, guest):
+        """Write what Lacuna found about a guest that is ready, and compare it with the guest's own view."""
+        if self.lacuna:
+            state = self.wait_state(guest, FINAL)
+            self.check(
+                f"Lacuna is done with {guest.name}",
+                state == "done",
+                self.lacuna.states.get(guest.name, {}).get("reason") or f"state {state}",
+                code=1,
+            )
+            for kind in ("profile", "stats"):
+                self.write(guest, kind, self.lacuna.ask(kind, guest.name))
+            if self.job["record"]:
+                self.check(
+                    f"the boot of {guest.name} was recorded",
+                    self.lacuna.ask("record", guest.name, "--out", guest.out / "recording.bin") is not None,
+                )
+            self._compare_views(guest)
+        else:
+            view = views.next_view(guest, self.end)
+            for part, result in (views.guest_only(view[1]) if view else {}).items():
+                self.write(guest, part, result)
+
+    def _compare_views(self, guest):
+        result = views.compare_settled(guest, self.lacuna.ask, min(self.left(), 90))
+        if not result:
+            self.check(f"the lists of {guest.name} can be compared", False, "see lacunad.log", code=1)
+        for part, comparison in (result or {}).items():
+            self.write(guest, part, comparison)
+            what = f"the {part} of {guest.name} seen from outside are the guest's own"
+            self.check(what, comparison["equal"], views.difference(comparison))
+
+    @staticmethod
+    def write(guest, name, content):
+        """Write one result of a guest as JSON, if there is one."""
+        if content is not None:
+            (guest.out / f"{name}.json").write_text(json.dumps(content, indent=1))
+
+    def finish(self):
+        """End the guests, stop Lacuna, keep the kernel's log and the daemon's store."""
+        for guest in self.guests:
+            guest.kill()
+        self.stop_lacuna()
+        subprocess.run(["cp", "-r", "/run/lacuna/store", self.out], stderr=subprocess.DEVNULL, check=False)
+
+    def result(self):
+        """The run's outcome as an object."""
+        times = {
+            guest.name: {name: round(at - guest.times["start"], 2) for name, at in guest.times.items()}
+            for guest in self.guests
+        }
+        return {
+            "scenario": self.job["scenario"],
+            "ok": all(check["ok"] for check in self.checks),
+            "checks": self.checks,
+            "seconds": times,
+        }
+
+
+def progress(member):
+    """How far a member is: its offset, or in brackets the number of candidates left."""
+    return f"={member['offset']}" if member["state"] == "resolved" else f"({member['remaining']})"
+
+
+def require(ok, message):
+    """Stop the run with a message when something it rests on is not so."""
+    if not ok:
+        raise LabError(message)

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Comparing the guest's own view of its processes and modules with the one rebuilt from outside."""
+
+import time
+
+from .guest_console import COMM_LENGTH
+
+ATTEMPTS = 8
+
+
+def outside_view(processes, modules):
+    """lacunactl's ps and lsmod answers in the form guest_console.parse_view gives.
+
+    Process 0, the idle task the list hangs on, is in the ring but not in /proc.
+    """
+    return {
+        "processes": sorted(
+            [entry["pid"], entry["kind"], entry["comm"][:COMM_LENGTH]]
+            for entry in processes["processes"]
+            if entry["pid"] != 0
+        ),
+        "modules": sorted([entry["name"], int(entry["address"], 16)] for entry in modules["modules"]),
+    }
+
+
+def compare(part, guest_view, answer, outside):
+    """The comparison of one part ("processes" or "modules"), ready to be written as JSON."""
+    inside = guest_view[part]
+    return {
+        "equal": inside == outside[part],
+        "guest": [named(part, entry) for entry in inside],
+        "outside": answer[part],
+        "only_in_guest": [named(part, entry) for entry in inside if entry not in outside[part]],
+        "only_outside": [named(part, entry) for entry in outside[part] if entry not in inside],
+    }
+
+
+def difference(comparison):
+    """What differs, in a few words; empty when nothing does."""
+    if comparison["equal"]:
+        return ""
+    inside, outside = comparison["only_in_guest"], comparison["only_outside"]
+    return f"only in the guest {inside[:5]}, only outside {outside[:5]}"
+
+
+def named(part, entry):
+    """A view's entry as an object."""
+    if part == "processes":
+        return dict(zip(("pid", "kind", "comm"), entry))
+    return {"name": entry[0], "address": f"{entry[1]:#x}"}
+
+
+def guest_only(view):
+    """The comparison's form when there is no outside view: nothing is claimed equal."""
+    return {part: {"equal": None, "guest": [named(part, entry) for entry in view[part]]} for part in view}
+
+
+def compare_settled(guest, ask, seconds):
+    """Compare once the guest is still: {"processes": ..., "modules": ...}, None when it never was.
+
+    The outside view is taken between two views of the guest, and counts only if these two, and any that came
+    in between, are equal. A difference is tried again: an attempt may have met a worker thread being made or
+    ended.
+    """
+    end, result = time.monotonic() + seconds, None
+    for _ in range(ATTEMPTS):
+        before = next_view(guest, end)
+        processes, modules = ask("ps", guest.name), ask("lsmod", guest.name)
+        after = next_view(guest, end)
+        if not (before and after and processes and modules):
+            break
+        if any(
+            view != before[1] for number, view in guest.console.views() if before[0] <= number <= after[0]
+        ):
+            continue
+        outside = outside_view(processes, modules)
+        result = {part: compare(part, before[1], {**processes, **modules}, outside) for part in outside}
+        if all(part["equal"] for part in result.values()):
+            break
+    return result
+
+
+def next_view(guest, end):
+    """Wait for the guest's next complete view: (number, view), or None."""
+    guest.console.poll()
+    seen = len(guest.console.views())
+    came = guest.console.wait_for(
+        lambda console: len(console.views()) > seen, end - time.monotonic(), guest.alive
+    )
+    return guest.console.views()[-1] if came else None
