@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "replay.h"
+
+#include <array>
+#include <cstring>
+#include <functional>
+#include <lzma.h>
+#include <memory>
+#include <unordered_map>
+#include <vector>
+
+#include <lacuna/recording.h>
+
+#include "bytes.h"
+#include "constraint_set.h"
+#include "error.h"
+#include "payload.h"
+
+extern "C" {
+#include "engine.h"
+}
+
+namespace lacuna::test {
+namespace {
+
+std::vector<std::uint8_t> decompress(const std::filesystem::path& file)
+{
+    const auto packed = read_file(file);
+    lzma_stream stream = LZMA_STREAM_INIT;
+    if (lzma_stream_decoder(&stream, UINT64_MAX, 0) != LZMA_OK)
+        throw Error("cannot start the xz decoder", file.string());
+    const std::unique_ptr<lzma_stream, void (*)(lzma_stream*)> end(&stream, lzma_end);
+    std::vector<std::uint8_t> out, chunk(1 << 20);
+    stream.next_in = reinterpret_cast<const std::uint8_t*>(packed.data());
+    stream.avail_in = packed.size();
+    lzma_ret result = LZMA_OK;
+    while (result == LZMA_OK) {
+        stream.next_out = chunk.data();
+        stream.avail_out = chunk.size();
+        result = lzma_code(&stream, LZMA_FINISH);
+        out.insert(out.end(), chunk.begin(), chunk.end() - static_cast<std::ptrdiff_t>(stream.avail_out));
+    }
+    if (result != LZMA_STREAM_END)
+        throw Error("is not xz, or is damaged", file.string());
+    return out;
+}
+
+class Player {
+public:
+    Player(const std::vector<std::uint8_t>& recording, const std::filesystem::path& constraints, std::string name)
+        : recording_(recording), name_(std::move(name)), set_(load_constraints(constraints)),
+          engine_(lac_engine_create(&set_), lac_engine_destroy)
+    {
+    }
+
+    Replay play()
+    {
+        while (at_ < recording_.size())
+            step();
+        finish_event();
+        Replay result{.reports = {}, .events = events_};
+        for (std::uint32_t i = 0; i < set_.members_nr; i++)
+            lac_engine_report(engine_.get(), i, &result.reports[qualified_name(set_, i)]);
+        return result;
+    }
+
+private:
+    using Page = std::array<std::uint8_t, LAC_RECORD_PAGE_SIZE>;
+
+    template <typename T> T take()
+    {
+        if (recording_.size() - at_ < sizeof(T))
+            throw Error("ends in the middle of a record", name_);
+        T value;
+        std::memcpy(&value, recording_.data() + at_, sizeof(T));
+        at_ += sizeof(T);
+        return value;
+    }
+
+    void step()
+    {
+        const auto head = take<lac_record_head>();
+        // An event is played when all its pages are there.
+        if (head.kind != LAC_RECORD_PAGE)
+            finish_event();
+        switch (head.kind) {
+        case LAC_RECORD_START:
+            start(take<lac_record_start>());
+            break;
+        case LAC_RECORD_EVENT:
+            event_ = take<lac_record_event>();
+            pending_ = true;
+            break;
+        case LAC_RECORD_FORGET:
+            lac_engine_forget(engine_.get(), take<std::uint64_t>());
+            break;
+        case LAC_RECORD_PAGE: {
+            const auto gpa = take<std::uint64_t>();
+            pages_[gpa] = take<Page>();
+            break;
+        }
+        default:
+            throw Error("holds a record of unknown kind " + std::to_string(head.kind), name_);
+        }
+    }
+
+    void start(const lac_record_start& start)
+    {
+        if (start.magic != LAC_RECORDING_MAGIC)
+            throw Error("is not a recording, or one of another version", name_);
+        const lac_facts facts{
+            .init_task = start.init_task, .modules = start.modules, .text = start.text, .end = start.end};
+        lac_engine_start(engine_.get(), &facts);
+    }
+
+    void finish_event()
+    {
+        if (!pending_)
+            return;
+        pending_ = false;
+        events_++;
+        const lac_event event{.on = static_cast<u8>(event_.on), .la57 = event_.la57 != 0, .subject = event_.subject,
+            .cr3 = event_.cr3};
+        const lac_memory memory{.read = read, .context = this};
+        lac_engine_event(engine_.get(), &event, &memory);
+    }
+
+    static int read(void* context, u64 gpa, void* buffer, u32 len)
+    {
+        const auto& pages = static_cast<Player*>(context)->pages_;
+        const auto page = pages.find(gpa & ~std::uint64_t{LAC_RECORD_PAGE_SIZE - 1});
+        if (page == pages.end())
+            return -EFAULT;
+        std::memcpy(buffer, page->second.data() + gpa % LAC_RECORD_PAGE_SIZE, len);
+        return 0;
+    }
+
+    const std::vector<std::uint8_t>& recording_;
+    std::string name_;
+    lacuna_constraints set_;
+    std::unique_ptr<lac_engine, void (*)(lac_engine*)> engine_;
+    std::unordered_map<std::uint64_t, Page> pages_;
+    std::size_t at_ = 0;
+    lac_record_event event_{};
+    bool pending_ = false;
+    std::size_t events_ = 0;
+};
+
+} // namespace
+
+Replay replay(const std::filesystem::path& recording, const std::filesystem::path& constraints)
+{
+    const auto bytes = decompress(recording);
+    return Player(bytes, constraints, recording.string()).play();
+}
+
+} // namespace lacuna::test

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <string>
+
+#include <lacuna/abi.h>
+
+namespace lacuna::test {
+
+// What the engine says at the end of a replay, by qualified member name.
+using Reports = std::map<std::string, lacuna_member_report>;
+
+struct Replay {
+    Reports reports;
+    std::size_t events = 0;
+};
+
+// Plays a recording of a boot (<lacuna/recording.h>, xz-compressed) to the engine, under the constraints in `constraints`.
+// Throws Error on a file that is not a recording or is damaged.
+Replay replay(const std::filesystem::path& recording, const std::filesystem::path& constraints);
+
+} // namespace lacuna::test
