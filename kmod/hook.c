@@ -56,13 +56,9 @@ static int put_in_place(struct hook *hook)
 {
 	int err;
 
-	err = ftrace_set_filter(&hook->ops, (unsigned char *)hook->symbol, strlen(hook->symbol), 1);
-	if (!err)
-		err = register_ftrace_function(&hook->ops);
-	if (err) {
+	err = register_ftrace_function(&hook->ops);
+	if (err)
 		pr_err("cannot hook %s: error %d (is another tool redirecting it?)\n", hook->symbol, err);
-		ftrace_free_filter(&hook->ops);
-	}
 	return err;
 }
 
@@ -72,7 +68,31 @@ static void take_away(struct hook *hook)
 
 	if (err)
 		pr_err("cannot unhook %s: error %d\n", hook->symbol, err);
-	ftrace_free_filter(&hook->ops);
+}
+
+/* Once for all: after ftrace_free_filter() an ftrace_ops must not be used again (6.1: it keeps pointers to what was freed). */
+int lac_hooks_init(void)
+{
+	int i, err;
+
+	for (i = 0; i < LAC_HOOKS; i++) {
+		err = ftrace_set_filter(&hooks[i].ops, (unsigned char *)hooks[i].symbol, strlen(hooks[i].symbol), 1);
+		if (err) {
+			pr_err("ftrace cannot find %s: error %d\n", hooks[i].symbol, err);
+			while (i--)
+				ftrace_free_filter(&hooks[i].ops);
+			return err;
+		}
+	}
+	return 0;
+}
+
+void lac_hooks_exit(void)
+{
+	int i;
+
+	for (i = 0; i < LAC_HOOKS; i++)
+		ftrace_free_filter(&hooks[i].ops);
 }
 
 int lac_hook_get(enum lac_hook index)

@@ -11,6 +11,10 @@ enum lac_hook {
 	LAC_HOOKS,
 };
 
+/* Before the first hook is got, and after the last was put and drained. 0 or a negative errno. */
+int lac_hooks_init(void);
+void lac_hooks_exit(void);
+
 /* Counted: a hook is in place while somebody needs it. 0 or a negative errno. */
 int lac_hook_get(enum lac_hook hook);
 void lac_hook_put(enum lac_hook hook);

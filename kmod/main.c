@@ -19,9 +19,12 @@ static int __init lacuna_init(void)
 	err = lac_kvm_init();
 	if (err)
 		return err;
-	err = lac_guests_init();
+	err = lac_hooks_init();
 	if (err)
 		return err;
+	err = lac_guests_init();
+	if (err)
+		goto no_guests;
 	err = lac_netlink_init();
 	if (err)
 		goto no_netlink;
@@ -34,6 +37,8 @@ no_hook:
 	lac_netlink_exit();
 no_netlink:
 	lac_guests_exit();
+no_guests:
+	lac_hooks_exit();
 	return err;
 }
 
@@ -42,6 +47,7 @@ static void __exit lacuna_exit(void)
 	lac_hook_put(LAC_HOOK_VCPU_CREATED);
 	lac_netlink_exit();
 	lac_guests_exit();
+	lac_hooks_exit();
 }
 
 module_init(lacuna_init);
