@@ -10,6 +10,7 @@
 #include <linux/rcupdate.h>
 #include <linux/sched/mm.h>
 #include <linux/uaccess.h>
+#include <linux/version.h>
 #include <asm/ibt.h>
 #include <asm/processor.h>
 
@@ -102,7 +103,16 @@ int lac_kvm_hypercall(struct kvm_vcpu *vcpu)
 
 bool lac_kvm_ordinary(struct kvm_vcpu *vcpu)
 {
-	return !(vcpu->arch.hflags & (HF_GUEST_MASK | HF_SMM_MASK)) && !vcpu->arch.guest_state_protected;
+	return !(vcpu->arch.hflags & (HF_GUEST_MASK | HF_SMM_MASK));
+}
+
+bool lac_kvm_private(struct kvm_vcpu *vcpu)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 8, 0)
+	if (kvm_arch_has_private_mem(vcpu->kvm))
+		return true;
+#endif
+	return vcpu->arch.guest_state_protected;
 }
 
 u64 lac_kvm_rip(struct kvm_vcpu *vcpu)

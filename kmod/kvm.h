@@ -14,8 +14,11 @@ void lac_kvm_vm_destroyed(struct kvm *kvm);
 int lac_kvm_cpuid(struct kvm_vcpu *vcpu);
 int lac_kvm_hypercall(struct kvm_vcpu *vcpu);
 
-/* Does the vCPU run ordinary guest code: no nested guest, no SMM, registers not encrypted? */
+/* Does the vCPU run ordinary guest code: no nested guest, no SMM? */
 bool lac_kvm_ordinary(struct kvm_vcpu *vcpu);
+
+/* Are the guest's registers or memory private to it (SEV-ES, SEV-SNP, TDX)? Plain SEV does not show here: see trap.c. */
+bool lac_kvm_private(struct kvm_vcpu *vcpu);
 
 /* Registers, fetched as KVM itself does: on VMX some are read from the VMCS when asked for. In 64-bit mode. */
 u64 lac_kvm_rip(struct kvm_vcpu *vcpu);

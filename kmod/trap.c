@@ -18,6 +18,8 @@
 /* Linux under SEV keeps the C-bit (47 or 51) in CR3; no guest has so much memory. */
 #define ENCRYPTED_CR3 (1ull << 47 | 1ull << 51)
 
+#define PRIVATE_MEMORY "the guest's memory is encrypted or private to it: it cannot be read from outside"
+
 struct reader {
 	struct kvm *kvm;
 	struct lac_guest *guest;
@@ -94,13 +96,15 @@ static const char *look_for_kernel(struct lac_guest *guest, struct kvm_vcpu *vcp
 	if (++guest->strange_exits < MAX_STRANGE_EXITS)
 		return NULL;
 	if (lac_kvm_cr3(vcpu) & ENCRYPTED_CR3)
-		return "the guest's memory is encrypted: it cannot be read from outside";
+		return PRIVATE_MEMORY;
 	return "no matching kernel: the one that runs is none of those in the guest's image";
 }
 
 static const char *wait_for_kernel(struct lac_guest *guest, struct kvm_vcpu *vcpu)
 {
 	guest->stats.early_exits++;
+	if (lac_kvm_private(vcpu))
+		return PRIVATE_MEMORY;
 	if (lac_kvm_long_mode(vcpu) && lac_kvm_rip(vcpu) >= KERNEL_HALF)
 		return look_for_kernel(guest, vcpu);
 	guest->seen_firmware |= lac_kvm_boot_cpu(vcpu) && !lac_kvm_paging(vcpu);
@@ -310,7 +314,7 @@ static bool trapped(struct lac_guest *guest, struct kvm_vcpu *vcpu)
 {
 	struct lac_site *site;
 
-	if (!lac_kvm_ordinary(vcpu) || !lac_kvm_long_mode(vcpu))
+	if (lac_kvm_private(vcpu) || !lac_kvm_ordinary(vcpu) || !lac_kvm_long_mode(vcpu))
 		return false;
 	site = site_at(guest, lac_kvm_rip(vcpu));
 	if (!site)
