@@ -29,9 +29,10 @@ bool canonical(std::uint64_t gva, bool five_level)
 } // namespace
 
 AddressSpace::AddressSpace(PhysicalReader memory, std::uint64_t root_gpa, bool five_level)
-    : memory_(std::move(memory)), root_(root_gpa & address_bits), five_level_(five_level)
-{
-}
+    : memory_(std::move(memory)),
+      root_(root_gpa & address_bits),
+      five_level_(five_level)
+{}
 
 std::uint64_t AddressSpace::entry(std::uint64_t table_gpa, unsigned index)
 {

@@ -59,7 +59,8 @@ public:
             return {};
         const toml::array* array = node->as_array();
         if (!array || array->empty())
-            fail(*node, fmt::format("\"{}\" is no list of files", key), "write [\"/path/one\", \"/path/two\"]");
+            fail(*node, fmt::format("\"{}\" is no list of files", key),
+                 "write [\"/path/one\", \"/path/two\"]");
         std::vector<std::filesystem::path> paths;
         for (const toml::node& entry : *array)
             paths.push_back(resolve(text(entry, key)));
@@ -72,7 +73,8 @@ public:
         if (!node)
             return otherwise;
         if (!node->is_boolean())
-            fail(*node, fmt::format("\"{}\" is neither true nor false", key), "write true or false without quotes");
+            fail(*node, fmt::format("\"{}\" is neither true nor false", key),
+                 "write true or false without quotes");
         return node->as_boolean()->get();
     }
 
@@ -110,11 +112,13 @@ GuestRule read_rule(const Table& table)
     GuestRule rule;
     const auto name = table.text("name");
     if (!name)
-        table.fail(table.raw(), "a [[guest]] without a name", "add name = \"...\"; it may hold *, ? and [...]");
+        table.fail(table.raw(), "a [[guest]] without a name",
+                   "add name = \"...\"; it may hold *, ? and [...]");
     rule.name = *name;
     if (const auto policy = table.text("policy")) {
         if (*policy != "learn" && *policy != "ignore")
-            table.fail(*table.find("policy"), "unknown policy \"" + *policy + "\"", "\"learn\" or \"ignore\" is allowed");
+            table.fail(*table.find("policy"), "unknown policy \"" + *policy + "\"",
+                       "\"learn\" or \"ignore\" is allowed");
         rule.policy = *policy == "learn" ? Policy::learn : Policy::ignore;
     }
     rule.kernels = table.paths("kernels");
@@ -126,9 +130,11 @@ GuestRule read_rule(const Table& table)
     if (!rule.image_format.empty() && rule.image_format != "raw" && rule.image_format != "qcow2")
         table.fail(*table.find("image_format"), "unknown image format \"" + rule.image_format + "\"",
                    "\"raw\" or \"qcow2\" is allowed");
-    const int ways = (table.find("kernel") != nullptr) + (table.find("kernels") != nullptr) + (table.find("image") != nullptr);
+    const int ways = (table.find("kernel") != nullptr) + (table.find("kernels") != nullptr) +
+                     (table.find("image") != nullptr);
     if (ways > 1)
-        table.fail(table.raw(), "the guest's kernel is named in more than one way", "keep one of kernel, kernels and image");
+        table.fail(table.raw(), "the guest's kernel is named in more than one way",
+                   "keep one of kernel, kernels and image");
     if (rule.image && rule.system_map)
         table.fail(*table.find("system_map"), "\"system_map\" does not go with \"image\"",
                    "the System.map inside the image is looked for anyway");
@@ -151,7 +157,8 @@ Config parse_config(std::string_view text, const std::filesystem::path& file)
     try {
         parsed = toml::parse(text, file.string());
     } catch (const toml::parse_error& error) {
-        throw Error(std::string(error.description()), fmt::format("{}:{}", file.string(), error.source().begin.line),
+        throw Error(std::string(error.description()),
+                    fmt::format("{}:{}", file.string(), error.source().begin.line),
                     "see README.md for the format of the configuration");
     }
     const Table top(parsed, file);
@@ -160,7 +167,8 @@ Config parse_config(std::string_view text, const std::filesystem::path& file)
     config.store = top.path("store").value_or(config.store);
     config.socket = top.path("socket").value_or(config.socket);
     config.constraints = top.path("constraints").value_or(config.constraints);
-    config.deadline_seconds = top.integer("deadline_seconds", 1, max_deadline_seconds, config.deadline_seconds);
+    config.deadline_seconds =
+        top.integer("deadline_seconds", 1, max_deadline_seconds, config.deadline_seconds);
     config.record = top.flag("record", config.record);
     if (const toml::node* guests = top.find("guest")) {
         if (!guests->is_array_of_tables())
@@ -176,7 +184,8 @@ Config load_config(const std::filesystem::path& file)
     std::ifstream stream(file, std::ios::binary);
     const std::string text((std::istreambuf_iterator<char>(stream)), {});
     if (!stream)
-        throw system_error("the configuration cannot be read", file.string(), "name another one with --config");
+        throw system_error("the configuration cannot be read", file.string(),
+                           "name another one with --config");
     return parse_config(text, file);
 }
 

@@ -40,7 +40,8 @@ struct Config {
 };
 
 // Relative paths in `text` are relative to the folder of `file`.
-// Throws Error with file, line and what is allowed: for bad TOML, unknown keys, wrong types and values out of range.
+// Throws Error with file, line and what is allowed: for bad TOML, unknown keys, wrong types and values out of
+// range.
 Config parse_config(std::string_view text, const std::filesystem::path& file);
 Config load_config(const std::filesystem::path& file);
 

@@ -37,9 +37,13 @@ constexpr TypeRule type_rules[LACUNA_TYPES] = {
 constexpr std::string_view source_names[LACUNA_SOURCES] = {"task", "pointer", "module"};
 constexpr std::string_view event_names[] = {"fork", "exit", "initcall"}; // LACUNA_ON_*, bit by bit
 
-constexpr unsigned bit(unsigned n) { return 1u << n; }
+constexpr unsigned bit(unsigned n)
+{
+    return 1u << n;
+}
 constexpr unsigned numbers = bit(LACUNA_TYPE_INT) | bit(LACUNA_TYPE_LONG) | bit(LACUNA_TYPE_POINTER);
-constexpr unsigned any_source = bit(LACUNA_SOURCE_TASK) | bit(LACUNA_SOURCE_POINTER) | bit(LACUNA_SOURCE_MODULE);
+constexpr unsigned any_source =
+    bit(LACUNA_SOURCE_TASK) | bit(LACUNA_SOURCE_POINTER) | bit(LACUNA_SOURCE_MODULE);
 constexpr unsigned of_task = bit(LACUNA_SOURCE_TASK);
 constexpr unsigned of_pointer = bit(LACUNA_SOURCE_POINTER);
 constexpr unsigned of_module = bit(LACUNA_SOURCE_MODULE);
@@ -61,6 +65,7 @@ constexpr PredicateRule predicate_rules[LACUNA_PREDICATES] = {
     {"ring", bit(LACUNA_TYPE_LIST), of_task, "member", LACUNA_TYPE_TEXT},
     {"ring-counts", bit(LACUNA_TYPE_INT), of_task, "member", LACUNA_TYPE_LIST},
     {"unique", bit(LACUNA_TYPE_INT), of_task, "", 0},
+    {"thread-id", bit(LACUNA_TYPE_INT), of_task, "", 0},
     {"leads-to-root", bit(LACUNA_TYPE_POINTER), of_task, "window", 0},
     {"is-root", bit(LACUNA_TYPE_POINTER), any_source, "", 0},
     {"code-start", bit(LACUNA_TYPE_LONG), of_pointer, "", 0},
@@ -107,7 +112,9 @@ std::optional<std::uint8_t> index_of(const Names& names, std::string_view name)
 class Section {
 public:
     Section(const Json& value, std::string file, std::string place)
-        : value_(value), file_(std::move(file)), place_(std::move(place))
+        : value_(value),
+          file_(std::move(file)),
+          place_(std::move(place))
     {
         if (!value_.is_object())
             fail("is not an object", "write { \"key\": value, ... }");
@@ -130,7 +137,8 @@ public:
     const Json& need(std::string_view key) const
     {
         if (!has(key))
-            fail(fmt::format("the key \"{}\" is missing", key), "add it; constraints/README.md explains the format");
+            fail(fmt::format("the key \"{}\" is missing", key),
+                 "add it; constraints/README.md explains the format");
         return value_.find(key).value();
     }
 
@@ -147,7 +155,8 @@ public:
         const bool fits = value.is_number_integer() &&
                           !(value.is_number_unsigned() && value.get<std::uint64_t>() > INT64_MAX);
         if (!fits || value.get<std::int64_t>() < min || value.get<std::int64_t>() > max)
-            fail(fmt::format("\"{}\" is {}", key, value.dump()), fmt::format("a whole number from {} to {} is allowed", min, max));
+            fail(fmt::format("\"{}\" is {}", key, value.dump()),
+                 fmt::format("a whole number from {} to {} is allowed", min, max));
         return value.get<std::int64_t>();
     }
 
@@ -164,7 +173,8 @@ public:
     {
         const Json& value = need(key);
         if (!value.is_array() || value.size() < min || value.size() > max)
-            fail(fmt::format("\"{}\" is not a list of {} to {} entries", key, min, max), "see constraints/README.md");
+            fail(fmt::format("\"{}\" is not a list of {} to {} entries", key, min, max),
+                 "see constraints/README.md");
         return value;
     }
 
@@ -229,21 +239,25 @@ std::uint8_t read_events(const Section& section)
         return LACUNA_ON_ALL;
     unsigned on = 0;
     for (const Json& event : section.array("on", 1, std::size(event_names))) {
-        const auto index = event.is_string() ? index_of(names_of(event_names), event.get<std::string>()) : std::nullopt;
+        const auto index =
+            event.is_string() ? index_of(names_of(event_names), event.get<std::string>()) : std::nullopt;
         if (!index)
-            section.fail("unknown event " + event.dump() + " in \"on\"", "allowed are " + listed(names_of(event_names)));
+            section.fail("unknown event " + event.dump() + " in \"on\"",
+                         "allowed are " + listed(names_of(event_names)));
         on |= bit(*index);
     }
     return static_cast<std::uint8_t>(on);
 }
 
-void read_argument(const Section& section, std::string_view key, std::size_t member_size, lacuna_predicate& binary)
+void read_argument(const Section& section, std::string_view key, std::size_t member_size,
+                   lacuna_predicate& binary)
 {
     if (key == "text") {
         const std::string text = section.text("text");
         const std::size_t most = std::min<std::size_t>(LACUNA_TEXT_LEN, member_size) - 1;
         if (text.empty() || text.size() > most || text.find('\0') != std::string::npos)
-            section.fail("\"text\" is empty or too long", fmt::format("1 to {} characters are allowed", most));
+            section.fail("\"text\" is empty or too long",
+                         fmt::format("1 to {} characters are allowed", most));
         copy_text(binary.text, text);
     } else if (key == "value") {
         binary.arg[0] = section.integer("value", INT64_MIN, INT64_MAX);
@@ -315,7 +329,8 @@ Member read_member(const Json& value, const std::string& file, const std::string
     const std::string name = Section(value, file, "a member of " + structure).name("name");
     const std::string place = fmt::format("member {}.{}", structure, name);
     const Section section(value, file, place);
-    section.allow({"name", "type", "size", "align", "strikes", "witnesses", "instances", "why", "constraints"});
+    section.allow(
+        {"name", "type", "size", "align", "strikes", "witnesses", "instances", "why", "constraints"});
 
     Member member;
     lacuna_member& binary = member.binary;
@@ -323,7 +338,8 @@ Member read_member(const Json& value, const std::string& file, const std::string
     binary.type = section.choice("type", names_of(type_rules), "type");
     binary.size = read_size(section, binary.type);
     binary.align = read_align(section, binary.type);
-    binary.strikes = section.has("strikes") ? static_cast<std::uint8_t>(section.integer("strikes", 1, 255)) : 2;
+    binary.strikes =
+        section.has("strikes") ? static_cast<std::uint8_t>(section.integer("strikes", 1, 255)) : 2;
     binary.witnesses = static_cast<std::uint8_t>(section.integer("witnesses", 1, 255));
     binary.instances = static_cast<std::uint8_t>(section.integer("instances", 1, max_instances));
     for (const Json& predicate : section.array("constraints", 1, LACUNA_MAX_PREDICATES))
@@ -340,9 +356,9 @@ Member read_member(const Json& value, const std::string& file, const std::string
 void read_window(const Section& section, lacuna_structure& binary)
 {
     const Json& window = section.array("window", 2, 2);
-    const std::string rule =
-        fmt::format("[low, high] with low <= 0, high >= {}, both multiples of 8, high - low at most {} is allowed", max_text,
-                    LACUNA_MAX_WINDOW);
+    const std::string rule = fmt::format(
+        "[low, high] with low <= 0, high >= {}, both multiples of 8, high - low at most {} is allowed",
+        max_text, LACUNA_MAX_WINDOW);
     const auto in_range = [](const Json& v) {
         return v.is_number_integer() && v >= -LACUNA_MAX_WINDOW && v <= LACUNA_MAX_WINDOW;
     };
@@ -387,7 +403,8 @@ Json parse_json(const ConstraintFile& file)
         else if (event == Json::parse_event_t::object_end)
             open.pop_back();
         else if (event == Json::parse_event_t::key && !open.back().insert(parsed.get<std::string>()).second)
-            throw Error("the key " + parsed.dump() + " stands twice in one object", file.name, "remove one of the two");
+            throw Error("the key " + parsed.dump() + " stands twice in one object", file.name,
+                        "remove one of the two");
         return true;
     };
     try {
@@ -398,7 +415,8 @@ Json parse_json(const ConstraintFile& file)
 }
 
 // How many pointers lead to the structure; cycles are stopped here and complained of later.
-unsigned depth(const std::vector<Structure>& all, const Structure& structure, unsigned bound = LACUNA_MAX_STRUCTURES)
+unsigned depth(const std::vector<Structure>& all, const Structure& structure,
+               unsigned bound = LACUNA_MAX_STRUCTURES)
 {
     const std::string parent = structure.pointer.name.substr(0, structure.pointer.name.find('.'));
     for (const Structure& other : all)
@@ -412,7 +430,8 @@ void order(std::vector<Structure>& all)
     std::vector<std::pair<unsigned, Structure>> sorted;
     for (const Structure& structure : all)
         sorted.emplace_back(depth(all, structure), structure);
-    std::stable_sort(sorted.begin(), sorted.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+    std::stable_sort(sorted.begin(), sorted.end(),
+                     [](const auto& a, const auto& b) { return a.first < b.first; });
     for (std::size_t i = 0; i < all.size(); i++)
         all[i] = std::move(sorted[i].second);
 }
@@ -426,11 +445,14 @@ void check_structures(const std::vector<Structure>& all)
             if (&other == &structure)
                 break;
             if (!std::strcmp(structure.binary.name, other.binary.name))
-                throw Error(fmt::format("the structure {} is described by {} already", structure.binary.name, other.file),
+                throw Error(fmt::format("the structure {} is described by {} already", structure.binary.name,
+                                        other.file),
                             structure.file, "put all its members into one file");
-            if (structure.binary.source == other.binary.source && structure.binary.source != LACUNA_SOURCE_POINTER)
-                throw Error(fmt::format("the structure {} has the source {}, and so has {}", structure.binary.name,
-                                        source_names[structure.binary.source], other.binary.name),
+            if (structure.binary.source == other.binary.source &&
+                structure.binary.source != LACUNA_SOURCE_POINTER)
+                throw Error(fmt::format("the structure {} has the source {}, and so has {}",
+                                        structure.binary.name, source_names[structure.binary.source],
+                                        other.binary.name),
                             structure.file, "only one structure can come from it");
         }
     }
@@ -460,8 +482,9 @@ std::uint8_t resolve(const lacuna_constraints& set, const Reference& reference, 
         if (name != reference.name)
             continue;
         if (set.members[i].type != type)
-            throw Error(fmt::format("{}: {} is of type {}", reference.place, name, type_name(set.members[i].type)),
-                        reference.file, fmt::format("refer to a member of type {}", type_rules[type].name));
+            throw Error(
+                fmt::format("{}: {} is of type {}", reference.place, name, type_name(set.members[i].type)),
+                reference.file, fmt::format("refer to a member of type {}", type_rules[type].name));
         return static_cast<std::uint8_t>(i);
     }
     throw Error(fmt::format("{}: there is no member \"{}\"", reference.place, reference.name), reference.file,
@@ -481,10 +504,12 @@ void resolve_all(lacuna_constraints& set, const std::vector<Structure>& all)
                 const Reference& reference = member.predicates[p].member;
                 if (reference.name.empty())
                     continue;
-                const auto to = resolve(set, reference, predicate_rules[binary.predicates[p].kind].member_type);
+                const auto to =
+                    resolve(set, reference, predicate_rules[binary.predicates[p].kind].member_type);
                 if (set.members[to].structure != binary.structure)
-                    throw Error(fmt::format("{}: {} belongs to another structure", reference.place, reference.name),
-                                reference.file, fmt::format("refer to a member of {}", structure.binary.name));
+                    throw Error(
+                        fmt::format("{}: {} belongs to another structure", reference.place, reference.name),
+                        reference.file, fmt::format("refer to a member of {}", structure.binary.name));
                 binary.predicates[p].member = to;
             }
         }
@@ -513,7 +538,8 @@ void check_cycles(const lacuna_constraints& set, const std::vector<Structure>& a
             std::string cycle;
             for (auto i = again; i != path.end(); ++i)
                 cycle += qualified_name(set, *i) + " needs ";
-            throw Error(fmt::format("the members depend on each other in a circle: {}{}", cycle, qualified_name(set, member)),
+            throw Error(fmt::format("the members depend on each other in a circle: {}{}", cycle,
+                                    qualified_name(set, member)),
                         all[set.members[member].structure].file, "remove one of these references");
         }
         if (done[member])
@@ -582,7 +608,8 @@ lacuna_constraints load_constraints(const std::filesystem::path& directory)
         throw Error("the constraints cannot be listed: " + error.message(), directory.string(),
                     "name the folder that holds task_struct.json with --constraints or in the configuration");
     if (paths.empty())
-        throw Error("there is no constraint file here", directory.string(), "it should hold task_struct.json and others");
+        throw Error("there is no constraint file here", directory.string(),
+                    "it should hold task_struct.json and others");
     std::sort(paths.begin(), paths.end());
 
     std::vector<ConstraintFile> files;
@@ -602,6 +629,9 @@ std::string qualified_name(const lacuna_constraints& set, std::size_t member)
     return std::string(set.structures[binary.structure].name) + "." + binary.name;
 }
 
-const char* type_name(std::uint8_t type) { return type < LACUNA_TYPES ? type_rules[type].name.data() : "unknown"; }
+const char* type_name(std::uint8_t type)
+{
+    return type < LACUNA_TYPES ? type_rules[type].name.data() : "unknown";
+}
 
 } // namespace lacuna

@@ -16,10 +16,10 @@ struct ConstraintFile {
     std::string text;
 };
 
-// Checks the files against the format (constraints/schema.json, constraints/README.md) and against each other, and
-// compiles them into the binary form that the module takes. Structures that hang on a pointer of another one come after
-// it; members keep the order of their files.
-// Throws Error that names the file, the member, and what is allowed.
+// Checks the files against the format (constraints/schema.json, constraints/README.md) and against each
+// other, and compiles them into the binary form that the module takes. Structures that hang on a pointer of
+// another one come after it; members keep the order of their files. Throws Error that names the file, the
+// member, and what is allowed.
 lacuna_constraints compile_constraints(const std::vector<ConstraintFile>& files);
 
 // Compiles every *.json in `directory` but schema.json.

@@ -41,7 +41,8 @@ bool try_connect(const Fd& fd, const std::filesystem::path& path)
 ControlServer::ControlServer(std::filesystem::path path) : path_(std::move(path)), listener_(open_socket())
 {
     if (try_connect(open_socket(), path_))
-        throw Error("another lacunad listens here", path_.string(), "stop it, or name another socket with --socket");
+        throw Error("another lacunad listens here", path_.string(),
+                    "stop it, or name another socket with --socket");
     std::error_code error;
     std::filesystem::create_directories(path_.parent_path(), error);
     if (std::filesystem::is_socket(path_, error))
@@ -51,16 +52,21 @@ ControlServer::ControlServer(std::filesystem::path path) : path_(std::move(path)
     const int bound = bind(listener_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address));
     umask(mask);
     if (bound != 0 || listen(listener_.get(), SOMAXCONN) != 0)
-        throw system_error("cannot listen here", path_.string(), "run as root, or name another socket with --socket");
+        throw system_error("cannot listen here", path_.string(),
+                           "run as root, or name another socket with --socket");
 }
 
-ControlServer::~ControlServer() { unlink(path_.c_str()); }
+ControlServer::~ControlServer()
+{
+    unlink(path_.c_str());
+}
 
 void ControlServer::add_to(std::vector<pollfd>& fds) const
 {
     fds.push_back({listener_.get(), POLLIN, 0});
     for (const auto& [id, client] : clients_)
-        fds.push_back({client.fd.get(), static_cast<short>(client.out.empty() ? POLLIN : POLLIN | POLLOUT), 0});
+        fds.push_back(
+            {client.fd.get(), static_cast<short>(client.out.empty() ? POLLIN : POLLIN | POLLOUT), 0});
 }
 
 ControlServer::ClientId ControlServer::adopt(Fd fd)
@@ -103,7 +109,8 @@ void ControlServer::receive(ClientId id, Client& client, const OnLine& on_line)
 void ControlServer::flush(Client& client)
 {
     while (!client.out.empty()) {
-        const ssize_t sent = ::send(client.fd.get(), client.out.data(), client.out.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+        const ssize_t sent =
+            ::send(client.fd.get(), client.out.data(), client.out.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
         if (sent < 0) {
             client.closed |= errno != EAGAIN && errno != EINTR;
             return;
@@ -144,7 +151,9 @@ ControlClient::ControlClient(const std::filesystem::path& path) : fd_(open_socke
         return;
     const int error = errno;
     throw DaemonUnreachable(std::string("lacunad is not reachable: ") + std::strerror(error), path.string(),
-                            error == EACCES ? "run as root" : "start it (systemctl start lacunad), or name its socket with --socket");
+                            error == EACCES
+                                ? "run as root"
+                                : "start it (systemctl start lacunad), or name its socket with --socket");
 }
 
 void ControlClient::send(const Json& line)
@@ -168,7 +177,8 @@ std::optional<Json> ControlClient::receive()
             try {
                 return Json::parse(line);
             } catch (const Json::exception& error) {
-                throw Error(std::string("the daemon's answer is no JSON: ") + error.what(), "the control socket");
+                throw Error(std::string("the daemon's answer is no JSON: ") + error.what(),
+                            "the control socket");
             }
         }
         char buffer[65536];
@@ -186,7 +196,8 @@ Json ControlClient::request(const Json& request)
     send(request);
     auto answer = receive();
     if (!answer)
-        throw DaemonUnreachable("lacunad has hung up before it answered", "the control socket", "look into its log");
+        throw DaemonUnreachable("lacunad has hung up before it answered", "the control socket",
+                                "look into its log");
     return std::move(*answer);
 }
 

@@ -18,8 +18,9 @@
 namespace lacuna {
 
 // The control socket: a Unix stream socket, one JSON object per line in both directions.
-// A request is {"command": ..., ...}; its answer {"ok": true, ...} or {"ok": false, "error": ..., "code": ...} with code
-// "failed", "unknown" (guest or profile) or "usage". The answers to "watch" go on until the client hangs up.
+// A request is {"command": ..., ...}; its answer {"ok": true, ...} or {"ok": false, "error": ..., "code":
+// ...} with code "failed", "unknown" (guest or profile) or "usage". The answers to "watch" go on until the
+// client hangs up.
 
 // The daemon's end. Never waits: a client that does not read what it asked for is dropped.
 class ControlServer {

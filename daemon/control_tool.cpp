@@ -45,10 +45,15 @@ Json checked(Json answer)
     }
     const std::string code = answer.value("code", "failed");
     throw Refused(answer.value("error", "the daemon refused without a reason"),
-                  code == "unknown" ? exit_unknown : code == "usage" ? exit_usage : exit_failed);
+                  code == "unknown" ? exit_unknown
+                  : code == "usage" ? exit_usage
+                                    : exit_failed);
 }
 
-std::string dump(const Json& json, int indent = 2) { return json.dump(indent, ' ', false, Json::error_handler_t::replace); }
+std::string dump(const Json& json, int indent = 2)
+{
+    return json.dump(indent, ' ', false, Json::error_handler_t::replace);
+}
 
 void show(const Options& options, const Streams& streams, const Json& answer, const Print& print)
 {
@@ -101,7 +106,9 @@ std::optional<Json> profile_from_store(const Options& options)
     const auto profile = store.profile(id);
     if (!profile)
         return std::nullopt;
-    return Json{{"profile", to_json(*profile)}, {"file", store.profile_file(id).string()}, {"facts", std::move(facts)}};
+    return Json{{"profile", to_json(*profile)},
+                {"file", store.profile_file(id).string()},
+                {"facts", std::move(facts)}};
 }
 
 int profile(const Options& options, const Streams& streams)
@@ -117,7 +124,8 @@ int profile(const Options& options, const Streams& streams)
     } catch (const DaemonUnreachable& unreachable) {
         auto stored = profile_from_store(options);
         if (!stored)
-            throw Refused("no profile of " + options.guest + " in " + options.store + " (" + unreachable.what() + ")",
+            throw Refused("no profile of " + options.guest + " in " + options.store + " (" +
+                              unreachable.what() + ")",
                           std::filesystem::exists(options.store) ? exit_unknown : exit_unreachable);
         answer = std::move(*stored);
     }
@@ -130,7 +138,8 @@ int profile(const Options& options, const Streams& streams)
 
 int arm(const Options& options, const Streams& streams)
 {
-    Json request = {{"command", "arm"}, {"pid", options.pid}, {"name", options.name}, {"record", options.record}};
+    Json request = {
+        {"command", "arm"}, {"pid", options.pid}, {"name", options.name}, {"record", options.record}};
     for (const std::string& kernel : options.kernels)
         request["kernels"].push_back(std::filesystem::absolute(kernel).string());
     if (!options.system_map.empty())
@@ -162,12 +171,16 @@ int record(const Options& options, const Streams& streams)
         recording += part;
     }
     if (recording.empty())
-        throw Refused(options.guest + ": there is no recording; arm it with --record, or set record = true in the configuration",
-                      exit_failed);
+        throw Refused(
+            options.guest +
+                ": there is no recording; arm it with --record, or set record = true in the configuration",
+            exit_failed);
     write_atomically(std::filesystem::absolute(options.out), recording, 0640);
-    show(options, streams, {{"file", options.out}, {"bytes", recording.size()}}, [](std::ostream& out, const Json& answer) {
-        out << answer.at("bytes").dump() << " bytes written to " << answer.at("file").get<std::string>() << '\n';
-    });
+    show(options, streams, {{"file", options.out}, {"bytes", recording.size()}},
+         [](std::ostream& out, const Json& answer) {
+             out << answer.at("bytes").dump() << " bytes written to " << answer.at("file").get<std::string>()
+                 << '\n';
+         });
     return exit_ok;
 }
 
@@ -175,7 +188,8 @@ int kernel(const Options& options, const Streams& streams)
 {
     if (streams.out_is_terminal)
         streams.err << "reading " << options.kernels.front() << "...\n";
-    const auto map = options.system_map.empty() ? std::nullopt : std::optional<std::filesystem::path>(options.system_map);
+    const auto map =
+        options.system_map.empty() ? std::nullopt : std::optional<std::filesystem::path>(options.system_map);
     const KernelDescriptor descriptor = describe_kernel(options.kernels.front(), map);
     if (options.json)
         streams.out << to_json(descriptor).dump(2) << '\n';
@@ -202,30 +216,36 @@ void add_commands(CLI::App& app, Options& options, Command& chosen)
         sub->callback([&chosen, command] { chosen = command; });
         return sub;
     };
-    const auto of_guest = [&](CLI::App* sub) { sub->add_option("guest", options.guest, "name of the guest")->required(); };
+    const auto of_guest = [&](CLI::App* sub) {
+        sub->add_option("guest", options.guest, "name of the guest")->required();
+    };
 
     add("status", "all guests and how far they are", [](const Options& o, const Streams& s) {
         return ask(o, s, {{"command", "status"}}, print_status);
     });
     CLI::App* watching = add("watch", "candidates as they fall", watch);
     CLI::Option* watched = watching->add_option("guest", options.guest, "name of the guest; all, if none");
-    watching->add_flag("--until-done", options.until_done, "end when the guest is done (0), or failed or gone (1)")->needs(watched);
+    watching
+        ->add_flag("--until-done", options.until_done,
+                   "end when the guest is done (0), or failed or gone (1)")
+        ->needs(watched);
     watching->add_flag("--wait", options.wait, "the guest may have yet to be started")->needs(watched);
     CLI::App* profiling = add("profile", "the offsets that were learned", profile);
     profiling->add_option("name", options.guest, "name of the guest, or kernel id")->required();
-    profiling->add_option("--store", options.store, "where to look when the daemon is not there")->capture_default_str();
+    profiling->add_option("--store", options.store, "where to look when the daemon is not there")
+        ->capture_default_str();
     of_guest(add("ps", "the guest's processes, rebuilt from outside", about_guest("ps", print_processes)));
     of_guest(add("lsmod", "the guest's modules, rebuilt from outside", about_guest("lsmod", print_modules)));
     of_guest(add("stats", "traps, and what they cost", about_guest("stats", print_stats)));
     CLI::App* arming = add("arm", "learn from a machine that has not started its kernel yet", arm);
     arming->add_option("--pid", options.pid, "process of the machine's VMM")->required();
     arming->add_option("--name", options.name, "how to call the guest");
-    arming->add_option("--kernel", options.kernels, "the kernel that it may start; several are allowed")->required();
+    arming->add_option("--kernel", options.kernels, "the kernel that it may start; several are allowed")
+        ->required();
     arming->add_option("--system-map", options.system_map, "the kernel's System.map");
     arming->add_flag("--record", options.record, "keep a recording of the boot");
-    of_guest(add("disarm", "put the guest's bytes back and let it go", about_guest("disarm", [](std::ostream& out, const Json&) {
-                     out << "disarmed\n";
-                 })));
+    of_guest(add("disarm", "put the guest's bytes back and let it go",
+                 about_guest("disarm", [](std::ostream& out, const Json&) { out << "disarmed\n"; })));
     CLI::App* recording = add("record", "fetch the recording of a guest's boot", record);
     of_guest(recording);
     recording->add_option("--out", options.out, "file to write")->required();
@@ -241,7 +261,8 @@ int run_lacunactl(std::vector<std::string> arguments, const Streams& streams)
     Options options;
     Command chosen;
     CLI::App app("Talks to lacunad, which learns where guests' kernels keep their data.", "lacunactl");
-    app.footer("Exit codes: 0 ok, 1 the request failed, 2 usage, 3 lacunad is not reachable, 4 guest or profile unknown.");
+    app.footer("Exit codes: 0 ok, 1 the request failed, 2 usage, 3 lacunad is not reachable, 4 guest or "
+               "profile unknown.");
     app.fallthrough();
     app.require_subcommand(1);
     app.add_option("--socket", options.socket, "control socket of lacunad")->capture_default_str();

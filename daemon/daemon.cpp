@@ -19,8 +19,10 @@ constexpr int retry_ms = 1000; // while the module is gone
 } // namespace
 
 Daemon::Daemon(Config config, Connect connect, KernelLibrary::Reader reader)
-    : connect_(std::move(connect)), library_(std::move(reader)),
-      supervisor_(config, load_constraints(config.constraints), library_), control_(config.socket)
+    : connect_(std::move(connect)),
+      library_(std::move(reader)),
+      supervisor_(config, load_constraints(config.constraints), library_),
+      control_(config.socket)
 {
     supervisor_.on_change([this](const Guest& guest) { tell_watchers(guest); });
     supervisor_.prepare();

@@ -16,8 +16,8 @@ class Daemon {
 public:
     using Connect = std::function<std::unique_ptr<ModuleLink>()>;
 
-    // Connects to the module and takes over its guests. Throws ModuleGone without the module, Error if the constraints,
-    // the store or the socket are not usable.
+    // Connects to the module and takes over its guests. Throws ModuleGone without the module, Error if the
+    // constraints, the store or the socket are not usable.
     Daemon(Config config, Connect connect, KernelLibrary::Reader reader = read_source);
 
     // Goes on until stop_fd is readable. Tells systemd when the configured kernels have been read.

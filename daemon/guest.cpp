@@ -52,7 +52,10 @@ Json kernel_facts(const Guest& guest)
 
 } // namespace
 
-std::string hex(std::uint64_t value) { return fmt::format("{:#x}", value); }
+std::string hex(std::uint64_t value)
+{
+    return fmt::format("{:#x}", value);
+}
 
 bool Guest::update(const GuestReport& report)
 {
@@ -133,8 +136,9 @@ Json stats_json(const Guest& guest, const lacuna_constraints& set)
                         {"process_done", stats.process_done_ns},
                         {"finished", stats.finished_ns}};
     const auto so_far = std::chrono::steady_clock::now() - guest.seen;
-    const std::uint64_t boot =
-        stats.finished_ns ? stats.finished_ns : static_cast<std::uint64_t>(std::chrono::nanoseconds(so_far).count());
+    const std::uint64_t boot = stats.finished_ns
+                                   ? stats.finished_ns
+                                   : static_cast<std::uint64_t>(std::chrono::nanoseconds(so_far).count());
     json["boot_ns"] = boot;
     json["hook_share"] = boot ? static_cast<double>(stats.hook_ns_total) / static_cast<double>(boot) : 0.0;
     return json;

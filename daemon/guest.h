@@ -46,7 +46,8 @@ struct Guest {
     bool present() const { return state != LACUNA_GUEST_GONE; }
     bool hunted() const
     {
-        return state == LACUNA_GUEST_WAITING || state == LACUNA_GUEST_TRAPPING || state == LACUNA_GUEST_RESTORING;
+        return state == LACUNA_GUEST_WAITING || state == LACUNA_GUEST_TRAPPING ||
+               state == LACUNA_GUEST_RESTORING;
     }
     std::uint64_t page_table_gpa() const { return text_gpa + (kernel->page_table - kernel->text); }
 
@@ -55,7 +56,8 @@ struct Guest {
     bool update(const GuestReport& report);
 };
 
-// {"name", "pid", "state", "reason", "kernel", "members": {"task_struct.pid": {"state", "remaining", "offset", "evidence"}}}
+// {"name", "pid", "state", "reason", "kernel", "members": {"task_struct.pid": {"state", "remaining",
+// "offset", "evidence"}}}
 Json status_json(const Guest& guest, const lacuna_constraints& set);
 
 // Counters and times, see README.md; boot_ns is the time from the guest's creation to the end of the hunt.

@@ -17,8 +17,8 @@ struct ListNode {
     std::uint64_t next, prev;
 };
 
-// The nodes of the circular list behind `head`, without it. Throws Error if it is damaged (or being changed). Every step
-// must lead back, so a circle that leaves out the head is found where it closes.
+// The nodes of the circular list behind `head`, without it. Throws Error if it is damaged (or being changed).
+// Every step must lead back, so a circle that leaves out the head is found where it closes.
 std::vector<std::uint64_t> nodes_of(AddressSpace& memory, std::uint64_t head, const char* name)
 {
     std::vector<std::uint64_t> nodes;
@@ -27,7 +27,8 @@ std::vector<std::uint64_t> nodes_of(AddressSpace& memory, std::uint64_t head, co
         const std::uint64_t next = node.next;
         node = memory.value<ListNode>(next);
         if (node.prev != from)
-            throw Error(fmt::format("the list {} is damaged: {:#x} leads to {:#x}, but not back", name, from, next));
+            throw Error(
+                fmt::format("the list {} is damaged: {:#x} leads to {:#x}, but not back", name, from, next));
         if (next == head)
             return nodes;
         if (nodes.size() == max_nodes)
@@ -68,8 +69,8 @@ template <typename T> Snapshot<T> settle(AddressSpace& memory, const std::functi
 Snapshot<Process> list_processes(AddressSpace& memory, const Profile& profile, std::uint64_t init_task)
 {
     const auto at = [&](const char* member) { return static_cast<std::uint64_t>(profile.offset(member)); };
-    const std::uint64_t tasks = at("task_struct.tasks"), pid = at("task_struct.pid"), comm = at("task_struct.comm"),
-                        mm = at("task_struct.mm"), pgd = at("mm_struct.pgd");
+    const std::uint64_t tasks = at("task_struct.tasks"), pid = at("task_struct.pid"),
+                        comm = at("task_struct.comm"), mm = at("task_struct.mm"), pgd = at("mm_struct.pgd");
     const std::size_t comm_size = profile.find("task_struct.comm")->size;
 
     return settle<Process>(memory, [&] {
@@ -90,13 +91,15 @@ Snapshot<Process> list_processes(AddressSpace& memory, const Profile& profile, s
 Snapshot<Module> list_modules(AddressSpace& memory, const Profile& profile, std::uint64_t modules)
 {
     const auto at = [&](const char* member) { return static_cast<std::uint64_t>(profile.offset(member)); };
-    const std::uint64_t name = at("module.name"), core = at("module.module_core"), size = at("module.core_text_size");
+    const std::uint64_t name = at("module.name"), core = at("module.module_core"),
+                        size = at("module.core_text_size");
     const std::size_t name_size = profile.find("module.name")->size;
 
     return settle<Module>(memory, [&] {
         std::vector<Module> found;
         for (const std::uint64_t node : nodes_of(memory, modules, "modules"))
-            found.push_back({text_at(memory, node + name, name_size), memory.value<std::uint64_t>(node + core),
+            found.push_back({text_at(memory, node + name, name_size),
+                             memory.value<std::uint64_t>(node + core),
                              memory.value<std::uint32_t>(node + size)});
         return found;
     });

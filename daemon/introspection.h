@@ -14,7 +14,8 @@ struct Process {
     std::int32_t pid = 0;
     std::string comm;
     std::uint64_t address = 0; // GVA of its task_struct
-    std::uint64_t pgd = 0;     // GVA of its page-table root; 0: a kernel thread (or a process that has given up its memory)
+    std::uint64_t pgd =
+        0; // GVA of its page-table root; 0: a kernel thread (or a process that has given up its memory)
 
     bool operator==(const Process&) const = default;
 };

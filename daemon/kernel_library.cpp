@@ -43,14 +43,18 @@ private:
 std::vector<KernelDescriptor> read_image(const KernelSource& source)
 {
     const TemporaryFolder folder;
-    const auto progress = [&](const std::string& what) { spdlog::info("{}: {}", source.file.string(), what); };
+    const auto progress = [&](const std::string& what) {
+        spdlog::info("{}: {}", source.file.string(), what);
+    };
     std::vector<KernelDescriptor> kernels;
     std::string problems;
-    for (const ImageKernel& kernel : copy_kernels(source.file, folder.path(), source.image_format, progress)) {
+    for (const ImageKernel& kernel :
+         copy_kernels(source.file, folder.path(), source.image_format, progress)) {
         try {
             kernels.push_back(describe_kernel(kernel.vmlinuz, kernel.system_map));
         } catch (const Error& error) {
-            spdlog::warn("{}: {} in it cannot be used: {}", source.file.string(), kernel.guest_path, error.what());
+            spdlog::warn("{}: {} in it cannot be used: {}", source.file.string(), kernel.guest_path,
+                         error.what());
             problems += (problems.empty() ? "" : "; ") + kernel.guest_path + ": " + error.failed();
         }
     }
@@ -63,8 +67,9 @@ std::vector<KernelDescriptor> read_image(const KernelSource& source)
 
 std::vector<KernelDescriptor> read_source(const KernelSource& source)
 {
-    auto kernels = source.image ? read_image(source)
-                                : std::vector<KernelDescriptor>{describe_kernel(source.file, source.system_map)};
+    auto kernels = source.image
+                       ? read_image(source)
+                       : std::vector<KernelDescriptor>{describe_kernel(source.file, source.system_map)};
     for (const KernelDescriptor& kernel : kernels) {
         for (const std::string& notice : kernel.notices)
             spdlog::info("{}: {}", source.file.string(), notice);
@@ -73,7 +78,9 @@ std::vector<KernelDescriptor> read_source(const KernelSource& source)
     return kernels;
 }
 
-KernelLibrary::KernelLibrary(Reader reader) : reader_(std::move(reader)), event_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK))
+KernelLibrary::KernelLibrary(Reader reader)
+    : reader_(std::move(reader)),
+      event_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK))
 {
     if (!event_)
         throw system_error("no eventfd", "the kernel library");
@@ -93,10 +100,12 @@ KernelLibrary::Identity KernelLibrary::identify(const KernelSource& source)
     const auto add = [&](const std::filesystem::path& file) {
         struct stat status {};
         if (stat(file.c_str(), &status) == 0)
-            for (const auto number : {static_cast<std::uint64_t>(status.st_dev), static_cast<std::uint64_t>(status.st_ino),
-                                      static_cast<std::uint64_t>(status.st_size)})
+            for (const auto number :
+                 {static_cast<std::uint64_t>(status.st_dev), static_cast<std::uint64_t>(status.st_ino),
+                  static_cast<std::uint64_t>(status.st_size)})
                 identity.numbers.push_back(number);
-        // A running guest writes to its disk all the time: its image is read again when the guest is gone, see refresh().
+        // A running guest writes to its disk all the time: its image is read again when the guest is gone,
+        // see refresh().
         if (!source.image) {
             identity.numbers.push_back(static_cast<std::uint64_t>(status.st_mtim.tv_sec));
             identity.numbers.push_back(static_cast<std::uint64_t>(status.st_mtim.tv_nsec));
@@ -139,8 +148,8 @@ void KernelLibrary::acknowledge()
 std::size_t KernelLibrary::in_progress() const
 {
     const std::scoped_lock lock(mutex_);
-    return static_cast<std::size_t>(
-        std::count_if(entries_.begin(), entries_.end(), [](const auto& entry) { return !entry.second.result; }));
+    return static_cast<std::size_t>(std::count_if(entries_.begin(), entries_.end(),
+                                                  [](const auto& entry) { return !entry.second.result; }));
 }
 
 void KernelLibrary::work(std::stop_token stop)

@@ -37,8 +37,8 @@ struct Prepared {
 // Reads a source; for an image every kernel that can be read. Throws Error if there is none. Takes seconds.
 std::vector<KernelDescriptor> read_source(const KernelSource& source);
 
-// The descriptors of the kernels that guests may run. Reading one takes seconds (an image: half a minute), so it is done
-// ahead and in the background; what has been read is kept until the file changes.
+// The descriptors of the kernels that guests may run. Reading one takes seconds (an image: half a minute), so
+// it is done ahead and in the background; what has been read is kept until the file changes.
 class KernelLibrary {
 public:
     using Reader = std::function<std::vector<KernelDescriptor>(const KernelSource&)>;
@@ -62,7 +62,8 @@ public:
     std::size_t in_progress() const;
 
 private:
-    // What makes a file the same file with the same content: device, inode, size and, but for images, time of change.
+    // What makes a file the same file with the same content: device, inode, size and, but for images, time of
+    // change.
     struct Identity {
         std::vector<std::uint64_t> numbers;
         auto operator<=>(const Identity&) const = default;

@@ -39,9 +39,12 @@ void log_to_stderr(const std::string& level)
 
 int main(int argc, char** argv)
 {
-    CLI::App app("Learns where the kernels of this host's Linux guests keep their data, by watching them boot.", "lacunad");
+    CLI::App app(
+        "Learns where the kernels of this host's Linux guests keep their data, by watching them boot.",
+        "lacunad");
     std::string config_file, store, socket, constraints, level = "info";
-    app.add_option("--config", config_file, std::string("configuration [") + lacuna::default_config + ", if it is there]");
+    app.add_option("--config", config_file,
+                   std::string("configuration [") + lacuna::default_config + ", if it is there]");
     app.add_option("--store", store, "folder of profiles and guests");
     app.add_option("--socket", socket, "control socket");
     app.add_option("--constraints", constraints, "folder of constraint files");
@@ -63,7 +66,8 @@ int main(int argc, char** argv)
         else if (std::filesystem::exists(lacuna::default_config))
             config = lacuna::load_config(lacuna::default_config);
         else
-            spdlog::info("no configuration in {}: guests are armed by lacunactl arm only", lacuna::default_config);
+            spdlog::info("no configuration in {}: guests are armed by lacunactl arm only",
+                         lacuna::default_config);
         if (!store.empty())
             config.store = store;
         if (!socket.empty())

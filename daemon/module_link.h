@@ -46,15 +46,17 @@ public:
     using Error::Error;
 };
 
-// The daemon's side of the conversation with lacuna.ko; tests put something else in its place. Not thread-safe.
-// Every call throws ModuleGone if the module is gone, and Error with the module's own words if it refuses.
+// The daemon's side of the conversation with lacuna.ko; tests put something else in its place. Not
+// thread-safe. Every call throws ModuleGone if the module is gone, and Error with the module's own words if
+// it refuses.
 class ModuleLink {
 public:
     virtual ~ModuleLink() = default;
 
     // Used by guests that are armed from now on.
     virtual void set_constraints(const lacuna_constraints& constraints) = 0;
-    virtual void arm(std::uint32_t guest, const std::vector<KernelDescriptor>& kernels, const ArmOptions& options) = 0;
+    virtual void arm(std::uint32_t guest, const std::vector<KernelDescriptor>& kernels,
+                     const ArmOptions& options) = 0;
     virtual void ignore(std::uint32_t guest) = 0;
     virtual void disarm(std::uint32_t guest) = 0;
 

@@ -20,8 +20,9 @@ namespace lacuna {
 namespace {
 
 constexpr std::size_t page_size = 4096;
-constexpr std::size_t max_message = 65536; // of ours; the constraint set and an ARM of eight kernels need some 12 KiB
-constexpr int event_buffer = 1 << 20;      // bytes of events that may wait for us
+constexpr std::size_t max_message =
+    65536; // of ours; the constraint set and an ARM of eight kernels need some 12 KiB
+constexpr int event_buffer = 1 << 20; // bytes of events that may wait for us
 constexpr int answer_timeout_s = 10;
 
 constexpr const char* module_name = "the lacuna module";
@@ -50,8 +51,10 @@ struct Refusal {
 
 std::string extended_words(const nlmsgerr* error)
 {
-    // NLMSGERR_ATTR_* follow the copy of the request's header, which is short when the acknowledgement is capped.
-    const auto* header = reinterpret_cast<const nlmsghdr*>(reinterpret_cast<const char*>(error) - NLMSG_HDRLEN);
+    // NLMSGERR_ATTR_* follow the copy of the request's header, which is short when the acknowledgement is
+    // capped.
+    const auto* header =
+        reinterpret_cast<const nlmsghdr*>(reinterpret_cast<const char*>(error) - NLMSG_HDRLEN);
     if (!(header->nlmsg_flags & NLM_F_ACK_TLVS))
         return {};
     std::size_t skip = sizeof(nlmsgerr);
@@ -73,13 +76,18 @@ std::string extended_words(const nlmsgerr* error)
     if (refusal.error == EPERM)
         throw Error("no permission to talk to it", module_name, "run as root, or with CAP_NET_ADMIN");
     if (refusal.error == EOPNOTSUPP && refusal.words.empty())
-        throw Error("does not know this command", module_name, "module and daemon are of different versions: install both anew");
-    const std::string why =
-        refusal.words.empty() ? std::strerror(refusal.error) : fmt::format("{} ({})", refusal.words, std::strerror(refusal.error));
+        throw Error("does not know this command", module_name,
+                    "module and daemon are of different versions: install both anew");
+    const std::string why = refusal.words.empty()
+                                ? std::strerror(refusal.error)
+                                : fmt::format("{} ({})", refusal.words, std::strerror(refusal.error));
     throw Error(fmt::format("{} was refused: {}", what, why), module_name);
 }
 
-ModuleGone not_loaded() { return ModuleGone("is not loaded", module_name, load_hint); }
+ModuleGone not_loaded()
+{
+    return ModuleGone("is not loaded", module_name, load_hint);
+}
 
 void put(int result)
 {
@@ -94,7 +102,9 @@ void put_bytes(nl_msg* message, int attribute, const std::vector<std::uint8_t>& 
 
 class Nest {
 public:
-    Nest(nl_msg* message, int attribute) : message_(message), nest_(nla_nest_start(message, attribute | NLA_F_NESTED))
+    Nest(nl_msg* message, int attribute)
+        : message_(message),
+          nest_(nla_nest_start(message, attribute | NLA_F_NESTED))
     {
         if (!nest_)
             throw Error("the message does not fit", module_name);
@@ -143,7 +153,8 @@ void put_kernel(nl_msg* message, const KernelDescriptor& kernel)
 
 [[noreturn]] void malformed(const std::string& what)
 {
-    throw Error("sent a malformed message: " + what, module_name, "module and daemon are of different versions: install both anew");
+    throw Error("sent a malformed message: " + what, module_name,
+                "module and daemon are of different versions: install both anew");
 }
 
 struct Attributes {
@@ -174,7 +185,8 @@ struct Attributes {
         const nlattr* found = of[attribute];
         if (!found)
             return std::nullopt;
-        return ByteView(static_cast<const std::uint8_t*>(nla_data(found)), static_cast<std::size_t>(nla_len(found)));
+        return ByteView(static_cast<const std::uint8_t*>(nla_data(found)),
+                        static_cast<std::size_t>(nla_len(found)));
     }
 
     std::optional<std::string> text(lacuna_attribute attribute) const
@@ -186,7 +198,8 @@ struct Attributes {
         return std::string(first, strnlen(first, bytes->size()));
     }
 
-    template <typename T> std::optional<std::vector<T>> array(lacuna_attribute attribute, std::size_t most) const
+    template <typename T>
+    std::optional<std::vector<T>> array(lacuna_attribute attribute, std::size_t most) const
     {
         const auto bytes = data(attribute);
         if (!bytes)
@@ -205,8 +218,12 @@ class NetlinkLink : public ModuleLink {
 public:
     NetlinkLink();
     void set_constraints(const lacuna_constraints& constraints) override;
-    void arm(std::uint32_t guest, const std::vector<KernelDescriptor>& kernels, const ArmOptions& options) override;
-    void ignore(std::uint32_t guest) override { order(LACUNA_CMD_IGNORE, guest, "letting the guest run as it is"); }
+    void arm(std::uint32_t guest, const std::vector<KernelDescriptor>& kernels,
+             const ArmOptions& options) override;
+    void ignore(std::uint32_t guest) override
+    {
+        order(LACUNA_CMD_IGNORE, guest, "letting the guest run as it is");
+    }
     void disarm(std::uint32_t guest) override { order(LACUNA_CMD_DISARM, guest, "disarming the guest"); }
     std::vector<GuestReport> status() override;
     Bytes read(std::uint32_t guest, std::uint64_t gpa, std::size_t length) override;
@@ -259,8 +276,8 @@ void NetlinkLink::subscribe(const char* family, const char* group)
         throw Error(fmt::format("its events cannot be listened to: {}", nl_geterror(error)), module_name);
 }
 
-// Sends a request and waits until it has been answered and acknowledged. What `answer` throws is thrown on, after the
-// conversation is over: exceptions must not cross the C library.
+// Sends a request and waits until it has been answered and acknowledged. What `answer` throws is thrown on,
+// after the conversation is over: exceptions must not cross the C library.
 void NetlinkLink::transact(nl_msg* request, const std::string& what, const Answer& answer)
 {
     struct State {
@@ -325,7 +342,8 @@ void NetlinkLink::set_constraints(const lacuna_constraints& constraints)
     transact(request.get(), "the constraint set");
 }
 
-void NetlinkLink::arm(std::uint32_t guest, const std::vector<KernelDescriptor>& kernels, const ArmOptions& options)
+void NetlinkLink::arm(std::uint32_t guest, const std::vector<KernelDescriptor>& kernels,
+                      const ArmOptions& options)
 {
     const Message request = new_request(family_, LACUNA_CMD_ARM);
     put_arm(request.get(), guest, kernels, options);
@@ -348,8 +366,8 @@ std::vector<GuestReport> NetlinkLink::status()
     return reports;
 }
 
-Bytes NetlinkLink::fetch(lacuna_command command, std::uint32_t guest, std::uint64_t address, std::size_t length,
-                         const std::string& what)
+Bytes NetlinkLink::fetch(lacuna_command command, std::uint32_t guest, std::uint64_t address,
+                         std::size_t length, const std::string& what)
 {
     Bytes bytes;
     const Message request = new_request(family_, command);
@@ -372,7 +390,8 @@ Bytes NetlinkLink::read(std::uint32_t guest, std::uint64_t gpa, std::size_t leng
         const std::uint64_t address = gpa + bytes.size();
         const std::size_t in_page = page_size - address % page_size;
         const std::string what = fmt::format("reading guest memory at {:#x}", address);
-        const Bytes part = fetch(LACUNA_CMD_READ, guest, address, std::min(in_page, length - bytes.size()), what);
+        const Bytes part =
+            fetch(LACUNA_CMD_READ, guest, address, std::min(in_page, length - bytes.size()), what);
         if (part.empty())
             throw Error(what + ": nothing is there", module_name);
         bytes.insert(bytes.end(), part.begin(), part.end());
@@ -391,8 +410,8 @@ bool NetlinkLink::removed(nlmsghdr* header) const
     nlattr* attributes[CTRL_ATTR_MAX + 1] = {};
     const auto* generic = static_cast<const genlmsghdr*>(nlmsg_data(header));
     return header->nlmsg_type == GENL_ID_CTRL && generic->cmd == CTRL_CMD_DELFAMILY &&
-           genlmsg_parse(header, 0, attributes, CTRL_ATTR_MAX, nullptr) == 0 && attributes[CTRL_ATTR_FAMILY_ID] &&
-           nla_get_u16(attributes[CTRL_ATTR_FAMILY_ID]) == family_;
+           genlmsg_parse(header, 0, attributes, CTRL_ATTR_MAX, nullptr) == 0 &&
+           attributes[CTRL_ATTR_FAMILY_ID] && nla_get_u16(attributes[CTRL_ATTR_FAMILY_ID]) == family_;
 }
 
 EventBatch NetlinkLink::events()
@@ -406,7 +425,8 @@ EventBatch NetlinkLink::events()
     const Callbacks callbacks(nl_cb_alloc(NL_CB_DEFAULT), nl_cb_put);
     if (!callbacks)
         throw std::bad_alloc();
-    nl_cb_set(callbacks.get(), NL_CB_SEQ_CHECK, NL_CB_CUSTOM, [](nl_msg*, void*) -> int { return NL_OK; }, nullptr);
+    nl_cb_set(
+        callbacks.get(), NL_CB_SEQ_CHECK, NL_CB_CUSTOM, [](nl_msg*, void*) -> int { return NL_OK; }, nullptr);
     nl_cb_set(
         callbacks.get(), NL_CB_VALID, NL_CB_CUSTOM,
         [](nl_msg* message, void* data) -> int {
@@ -488,6 +508,9 @@ GuestReport parse_report(nlmsghdr* header)
     return report;
 }
 
-std::unique_ptr<ModuleLink> connect_to_module() { return std::make_unique<NetlinkLink>(); }
+std::unique_ptr<ModuleLink> connect_to_module()
+{
+    return std::make_unique<NetlinkLink>();
+}
 
 } // namespace lacuna

@@ -13,7 +13,10 @@ namespace lacuna {
 
 namespace {
 
-std::string or_dash(const Json& value) { return value.is_string() && !value.empty() ? value.get<std::string>() : "-"; }
+std::string or_dash(const Json& value)
+{
+    return value.is_string() && !value.empty() ? value.get<std::string>() : "-";
+}
 
 std::string milliseconds(const Json& nanoseconds)
 {
@@ -40,8 +43,8 @@ std::string member_text(const Json& member)
 std::size_t resolved_members(const Json& guest)
 {
     const Json& members = guest.at("members");
-    return static_cast<std::size_t>(
-        std::count_if(members.begin(), members.end(), [](const Json& m) { return m.at("state") == "resolved"; }));
+    return static_cast<std::size_t>(std::count_if(members.begin(), members.end(),
+                                                  [](const Json& m) { return m.at("state") == "resolved"; }));
 }
 
 std::string state_text(const Json& guest)
@@ -82,7 +85,8 @@ void print_status(std::ostream& out, const Json& answer)
     Table table({"GUEST", "PID", "KERNEL", "RESOLVED", "STATE"});
     for (const Json& guest : answer.at("guests"))
         table.add({guest.at("name").get<std::string>(), guest.at("pid").dump(), or_dash(guest.at("kernel")),
-                   fmt::format("{}/{}", resolved_members(guest), guest.at("members").size()), state_text(guest)});
+                   fmt::format("{}/{}", resolved_members(guest), guest.at("members").size()),
+                   state_text(guest)});
     table.print(out);
 }
 
@@ -91,8 +95,9 @@ void print_stats(std::ostream& out, const Json& answer)
     const Json& traps = answer.at("traps");
     Table table({"GUEST", answer.at("guest").get<std::string>()});
     table.add({"state", answer.at("state").get<std::string>()});
-    table.add({"traps", fmt::format("{} (fork {}, exit {}, initcall {})", answer.at("traps_total").dump(),
-                                    traps.at("fork").dump(), traps.at("exit").dump(), traps.at("initcall").dump())});
+    table.add({"traps",
+               fmt::format("{} (fork {}, exit {}, initcall {})", answer.at("traps_total").dump(),
+                           traps.at("fork").dump(), traps.at("exit").dump(), traps.at("initcall").dump())});
     table.add({"emulated instructions", answer.at("emulated").dump()});
     table.add({"events used", answer.at("events").at("used").dump()});
     for (const auto& [reason, number] : answer.at("events").at("skipped").items())
@@ -111,8 +116,9 @@ void print_processes(std::ostream& out, const Json& answer)
 {
     Table table({"PID", "KIND", "PGD", "TASK", "COMM"});
     for (const Json& process : answer.at("processes"))
-        table.add({process.at("pid").dump(), process.at("kind").get<std::string>(), or_dash(process.at("pgd")),
-                   process.at("address").get<std::string>(), harmless(process.at("comm").get<std::string>())});
+        table.add({process.at("pid").dump(), process.at("kind").get<std::string>(),
+                   or_dash(process.at("pgd")), process.at("address").get<std::string>(),
+                   harmless(process.at("comm").get<std::string>())});
     table.print(out);
     warn_if_unstable(out, answer);
 }
@@ -139,11 +145,13 @@ void print_profile(std::ostream& out, const Profile& profile, const std::string&
         if (member.resolved())
             offset = std::to_string(member.offset) + (member.relative_to_list ? " from its list" : "");
         else if (member.state == LACUNA_AMBIGUOUS)
-            offset = fmt::format("ambiguous, {} left: {}{}", member.remaining, fmt::join(member.candidates, " "),
-                                 member.candidates.size() < member.remaining ? " ..." : "");
-        table.add({member.qualified(), fmt::format("{}, {} bytes", member.type, member.size), offset,
-                   fmt::format("{} events, {} instances, {} witnesses, {} eliminated", member.evidence.events,
-                               member.evidence.instances, member.evidence.witnesses, member.evidence.eliminated)});
+            offset =
+                fmt::format("ambiguous, {} left: {}{}", member.remaining, fmt::join(member.candidates, " "),
+                            member.candidates.size() < member.remaining ? " ..." : "");
+        table.add(
+            {member.qualified(), fmt::format("{}, {} bytes", member.type, member.size), offset,
+             fmt::format("{} events, {} instances, {} witnesses, {} eliminated", member.evidence.events,
+                         member.evidence.instances, member.evidence.witnesses, member.evidence.eliminated)});
     }
     table.print(out);
 }
@@ -157,7 +165,8 @@ void print_kernel(std::ostream& out, const KernelDescriptor& kernel)
             table.add({key, harmless(value.is_string() ? value.get<std::string>() : value.dump())});
     for (const TrapSite& site : kernel.sites)
         table.add({std::string("site ") + to_string(site.kind),
-                   fmt::format("{} at {:#x}, original bytes {:02x}", site.function, site.address, fmt::join(site.bytes, " "))});
+                   fmt::format("{} at {:#x}, original bytes {:02x}", site.function, site.address,
+                               fmt::join(site.bytes, " "))});
     for (const std::string& notice : kernel.notices)
         table.add({"notice", harmless(notice)});
     table.print(out);
@@ -178,7 +187,8 @@ void WatchView::print_changes(const Json& old, const Json& guest)
     const std::string name = "[" + guest.at("name").get<std::string>() + "] ";
     if (old.is_null() || old.at("state") != guest.at("state") || old.at("kernel") != guest.at("kernel"))
         out_ << name << state_text(guest)
-             << (guest.at("kernel").is_string() ? ", kernel " + guest.at("kernel").get<std::string>() : "") << '\n';
+             << (guest.at("kernel").is_string() ? ", kernel " + guest.at("kernel").get<std::string>() : "")
+             << '\n';
     for (const auto& [member, now] : guest.at("members").items()) {
         const bool known = !old.is_null() && old.at("members").contains(member);
         const std::string before = known ? member_text(old["members"][member]) : "";

@@ -9,7 +9,8 @@
 
 namespace lacuna {
 
-// What lacunactl shows to people, from the daemon's answers. Throws Json::exception if an answer lacks something.
+// What lacunactl shows to people, from the daemon's answers. Throws Json::exception if an answer lacks
+// something.
 void print_status(std::ostream& out, const Json& answer);
 void print_stats(std::ostream& out, const Json& answer);
 void print_processes(std::ostream& out, const Json& answer);
@@ -20,7 +21,8 @@ void print_kernel(std::ostream& out, const KernelDescriptor& kernel);
 // `text` with everything that could command a terminal replaced: names of processes come from the guest.
 std::string harmless(const std::string& text);
 
-// Follows guests being learned from: one line per change, or on a terminal a table that is drawn anew in its place.
+// Follows guests being learned from: one line per change, or on a terminal a table that is drawn anew in its
+// place.
 class WatchView {
 public:
     WatchView(std::ostream& out, bool in_place) : out_(out), in_place_(in_place) {}

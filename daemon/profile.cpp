@@ -14,7 +14,8 @@ namespace lacuna {
 
 namespace {
 
-ProfileMember make_member(const lacuna_constraints& set, std::size_t index, const lacuna_member_report& report)
+ProfileMember make_member(const lacuna_constraints& set, std::size_t index,
+                          const lacuna_member_report& report)
 {
     const lacuna_member& binary = set.members[index];
     const lacuna_structure& structure = set.structures[binary.structure];
@@ -24,7 +25,8 @@ ProfileMember make_member(const lacuna_constraints& set, std::size_t index, cons
     member.type = type_name(binary.type);
     member.size = binary.size;
     // What is still open when the hunt is over is ambiguous.
-    member.state = report.state == LACUNA_OPEN ? LACUNA_AMBIGUOUS : static_cast<lacuna_member_state>(report.state);
+    member.state =
+        report.state == LACUNA_OPEN ? LACUNA_AMBIGUOUS : static_cast<lacuna_member_state>(report.state);
     member.relative_to_list = structure.source == LACUNA_SOURCE_MODULE;
     member.evidence = {report.events, report.instances, report.witnesses, report.eliminated};
     if (member.resolved()) {
@@ -82,8 +84,9 @@ ProfileMember member_from_json(const std::string& structure, const std::string& 
         member.remaining = json.at("remaining").get<std::uint32_t>();
     }
     const Json& evidence = json.at("evidence");
-    member.evidence = {evidence.at("events").get<std::uint32_t>(), evidence.at("instances").get<std::uint32_t>(),
-                       evidence.at("witnesses").get<std::uint32_t>(), evidence.at("eliminated").get<std::uint32_t>()};
+    member.evidence = {
+        evidence.at("events").get<std::uint32_t>(), evidence.at("instances").get<std::uint32_t>(),
+        evidence.at("witnesses").get<std::uint32_t>(), evidence.at("eliminated").get<std::uint32_t>()};
     return member;
 }
 
@@ -108,18 +111,22 @@ bool ProfileMember::rules_out(std::int32_t other) const
     return all_listed && std::find(candidates.begin(), candidates.end(), other) == candidates.end();
 }
 
-bool Profile::complete() const { return !members.empty() && resolved() == members.size(); }
+bool Profile::complete() const
+{
+    return !members.empty() && resolved() == members.size();
+}
 
 std::size_t Profile::resolved() const
 {
-    return static_cast<std::size_t>(
-        std::count_if(members.begin(), members.end(), [](const ProfileMember& member) { return member.resolved(); }));
+    return static_cast<std::size_t>(std::count_if(
+        members.begin(), members.end(), [](const ProfileMember& member) { return member.resolved(); }));
 }
 
 const ProfileMember* Profile::find(const std::string& qualified) const
 {
-    const auto found = std::find_if(members.begin(), members.end(),
-                                    [&](const ProfileMember& member) { return member.qualified() == qualified; });
+    const auto found = std::find_if(members.begin(), members.end(), [&](const ProfileMember& member) {
+        return member.qualified() == qualified;
+    });
     return found == members.end() ? nullptr : &*found;
 }
 
@@ -127,8 +134,10 @@ std::int64_t Profile::offset(const std::string& qualified) const
 {
     const ProfileMember* member = find(qualified);
     if (!member || !member->resolved())
-        throw Error(fmt::format("the offset of {} is {}", qualified, member ? to_string(member->state) : "not in the profile"),
-                    "kernel " + kernel_id, "boot a guest with this kernel once more under lacunad to learn it");
+        throw Error(fmt::format("the offset of {} is {}", qualified,
+                                member ? to_string(member->state) : "not in the profile"),
+                    "kernel " + kernel_id,
+                    "boot a guest with this kernel once more under lacunad to learn it");
     return member->offset;
 }
 
@@ -136,7 +145,8 @@ Profile make_profile(const KernelDescriptor& kernel, const lacuna_constraints& s
                      const std::vector<lacuna_member_report>& reports)
 {
     if (reports.size() != set.members_nr)
-        throw Error(fmt::format("{} members are reported, but the constraint set has {}", reports.size(), set.members_nr),
+        throw Error(fmt::format("{} members are reported, but the constraint set has {}", reports.size(),
+                                set.members_nr),
                     "kernel " + kernel.id, "the guest was armed with another constraint set: boot it again");
     Profile profile;
     profile.kernel_id = kernel.id;
@@ -154,8 +164,8 @@ std::vector<std::string> contradictions(const Profile& old, const Profile& fresh
     for (const ProfileMember& member : old.members) {
         const ProfileMember* other = fresh.find(member.qualified());
         if (member.resolved() && other && other->rules_out(member.offset))
-            sentences.push_back(
-                fmt::format("{} is at {} in the store, but {} now", member.qualified(), member.offset, claim(*other)));
+            sentences.push_back(fmt::format("{} is at {} in the store, but {} now", member.qualified(),
+                                            member.offset, claim(*other)));
     }
     return sentences;
 }
@@ -164,9 +174,9 @@ Profile join(const Profile& old, const Profile& fresh)
 {
     Profile joined = old;
     for (const ProfileMember& member : fresh.members) {
-        const auto known = std::find_if(joined.members.begin(), joined.members.end(), [&](const ProfileMember& other) {
-            return other.qualified() == member.qualified();
-        });
+        const auto known =
+            std::find_if(joined.members.begin(), joined.members.end(),
+                         [&](const ProfileMember& other) { return other.qualified() == member.qualified(); });
         if (known == joined.members.end())
             joined.members.push_back(member);
         else if (!known->resolved() && member.resolved())

@@ -25,7 +25,8 @@ std::string text(const Json& request, const char* key)
 Profile profile_of(const Supervisor& supervisor, const Guest& guest)
 {
     if (guest.kernel_id.empty())
-        throw Unknown("its kernel has not been found (yet)", guest.name, "lacunactl status shows what it waits for");
+        throw Unknown("its kernel has not been found (yet)", guest.name,
+                      "lacunactl status shows what it waits for");
     auto profile = supervisor.store().profile(guest.kernel_id);
     if (!profile)
         throw Unknown("there is no profile of its kernel " + guest.kernel_id + " (yet)", guest.name,

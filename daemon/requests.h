@@ -9,10 +9,13 @@
 namespace lacuna {
 
 // Answers one request of the control socket (all but "watch", which the daemon keeps open):
-//   {"command": "status"}                                    {"module": bool, "preparing": n, "guests": [...]}
+//   {"command": "status"}                                    {"module": bool, "preparing": n, "guests":
+//   [...]}
 //   {"command": "stats" | "ps" | "lsmod", "guest": NAME}     as `lacunactl --json` prints them
-//   {"command": "profile", "name": GUEST or KERNEL-ID}       {"profile": {...}, "file": ..., "facts": {...} or null}
-//   {"command": "arm", "pid": n, "name": ..., "kernels": [...], "system_map": ..., "record": bool}   {"guest": NAME}
+//   {"command": "profile", "name": GUEST or KERNEL-ID}       {"profile": {...}, "file": ..., "facts": {...}
+//   or null}
+//   {"command": "arm", "pid": n, "name": ..., "kernels": [...], "system_map": ..., "record": bool} {"guest":
+//   NAME}
 //   {"command": "disarm", "guest": NAME}                     {}
 //   {"command": "record", "guest": NAME, "offset": n}        {"data": hex digits, empty at the end}
 // Nothing: its kernels are still being read, ask again after Supervisor::kernels_ready().

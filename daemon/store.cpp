@@ -79,7 +79,8 @@ void write_atomically(const std::filesystem::path& file, const std::string& text
         throw system_error("cannot be written", file.string());
     try {
         write_all(fd.get(), text, file.string());
-        if (fchmod(fd.get(), mode) != 0 || fsync(fd.get()) != 0 || rename(temporary.c_str(), file.c_str()) != 0)
+        if (fchmod(fd.get(), mode) != 0 || fsync(fd.get()) != 0 ||
+            rename(temporary.c_str(), file.c_str()) != 0)
             throw system_error("cannot be written", file.string(), "is the disk full?");
     } catch (...) {
         unlink(temporary.c_str());
@@ -95,7 +96,10 @@ Store::Store(std::filesystem::path root) : root_(std::move(root))
     make_directory(root_ / "guests", 0750);
 }
 
-Store Store::existing(std::filesystem::path root) { return Store(std::move(root), ReadOnly{}); }
+Store Store::existing(std::filesystem::path root)
+{
+    return Store(std::move(root), ReadOnly{});
+}
 
 Stored Store::put_profile(const Profile& profile)
 {
@@ -139,7 +143,10 @@ void Store::put_guest(const std::string& guest, const Json& facts)
     write_atomically(guest_file(guest), facts.dump(2) + "\n", 0640);
 }
 
-std::optional<Json> Store::guest(const std::string& guest) const { return read_json(guest_file(guest)); }
+std::optional<Json> Store::guest(const std::string& guest) const
+{
+    return read_json(guest_file(guest));
+}
 
 std::filesystem::path Store::guest_file(const std::string& guest) const
 {

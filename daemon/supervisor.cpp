@@ -11,7 +11,8 @@ namespace {
 
 constexpr std::size_t kept_gone = 32; // guests that are gone, but may still be asked for
 
-std::vector<KernelSource> sources_of(const GuestRule& rule, const std::optional<std::filesystem::path>& command_line)
+std::vector<KernelSource> sources_of(const GuestRule& rule,
+                                     const std::optional<std::filesystem::path>& command_line)
 {
     if (rule.image)
         return {{*rule.image, true, rule.image_format, std::nullopt}};
@@ -39,11 +40,14 @@ std::vector<KernelSource> sources_from_facts(const Json& facts)
 
 } // namespace
 
-Supervisor::Supervisor(Config config, const lacuna_constraints& constraints, KernelLibrary& library, FindVmm find_vmm)
-    : config_(std::move(config)), constraints_(constraints), library_(library), find_vmm_(std::move(find_vmm)),
+Supervisor::Supervisor(Config config, const lacuna_constraints& constraints, KernelLibrary& library,
+                       FindVmm find_vmm)
+    : config_(std::move(config)),
+      constraints_(constraints),
+      library_(library),
+      find_vmm_(std::move(find_vmm)),
       store_(config_.store)
-{
-}
+{}
 
 void Supervisor::prepare()
 {
@@ -138,7 +142,8 @@ Guest& Supervisor::find_or_create(const GuestReport& report)
             return guest;
 
     if (guests_.size() > kept_gone) {
-        const auto gone = std::find_if(guests_.begin(), guests_.end(), [](const Guest& g) { return !g.present(); });
+        const auto gone =
+            std::find_if(guests_.begin(), guests_.end(), [](const Guest& g) { return !g.present(); });
         if (gone != guests_.end())
             guests_.erase(gone);
     }
@@ -168,7 +173,8 @@ void Supervisor::decide(Guest& guest)
     guest.learn = true;
 }
 
-// A guest that has been armed already: an earlier daemon wrote down how it is called and where its kernels are.
+// A guest that has been armed already: an earlier daemon wrote down how it is called and where its kernels
+// are.
 void Supervisor::recall(Guest& guest)
 {
     for (const Json& facts : store_.guests()) {
@@ -218,8 +224,8 @@ std::optional<std::vector<KernelDescriptor>> Supervisor::kernels_of(const std::v
     if (!complete)
         return std::nullopt;
     if (kernels.size() > LACUNA_MAX_KERNELS) {
-        spdlog::warn("{} holds {} kernels; only the first {} are looked for", sources.front().file.string(), kernels.size(),
-                     LACUNA_MAX_KERNELS);
+        spdlog::warn("{} holds {} kernels; only the first {} are looked for", sources.front().file.string(),
+                     kernels.size(), LACUNA_MAX_KERNELS);
         kernels.resize(LACUNA_MAX_KERNELS);
     }
     return kernels;
@@ -228,7 +234,9 @@ std::optional<std::vector<KernelDescriptor>> Supervisor::kernels_of(const std::v
 void Supervisor::try_to_arm(Guest& guest)
 {
     if (guest.sources.empty())
-        return let_go(guest, "its kernel is not known: the configuration names none, and its command line has no -kernel");
+        return let_go(
+            guest,
+            "its kernel is not known: the configuration names none, and its command line has no -kernel");
     try {
         auto kernels = kernels_of(guest.sources);
         if (!kernels)
@@ -270,8 +278,8 @@ void Supervisor::find_descriptor(Guest& guest)
             guest.kernel = std::make_shared<const KernelDescriptor>(kernel);
     guest.kernel_lost = !guest.kernel;
     if (guest.kernel_lost)
-        spdlog::error("[{}] runs kernel {}, which none of its files is any more; nothing can be published", guest.name,
-                      guest.kernel_id);
+        spdlog::error("[{}] runs kernel {}, which none of its files is any more; nothing can be published",
+                      guest.name, guest.kernel_id);
 }
 
 void Supervisor::publish(Guest& guest)
@@ -288,7 +296,8 @@ void Supervisor::publish(Guest& guest)
         spdlog::info("[{}] {}: profile {} improved", guest.name, found, stored.file.string());
         break;
     case Stored::kept:
-        spdlog::info("[{}] {}: nothing that {} does not say already", guest.name, found, stored.file.string());
+        spdlog::info("[{}] {}: nothing that {} does not say already", guest.name, found,
+                     stored.file.string());
         break;
     case Stored::refused:
         for (const std::string& objection : stored.objections)
@@ -318,7 +327,8 @@ void Supervisor::log(const Guest& guest, lacuna_event event) const
     else if (event == LACUNA_EVENT_FOUND)
         spdlog::info("[{}] runs kernel {}, slide {:#x}", guest.name, guest.kernel_id, guest.slide);
     else
-        spdlog::info("[{}] is {}{}{}", guest.name, to_string(guest.state), guest.reason.empty() ? "" : ": ", guest.reason);
+        spdlog::info("[{}] is {}{}{}", guest.name, to_string(guest.state), guest.reason.empty() ? "" : ": ",
+                     guest.reason);
 }
 
 void Supervisor::changed(const Guest& guest, bool facts)
@@ -374,7 +384,8 @@ const Guest* Supervisor::arm(const ArmRequest& request)
         return candidate.present() && candidate.vmm_pid == request.vmm_pid;
     });
     if (guest == guests_.end())
-        throw Unknown("has no virtual machine that the module knows", fmt::format("process {}", request.vmm_pid),
+        throw Unknown("has no virtual machine that the module knows",
+                      fmt::format("process {}", request.vmm_pid),
                       "the module must be loaded before the machine is created");
     std::vector<KernelSource> sources;
     for (const auto& kernel : request.kernels)
@@ -408,7 +419,8 @@ void Supervisor::disarm(const std::string& name)
 AddressSpace Supervisor::memory_of(const Guest& guest) const
 {
     if (!guest.kernel)
-        throw Error("its kernel has not been found (yet)", guest.name, "lacunactl status shows what it waits for");
+        throw Error("its kernel has not been found (yet)", guest.name,
+                    "lacunactl status shows what it waits for");
     if (!guest.present())
         throw Error("is gone", guest.name);
     ModuleLink& link = need_link();

@@ -24,16 +24,18 @@ public:
     using Error::Error;
 };
 
-// Decides what happens to guests: arms those that the configuration names, keeps what the module tells of them, and
-// puts what was learned into the store. Knows nothing of sockets and never waits; everything runs in one thread.
+// Decides what happens to guests: arms those that the configuration names, keeps what the module tells of
+// them, and puts what was learned into the store. Knows nothing of sockets and never waits; everything runs
+// in one thread.
 class Supervisor {
 public:
     using FindVmm = std::function<VmmProcess(pid_t)>;
     using OnChange = std::function<void(const Guest&)>;
 
     // `library` must outlive the supervisor. `find_vmm` is replaced by tests.
-    Supervisor(Config config, const lacuna_constraints& constraints, KernelLibrary& library,
-               FindVmm find_vmm = [](pid_t pid) { return lacuna::find_vmm(pid); });
+    Supervisor(
+        Config config, const lacuna_constraints& constraints, KernelLibrary& library,
+        FindVmm find_vmm = [](pid_t pid) { return lacuna::find_vmm(pid); });
 
     // Told of every change of a guest; for those who watch.
     void on_change(OnChange callback) { on_change_ = std::move(callback); }
@@ -61,13 +63,13 @@ public:
 
     struct ArmRequest {
         pid_t vmm_pid = 0;
-        std::string name;                            // empty: it keeps its name
-        std::vector<std::filesystem::path> kernels;  // absolute
+        std::string name;                           // empty: it keeps its name
+        std::vector<std::filesystem::path> kernels; // absolute
         std::optional<std::filesystem::path> system_map;
         bool record = false;
     };
-    // Arms a guest that the module knows. Null: its kernels are still being read, ask again after kernels_ready().
-    // Throws Unknown, or Error if a kernel cannot be used or the module refuses.
+    // Arms a guest that the module knows. Null: its kernels are still being read, ask again after
+    // kernels_ready(). Throws Unknown, or Error if a kernel cannot be used or the module refuses.
     const Guest* arm(const ArmRequest& request);
     void disarm(const std::string& name);
 

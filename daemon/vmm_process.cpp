@@ -11,7 +11,8 @@ namespace lacuna {
 
 namespace {
 
-// The value of `key` in QEMU's "a,key=value,..." lists, where the first may stand without its key and ",," is a comma.
+// The value of `key` in QEMU's "a,key=value,..." lists, where the first may stand without its key and ",," is
+// a comma.
 std::string option(std::string_view list, std::string_view key)
 {
     std::string first, found, item;
@@ -47,7 +48,8 @@ bool is_option(std::string_view argument, std::string_view name)
 
 } // namespace
 
-VmmProcess describe_vmm(pid_t pid, const std::vector<std::string>& arguments, const std::filesystem::path& directory)
+VmmProcess describe_vmm(pid_t pid, const std::vector<std::string>& arguments,
+                        const std::filesystem::path& directory)
 {
     VmmProcess process;
     process.pid = pid;

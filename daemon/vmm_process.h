@@ -19,12 +19,14 @@ struct VmmProcess {
 };
 
 // Reads `arguments` as QEMU does; relative paths start at `directory`.
-VmmProcess describe_vmm(pid_t pid, const std::vector<std::string>& arguments, const std::filesystem::path& directory);
+VmmProcess describe_vmm(pid_t pid, const std::vector<std::string>& arguments,
+                        const std::filesystem::path& directory);
 
 // Reads <proc>/<pid>. Never throws: of a process that is gone only the pid and the name "vm-PID" are known.
 VmmProcess find_vmm(pid_t pid, const std::filesystem::path& proc = "/proc");
 
-// `name` fit to be a file name: letters, digits, '.', '_' and '-', not beginning with a dot, at most 100 characters.
+// `name` fit to be a file name: letters, digits, '.', '_' and '-', not beginning with a dot, at most 100
+// characters.
 std::string file_name(const std::string& name);
 
 } // namespace lacuna

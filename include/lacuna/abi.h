@@ -52,12 +52,13 @@ enum lacuna_predicate_kind {
 	LACUNA_RING, /* a circular list through the anchor; `member` (a text) is fine in every instance on it */
 	LACUNA_RING_COUNTS, /* along the ring `member`: 0, 1, 2, then whatever, but no value twice */
 	LACUNA_UNIQUE, /* no two live instances have the same value */
+	LACUNA_THREAD_ID, /* the number that user space keeps of the thread, where a pointer in the instance leads to */
 	LACUNA_LEADS_TO_ROOT, /* 0, or a pointer to arg[0] bytes that hold a pointer to the page-table root */
 	LACUNA_IS_ROOT, /* a pointer to the page-table root in CR3 */
 	LACUNA_CODE_START, /* where the process's program headers say its code starts */
 	LACUNA_CODE_END, /* where they say it ends */
 	LACUNA_TEXT_PART, /* page-aligned, executable, not writable; not the part that holds the init function */
-	LACUNA_EXTENT, /* bytes that are executable from what `member` points to on */
+	LACUNA_EXTENT, /* bytes that are executable from what `member` points to on, up to where something else starts */
 	LACUNA_PREDICATES,
 };
 

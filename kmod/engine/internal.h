@@ -9,10 +9,13 @@
 #define LAC_MAX_RING 4096 /* instances on a list; a longer one is not followed */
 #define LAC_MIN_RING 3 /* init_task, process 1 and kthreadd: a shorter ring is no evidence */
 #define LAC_LIVE_SLOTS 512 /* a power of two; at most half of them are used */
-#define LAC_MAX_UNIQUE 64 /* so few candidates must be left before live instances are compared */
+#define LAC_MAX_COSTLY 64 /* so few candidates must be left before what costs many reads is asked */
 #define LAC_MAX_MODULES 32 /* the newest modules, among which the one being initialised is looked for */
+#define LAC_MAX_LISTED_MODULES 1024 /* whose text can be told from another's */
 #define LAC_MAX_EXTENT 8192 /* pages */
 #define LAC_MAX_ECHOES 256
+#define LAC_MAX_IDS 64
+#define LAC_MIN_ID 32 /* smaller numbers are met by chance */
 #define LAC_MAX_TEXT 64
 #define LAC_SEEN 32 /* different instances are counted up to here */
 
@@ -60,14 +63,16 @@ struct lac_view {
 	struct lac_space space;
 	const struct lac_window *instance;
 	const struct lac_window *anchor; /* NULL: the structure has none */
-	bool ring_read, code_read, parts_read, echoes_read, extent_read;
+	bool ring_read, code_read, parts_read, echoes_read, extent_read, ids_read;
 	u32 ring_nr;
 	bool code_known;
 	struct lac_code code;
 	bool init_part_known;
 	u64 init_part;
 	u32 echoes_nr;
-	u64 extent_of, extent;
+	u32 ids_nr;
+	s32 ids[LAC_MAX_IDS]; /* what user pointers in the instance lead to */
+	u64 extent;
 };
 
 struct lac_engine {

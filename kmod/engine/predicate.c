@@ -215,7 +215,7 @@ static enum lac_outcome unique(struct lac_engine *engine, const struct lac_hunt 
 	s32 mine, other;
 	u32 i;
 
-	if (hunt->alive > LAC_MAX_UNIQUE)
+	if (hunt->alive > LAC_MAX_COSTLY)
 		return LAC_SILENT;
 	if (!lac_int(view->instance, offset, &mine))
 		return LAC_UNKNOWN;
@@ -228,6 +228,58 @@ static enum lac_outcome unique(struct lac_engine *engine, const struct lac_hunt 
 			return LAC_REFUTED;
 	}
 	return LAC_FITS;
+}
+
+static bool is_id(const struct lac_view *view, s32 value)
+{
+	u32 i;
+
+	for (i = 0; i < view->ids_nr; i++)
+		if (view->ids[i] == value)
+			return true;
+	return false;
+}
+
+static void read_ids(struct lac_view *view)
+{
+	const struct lac_window *w = view->instance;
+	u64 pointer;
+	s32 offset, value;
+
+	view->ids_read = true;
+	view->ids_nr = 0;
+	for (offset = w->low; offset < w->low + (s32)w->size && view->ids_nr < LAC_MAX_IDS; offset += 8) {
+		if (!lac_word(w, offset, &pointer) || pointer % 4 || pointer < LAC_PAGE_SIZE || (s64)pointer < 0)
+			continue;
+		if (!lac_read(&view->space, pointer, &value, sizeof(value)) && value >= LAC_MIN_ID)
+			view->ids[view->ids_nr++] = value;
+	}
+}
+
+/*
+ * C libraries have the kernel write a thread's number into the thread's own memory (CLONE_CHILD_SETTID) or write it there
+ * themselves, and tell the kernel the place with CLONE_CHILD_CLEARTID or set_tid_address(2), which a task keeps as long as
+ * it lives. When one of the candidates is what stands there, the others are not the number user space knows. When none is,
+ * as in a pid namespace, nothing can be said.
+ */
+static enum lac_outcome thread_id(struct lac_engine *engine, const struct lac_hunt *hunt, s32 offset)
+{
+	struct lac_view *view = &engine->view;
+	s32 mine, other;
+	u32 i;
+
+	if (hunt->alive > LAC_MAX_COSTLY)
+		return LAC_SILENT;
+	if (!lac_int(view->instance, offset, &mine))
+		return LAC_UNKNOWN;
+	if (!view->ids_read)
+		read_ids(view);
+	if (is_id(view, mine))
+		return LAC_FITS;
+	for (i = 0; i < hunt->number; i++)
+		if (lac_alive(hunt, i) && lac_int(view->instance, lac_offset(hunt, i), &other) && is_id(view, other))
+			return LAC_REFUTED;
+	return LAC_SILENT;
 }
 
 /* The root is page-aligned, so of a pointer to it the low bits are zero. */
@@ -446,19 +498,57 @@ static enum lac_outcome text_part(struct lac_engine *engine, s32 offset)
 	return fits_if(value != view->init_part && is_executable_page(view, value));
 }
 
-/*
- * Bytes from @base on that are executable and not writable. 0: cannot be told, because nothing there keeps code from data
- * (no CONFIG_STRICT_MODULE_RWX), or because a large page is shared with other modules (CONFIG_ARCH_HAS_EXECMEM_ROX, 6.16).
- */
-static u64 executable_extent(struct lac_space *space, u64 base)
+/* Where the first part of a module starts that lies behind @base; @offset: where modules say where their text starts. */
+static u64 next_part(struct lac_engine *engine, u64 base, s32 offset)
 {
+	struct lac_space *space = &engine->view.space;
+	u64 head = engine->facts.modules, node = head, next = ~0ull, links[2], text;
+	u32 i;
+
+	if (engine->view.init_part_known && engine->view.init_part > base)
+		next = engine->view.init_part;
+	for (i = 0; i < LAC_MAX_LISTED_MODULES; i++) {
+		if (!read_links(space, node, links) || links[0] == head)
+			break;
+		node = links[0];
+		if (!lac_read(space, node + (s64)offset, &text, sizeof(text)) && text > base)
+			next = min(next, text);
+	}
+	return next;
+}
+
+/* Executable memory that is not in use is filled with INT3 (execmem_fill_trapping_insns(), 6.13 and later). */
+static bool is_unused(struct lac_engine *engine, u64 va)
+{
+	u8 *page = engine->page;
+	u32 i, part;
+
+	for (i = 0; i < LAC_PAGE_SIZE; i += part) {
+		part = i ? LAC_PAGE_SIZE - i : 16; /* most pages say no with their first bytes */
+		if (lac_read(&engine->view.space, va + i, page, part) || page[0] != 0xcc ||
+		    memcmp(page, page + 1, part - 1))
+			return false;
+	}
+	return true;
+}
+
+/*
+ * Bytes of the module's text: as far as memory is executable, and where modules share an executable page
+ * (CONFIG_ARCH_HAS_EXECMEM_ROX, 6.16 and later) up to where something else starts or nothing is. 0: cannot be told, because
+ * nothing there keeps text from data (no CONFIG_STRICT_MODULE_RWX).
+ */
+static u64 text_extent(struct lac_engine *engine, u64 base, s32 offset)
+{
+	u64 next = next_part(engine, base, offset), va;
 	struct lac_page page;
 	u32 i;
 
 	for (i = 0; i < LAC_MAX_EXTENT; i++) {
-		if (lac_translate(space, base + (u64)i * LAC_PAGE_SIZE, &page) || !(page.rights & LAC_EXEC))
-			return (u64)i * LAC_PAGE_SIZE;
-		if (page.rights & LAC_WRITE || page.shift > 12)
+		va = base + (u64)i * LAC_PAGE_SIZE;
+		if (va >= next || lac_translate(&engine->view.space, va, &page) || !(page.rights & LAC_EXEC) ||
+		    is_unused(engine, va))
+			return va - base;
+		if (page.rights & LAC_WRITE)
 			return 0;
 	}
 	return 0;
@@ -467,17 +557,18 @@ static u64 executable_extent(struct lac_space *space, u64 base)
 static enum lac_outcome extent(struct lac_engine *engine, const struct lacuna_predicate *p, s32 offset)
 {
 	struct lac_view *view = &engine->view;
+	s32 value, base_offset;
 	u64 base;
-	s32 value;
 
 	if (!lac_known(engine, p->member))
 		return LAC_SILENT;
-	if (!lac_int(view->instance, offset, &value) ||
-	    !lac_word(view->instance, lac_known_offset(engine, p->member), &base))
+	base_offset = lac_known_offset(engine, p->member);
+	if (!lac_int(view->instance, offset, &value) || !lac_word(view->instance, base_offset, &base))
 		return LAC_UNKNOWN;
-	if (!view->extent_read || view->extent_of != base) {
-		view->extent = executable_extent(&view->space, base);
-		view->extent_of = base;
+	if (!view->parts_read)
+		find_init_part(view);
+	if (!view->extent_read) {
+		view->extent = base % LAC_PAGE_SIZE ? 0 : text_extent(engine, base, base_offset);
 		view->extent_read = true;
 	}
 	if (!view->extent)
@@ -505,6 +596,8 @@ enum lac_outcome lac_ask(struct lac_engine *engine, const struct lac_hunt *hunt,
 		return ring_counts(engine, p, offset);
 	case LACUNA_UNIQUE:
 		return unique(engine, hunt, offset);
+	case LACUNA_THREAD_ID:
+		return thread_id(engine, hunt, offset);
 	case LACUNA_LEADS_TO_ROOT:
 		return leads_to_root(engine, p, offset);
 	case LACUNA_IS_ROOT:

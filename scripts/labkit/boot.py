@@ -4,12 +4,13 @@
 import json
 import shutil
 
-from . import guest_initrd, guest_kernel, judge, module
+from . import guest_initrd, guest_kernel, judge, module, show
 from .base import REPOSITORY, LabError, run, say
 from .emulator import Emulator
 from .host import Host, warnings
 from .host_kernel import HostKernel
 from .kernel_package import KernelPackage
+from .native import Native
 
 GUEST_KERNEL = "bookworm"
 SECONDS, SECONDS_PER_GUEST = 240, 60
@@ -30,7 +31,7 @@ def boot(options):
     clear(out)
     kernel = choose_kernel(options)
     truth = None if options.without_lacuna else read_truth(options.build, kernel.vmlinuz)
-    host = Host(Emulator(), HostKernel(options.host_kernel), options.memory)
+    host = Native() if options.native else Host(Emulator(), HostKernel(options.host_kernel), options.memory)
     job = make_job(options, kernel, host)
     (out / "job.json").write_text(json.dumps(job, indent=1, default=str))
     host.run(out, job["timeout"] + STARTUP_SECONDS)
@@ -39,6 +40,9 @@ def boot(options):
     if truth and job["judged"]:
         codes += [judge_guest(out / guest["folder"], truth) for guest in job["guests"]]
     code = max(codes, default=3)
+    if options.show and job["judged"]:
+        for guest in job["guests"]:
+            show.show(out / guest["folder"])
     say(f"results are in {out}, exit code {code}")
     return code
 

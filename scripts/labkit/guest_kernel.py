@@ -33,7 +33,7 @@ PREFERRED = (
     "cramfs",
     "msdos",
 )
-WANTED, LIMIT = 6, 10
+WANTED, LIMIT = 10, 14
 
 
 class GuestKernel:

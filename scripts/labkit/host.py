@@ -67,29 +67,28 @@ class Host:
                 env=self.emulator.environment(),
             )
         try:
-            self._follow(process, progress, timeout)
+            follow(process, progress, timeout)
         finally:
             process.kill()
             process.wait()
         if process.returncode not in (0, -9):
             raise LabError(f"the emulator failed: {(out / 'emulator.log').read_text()}")
 
-    @staticmethod
-    def _follow(process, progress, timeout):
-        shown, end = 0, time.monotonic() + timeout
-        while True:
-            ended = process.poll() is not None
-            lines = progress.read_text(errors="replace").split("\n")[:-1]
-            for line in lines[shown:]:
-                say(f"  host: {line}")
-            shown = len(lines)
-            if ended:
-                return
-            if time.monotonic() > end:
-                raise LabError(
-                    f"the lab host was still running after {timeout} s: see {progress} and host-console.log"
-                )
-            time.sleep(0.2)
+
+def follow(process, progress, timeout):
+    """Show what the agent says in the file `progress` until the process ends; LabError after `timeout` s."""
+    shown, end = 0, time.monotonic() + timeout
+    while True:
+        ended = process.poll() is not None
+        lines = progress.read_text(errors="replace").split("\n")[:-1]
+        for line in lines[shown:]:
+            say(f"  host: {line}")
+        shown = len(lines)
+        if ended:
+            return
+        if time.monotonic() > end:
+            raise LabError(f"the host was still at it after {timeout} s: see {progress} and host-console.log")
+        time.sleep(0.2)
 
 
 def warnings(log):

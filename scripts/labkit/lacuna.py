@@ -109,14 +109,14 @@ class Lacuna:
             self.daemon.kill()
             return None
 
-    def ask(self, *words):
-        """lacunactl's JSON answer; None when it fails (it says why in the agent's log)."""
-        done = subprocess.run(
-            [self.job["client"], "--socket", SOCKET, "--json", *words],
-            stdout=subprocess.PIPE,
-            stdin=subprocess.DEVNULL,
-            text=True,
-            check=False,
-            timeout=60,
-        )
+    def ask(self, *words, seconds=60):
+        """lacunactl's JSON answer; None when it fails or takes too long (the agent's log tells)."""
+        command = [self.job["client"], "--socket", SOCKET, "--json", *words]
+        try:
+            done = subprocess.run(
+                command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, timeout=seconds, check=False
+            )
+        except subprocess.TimeoutExpired as problem:
+            print(problem, flush=True)
+            return None
         return json.loads(done.stdout) if done.returncode == 0 else None

@@ -2,10 +2,11 @@
 """Building kernel modules for a lab host kernel, in the cache: the sources' own folders stay clean."""
 
 import os
+import re
 import shutil
 
 from . import cache
-from .base import REPOSITORY, plain_environment, run
+from .base import REPOSITORY, LabError, plain_environment, run
 
 # Only what the build reads, so that editing anything else does not build anew.
 SOURCES = ("kmod", "include")
@@ -15,6 +16,21 @@ IGNORED = shutil.ignore_patterns(".*", "*.o", "*.ko", "*.mod", "*.mod.c", "modul
 
 def build(kernel, sources=SOURCES):
     """Build the module in the first of these folders (relative to the repository); return its .ko file."""
+    return build_with(kernel, sources, ["W=1"])
+
+
+def check(kernel):
+    """Build lacuna.ko with all warnings and sparse; LabError that shows them if there are any."""
+    module = build_with(kernel, SOURCES, ["W=1", "C=2", "KCFLAGS=-Werror"])
+    log = (module.parents[1] / "build.log").read_text()
+    found = [line for line in log.splitlines() if re.search(r"kmod/.*(warning|error):", line)]
+    if found:
+        raise LabError("the module does not build cleanly:\n  " + "\n  ".join(found))
+    return module
+
+
+def build_with(kernel, sources, options):
+    """Build with further options for make."""
     headers = kernel.headers()
     digest = cache.hash_files(
         [REPOSITORY / source for source in sources], suffixes=(".c", ".h", "Kbuild", "Makefile")
@@ -23,21 +39,11 @@ def build(kernel, sources=SOURCES):
     def make(folder):
         for source in sources:
             shutil.copytree(REPOSITORY / source, folder / source, ignore=IGNORED)
-        output = run(
-            [
-                "make",
-                "-C",
-                headers,
-                f"M={folder / sources[0]}",
-                f"-j{os.cpu_count()}",
-                "W=1",
-                "CC=gcc",
-                "modules",
-            ],
-            env=plain_environment(),
-            hint="the module does not build for this kernel",
-        )
+        command = ["make", "-C", headers, f"M={folder / sources[0]}", f"-j{os.cpu_count()}", "CC=gcc", *options]
+        # warnings come on standard error
+        command = ["sh", "-c", 'exec "$@" 2>&1', "sh", *command, "modules"]
+        output = run(command, env=plain_environment(), hint="the module does not build for this kernel")
         (folder / "build.log").write_text(output)
 
-    folder = cache.folder("module", [kernel.release, kernel.version, sources, digest], make)
+    folder = cache.folder("module", [kernel.release, kernel.version, sources, digest, options], make)
     return next((folder / sources[0]).glob("*.ko"))

@@ -13,6 +13,7 @@ from .lacuna import Lacuna
 
 TRAPPING = ("trapping", "restoring")
 SHOW_SECONDS = 2
+RECORDING_SECONDS = 120
 FINAL = ("done", "failed", "gone")
 
 
@@ -128,10 +129,9 @@ class Trial:
             for kind in ("profile", "stats"):
                 self.write(guest, kind, self.lacuna.ask(kind, guest.name))
             if self.job["record"]:
-                self.check(
-                    f"the boot of {guest.name} was recorded",
-                    self.lacuna.ask("record", guest.name, "--out", guest.out / "recording.bin") is not None,
-                )
+                file = guest.out / "recording.bin"
+                got = self.lacuna.ask("record", guest.name, "--out", file, seconds=RECORDING_SECONDS)
+                self.check(f"the boot of {guest.name} was recorded", got, got or "see agent.log")
             self._compare_views(guest)
         else:
             view = views.next_view(guest, self.end)
@@ -175,8 +175,8 @@ class Trial:
 
 
 def progress(member):
-    """How far a member is: its offset, or in brackets the number of candidates left."""
-    return f"={member['offset']}" if member["state"] == "resolved" else f"({member['remaining']})"
+    """How far a member is: its offset, or in brackets the number of candidates left, if known."""
+    return f"={member['offset']}" if member["state"] == "resolved" else f"({member['remaining'] or '?'})"
 
 
 def require(ok, message):

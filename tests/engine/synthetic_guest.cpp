@@ -63,7 +63,7 @@ lac_memory GuestMemory::for_engine()
 Layout Layout::ordinary()
 {
     return {.pid = 2464, .tgid = 2468, .comm = 3008, .tasks = 2208, .mm = 2288, .active_mm = 2296, .cg_list = 4000,
-        .decoy = 100, .pgd = 72, .start_code = 320, .end_code = 328, .auxv = 416, .vdso = 1000, .name = 16,
+        .tid = 936, .clear_child_tid = 2528, .pgd = 72, .start_code = 320, .end_code = 328, .auxv = 416, .vdso = 1000, .name = 16,
         .kobj_name = 88, .core = 328, .init_part = 424, .init_function = 320, .size = 340, .total_size = 336};
 }
 
@@ -81,7 +81,8 @@ Layout Layout::random(std::uint32_t seed)
     };
     const auto task = deal(64, 8192), mm = deal(0, 1024), module = deal(-960, 1920);
     return {.pid = task[0], .tgid = task[1], .comm = task[2] + 3, .tasks = task[3], .mm = task[4], .active_mm = task[5],
-        .cg_list = task[6], .decoy = task[7], .pgd = mm[0], .start_code = mm[1], .end_code = mm[2], .auxv = 1104,
+        .cg_list = task[6], .tid = task[7],
+        .clear_child_tid = task[8], .pgd = mm[0], .start_code = mm[1], .end_code = mm[2], .auxv = 1104,
         .vdso = mm[3], .name = module[0], .kobj_name = module[1] + 8, .core = module[2] + 8, .init_part = module[3],
         .init_function = module[4], .size = module[5] + 4, .total_size = module[6]};
 }
@@ -162,7 +163,8 @@ std::uint64_t SyntheticGuest::make_task(const std::string& comm, std::int32_t pi
     put<std::uint64_t>(task, layout.mm, 0);
     put<std::int32_t>(task, layout.pid, pid);
     put<std::int32_t>(task, layout.tgid, tgid);
-    put<std::int32_t>(task, layout.decoy, pid == tgid ? pid * 3 : pid); // unique, plausible, and not the pid
+    // as unique and as orderly as the pid, but a little ahead since other CPUs' idle tasks were numbered too
+    put<std::uint64_t>(task, layout.tid, static_cast<std::uint64_t>(pid < 10 ? pid : pid + 1));
     set_comm({task, 0}, comm);
     // all tasks are on the list of their control group too, whose head is in no task
     const auto node = task + static_cast<std::uint64_t>(layout.cg_list);
@@ -239,6 +241,15 @@ void SyntheticGuest::make_program(std::uint64_t mm, std::uint64_t root)
         put<std::uint64_t>(mm, layout.auxv + static_cast<std::int64_t>(8 * i), auxv[i]);
 }
 
+// Where the C library keeps a thread's number.
+void SyntheticGuest::keep_thread_id(const Task& task, std::int32_t pid)
+{
+    const std::uint64_t va = 0x7f0000000000 + static_cast<std::uint64_t>(pid) * 0x10000, page = memory.allocate_page();
+    map(task.space, va, page, user | writable | no_execute);
+    memory.put<std::int32_t>(page + 0x2d0, pid);
+    put<std::uint64_t>(task.address, layout.clear_child_tid, va + 0x2d0);
+}
+
 SyntheticGuest::Task SyntheticGuest::spawn_process(const std::string& comm)
 {
     const std::int32_t pid = next_pid_++;
@@ -248,6 +259,7 @@ SyntheticGuest::Task SyntheticGuest::spawn_process(const std::string& comm)
     make_program(mm, task.space);
     put<std::uint64_t>(task.address, layout.mm, mm);
     put<std::uint64_t>(task.address, layout.active_mm, mm);
+    keep_thread_id(task, pid);
     link(task.address);
     return task;
 }
@@ -255,10 +267,12 @@ SyntheticGuest::Task SyntheticGuest::spawn_process(const std::string& comm)
 SyntheticGuest::Task SyntheticGuest::spawn_thread(const Task& leader, const std::string& comm)
 {
     const auto tgid = memory.get<std::int32_t>(to_gpa(leader.address + static_cast<std::uint64_t>(layout.tgid)));
-    const Task task{make_task(comm, next_pid_++, tgid), leader.space};
+    const std::int32_t pid = next_pid_++;
+    const Task task{make_task(comm, pid, tgid), leader.space};
     const auto mm = memory.get<std::uint64_t>(to_gpa(leader.address + static_cast<std::uint64_t>(layout.mm)));
     put<std::uint64_t>(task.address, layout.mm, mm);
     put<std::uint64_t>(task.address, layout.active_mm, mm);
+    keep_thread_id(task, pid);
     return task;
 }
 

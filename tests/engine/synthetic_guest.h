@@ -46,7 +46,7 @@ private:
 
 // Where the made-up kernel keeps what. Offsets of module members are relative to module.list.
 struct Layout {
-    std::int32_t pid, tgid, comm, tasks, mm, active_mm, cg_list, decoy;
+    std::int32_t pid, tgid, comm, tasks, mm, active_mm, cg_list, tid, clear_child_tid;
     std::int32_t pgd, start_code, end_code, auxv, vdso;
     std::int32_t name, kobj_name, core, init_part, init_function, size, total_size;
 
@@ -94,6 +94,7 @@ private:
     std::uint64_t make_space();
     void make_program(std::uint64_t mm, std::uint64_t root);
     void map(std::uint64_t root, std::uint64_t va, std::uint64_t gpa, std::uint64_t flags, int last_level = 1);
+    void keep_thread_id(const Task& task, std::int32_t pid);
     void link(std::uint64_t task);
     void unlink(std::uint64_t task);
     std::uint64_t allocate(std::size_t pages);

@@ -9,7 +9,10 @@ using namespace lacuna;
 
 namespace {
 
-Config parse(const char* text) { return parse_config(text, "/etc/lacuna/lacuna.toml"); }
+Config parse(const char* text)
+{
+    return parse_config(text, "/etc/lacuna/lacuna.toml");
+}
 
 } // namespace
 
@@ -48,7 +51,8 @@ policy = "ignore"
 
 TEST(Config, FirstRuleThatFitsWins)
 {
-    const Config config = parse("[[guest]]\nname='web-[0-9]'\nkernel='/a'\n[[guest]]\nname='web*'\npolicy='ignore'\n");
+    const Config config =
+        parse("[[guest]]\nname='web-[0-9]'\nkernel='/a'\n[[guest]]\nname='web*'\npolicy='ignore'\n");
     EXPECT_EQ(config.rule_for("web-1"), &config.guests[0]);
     EXPECT_EQ(config.rule_for("web-x"), &config.guests[1]);
     EXPECT_EQ(config.rule_for("db"), nullptr);
@@ -65,7 +69,8 @@ TEST(Config, DefaultsOfAnEmptyFile)
 
 TEST(Config, ErrorsNameFileAndLine)
 {
-    EXPECT_ERROR(parse("store = 'a'\nstroe = 'b'\n"), "/etc/lacuna/lacuna.toml:2: unknown key \"stroe\"; allowed here: store");
+    EXPECT_ERROR(parse("store = 'a'\nstroe = 'b'\n"),
+                 "/etc/lacuna/lacuna.toml:2: unknown key \"stroe\"; allowed here: store");
     EXPECT_ERROR(parse("[[guest]]\nname='a'\nkernal='b'\n"), "lacuna.toml:3: unknown key \"kernal\"");
     EXPECT_ERROR(parse("store = \n"), "/etc/lacuna/lacuna.toml:1: ");
     EXPECT_ERROR(parse("\nstore = 5\n"), "lacuna.toml:2: \"store\" is no text");
@@ -76,8 +81,11 @@ TEST(Config, ErrorsNameFileAndLine)
     EXPECT_ERROR(parse("[guest]\nname = 'a'\n"), "write [[guest]] with two brackets");
     EXPECT_ERROR(parse("[[guest]]\nname='a'\npolicy='learm'\n"), "lacuna.toml:3: unknown policy \"learm\"");
     EXPECT_ERROR(parse("[[guest]]\nname='a'\nkernel='b'\nimage='c'\n"), "named in more than one way");
-    EXPECT_ERROR(parse("[[guest]]\nname='a'\nsystem_map='b'\nimage='c'\n"), "lacuna.toml:3: \"system_map\" does not go");
-    EXPECT_ERROR(parse("[[guest]]\nname='a'\nimage='c'\nimage_format='vdi'\n"), "unknown image format \"vdi\"");
+    EXPECT_ERROR(parse("[[guest]]\nname='a'\nsystem_map='b'\nimage='c'\n"),
+                 "lacuna.toml:3: \"system_map\" does not go");
+    EXPECT_ERROR(parse("[[guest]]\nname='a'\nimage='c'\nimage_format='vdi'\n"),
+                 "unknown image format \"vdi\"");
     EXPECT_ERROR(parse("[[guest]]\nname='a'\nkernels=[]\n"), "\"kernels\" is no list of files");
-    EXPECT_ERROR(load_config("/nonexistent/lacuna.toml"), "/nonexistent/lacuna.toml: the configuration cannot be read");
+    EXPECT_ERROR(load_config("/nonexistent/lacuna.toml"),
+                 "/nonexistent/lacuna.toml: the configuration cannot be read");
 }

@@ -26,7 +26,8 @@ Json task()
 
 Json mm()
 {
-    return Json::parse(R"({"structure": "mm_struct", "source": "pointer", "pointer": "task_struct.mm", "window": [0, 2048],
+    return Json::parse(
+        R"({"structure": "mm_struct", "source": "pointer", "pointer": "task_struct.mm", "window": [0, 2048],
         "members": [{"name": "pgd", "type": "pointer", "witnesses": 4, "instances": 2, "constraints": [
             {"predicate": "is-root", "witness": true}]}]})");
 }
@@ -97,7 +98,8 @@ TEST(ConstraintSet, UnknownKeysTypesSourcesEvents)
 {
     Json json = task();
     json["members"][0]["sice"] = 16;
-    EXPECT_ERROR(compile(json), "member task_struct.comm: unknown key \"sice\"; allowed here: name, type, size");
+    EXPECT_ERROR(compile(json),
+                 "member task_struct.comm: unknown key \"sice\"; allowed here: name, type, size");
     json = task();
     json["members"][2]["constraints"][0]["value"] = 16;
     EXPECT_ERROR(compile(json), "member task_struct.pid, predicate range: unknown key \"value\"");
@@ -142,8 +144,8 @@ TEST(ConstraintSet, MissingKeys)
 
 TEST(ConstraintSet, WindowsOutOfBounds)
 {
-    for (const char* window : {"[0, 16392]", "[0, 100]", "[4, 128]", "[-16384, 8]", "[8, 1024]", "[0]", "[0, \"a\"]", "[0, 1e9]",
-                               "[-8192, 8200]"}) {
+    for (const char* window : {"[0, 16392]", "[0, 100]", "[4, 128]", "[-16384, 8]", "[8, 1024]", "[0]",
+                               "[0, \"a\"]", "[0, 1e9]", "[-8192, 8200]"}) {
         Json json = task();
         json["window"] = Json::parse(window);
         EXPECT_ERROR(compile(json), "\"window\"");
@@ -154,7 +156,8 @@ TEST(ConstraintSet, ReferencesMustExistAndFit)
 {
     Json json = task();
     json["members"][1]["constraints"][0]["member"] = "task_struct.name";
-    EXPECT_ERROR(compile(json), "member task_struct.tasks, predicate ring: there is no member \"task_struct.name\"");
+    EXPECT_ERROR(compile(json),
+                 "member task_struct.tasks, predicate ring: there is no member \"task_struct.name\"");
     EXPECT_ERROR(compile(json), "task_struct.comm, task_struct.tasks");
     json["members"][1]["constraints"][0]["member"] = "task_struct.pid";
     EXPECT_ERROR(compile(json), "task_struct.pid is of type int; refer to a member of type text");
@@ -179,7 +182,8 @@ TEST(ConstraintSet, CircularDependenciesAreShown)
 
 TEST(ConstraintSet, NamesStandOnce)
 {
-    EXPECT_ERROR(compile(task(), task()), "two.json: the structure task_struct is described by one.json already");
+    EXPECT_ERROR(compile(task(), task()),
+                 "two.json: the structure task_struct is described by one.json already");
     Json json = task();
     json["members"][1] = json["members"][0];
     EXPECT_ERROR(compile(json), "the member task_struct.comm is described twice");
@@ -213,8 +217,9 @@ TEST(ConstraintSet, LimitsOfTheBinaryForm)
 
 TEST(ConstraintSet, ValuesOutOfRange)
 {
-    const std::pair<const char*, Json> wrong[] = {{"size", 65}, {"size", 1},      {"align", 3},      {"align", 16},    {"strikes", 0},
-                                                  {"strikes", 256}, {"witnesses", 0}, {"instances", 33}, {"instances", 1.5}, {"size", "16"}};
+    const std::pair<const char*, Json> wrong[] = {
+        {"size", 65},     {"size", 1},      {"align", 3},      {"align", 16},      {"strikes", 0},
+        {"strikes", 256}, {"witnesses", 0}, {"instances", 33}, {"instances", 1.5}, {"size", "16"}};
     for (const auto& [key, value] : wrong) {
         Json json = task();
         json["members"][0][key] = value;
@@ -231,8 +236,10 @@ TEST(ConstraintSet, PredicatesFitTypesAndSources)
 {
     Json json = task();
     json["members"][2]["constraints"][0] = {{"predicate", "text"}, {"witness", true}};
-    EXPECT_ERROR(compile(json), "member task_struct.pid, predicate text: cannot be asked of the type int; it is for text");
-    json["members"][2]["constraints"][0] = {{"predicate", "extent"}, {"member", "task_struct.mm"}, {"witness", true}};
+    EXPECT_ERROR(compile(json),
+                 "member task_struct.pid, predicate text: cannot be asked of the type int; it is for text");
+    json["members"][2]["constraints"][0] = {
+        {"predicate", "extent"}, {"member", "task_struct.mm"}, {"witness", true}};
     EXPECT_ERROR(compile(json), "cannot be asked of a structure with source task; it is for module");
 }
 
@@ -269,8 +276,9 @@ TEST(ConstraintSet, TheTenMembersOfTheRepository)
         names.push_back(qualified_name(set, i));
     std::sort(names.begin(), names.end());
     EXPECT_EQ(names, (std::vector<std::string>{"mm_struct.end_code", "mm_struct.pgd", "mm_struct.start_code",
-                                               "module.core_text_size", "module.module_core", "module.name", "task_struct.comm",
-                                               "task_struct.mm", "task_struct.pid", "task_struct.tasks"}));
+                                               "module.core_text_size", "module.module_core", "module.name",
+                                               "task_struct.comm", "task_struct.mm", "task_struct.pid",
+                                               "task_struct.tasks"}));
     EXPECT_EQ(lac_constraints_check(&set), 0);
     const auto small = compile(task(), mm());
     EXPECT_EQ(lac_constraints_check(&small), 0);

@@ -33,11 +33,16 @@ Result lacunactl(std::vector<std::string> arguments, const std::filesystem::path
     return {code, out.str(), err.str()};
 }
 
-const std::map<std::string, std::int32_t> offsets = {
-    {"task_struct.tasks", FakeLayout::tasks}, {"task_struct.pid", FakeLayout::pid},    {"task_struct.comm", FakeLayout::comm},
-    {"task_struct.mm", FakeLayout::mm},       {"mm_struct.pgd", FakeLayout::pgd},      {"mm_struct.start_code", 0x100},
-    {"mm_struct.end_code", 0x108},            {"module.name", FakeLayout::name},       {"module.module_core", FakeLayout::core},
-    {"module.core_text_size", FakeLayout::text_size}};
+const std::map<std::string, std::int32_t> offsets = {{"task_struct.tasks", FakeLayout::tasks},
+                                                     {"task_struct.pid", FakeLayout::pid},
+                                                     {"task_struct.comm", FakeLayout::comm},
+                                                     {"task_struct.mm", FakeLayout::mm},
+                                                     {"mm_struct.pgd", FakeLayout::pgd},
+                                                     {"mm_struct.start_code", 0x100},
+                                                     {"mm_struct.end_code", 0x108},
+                                                     {"module.name", FakeLayout::name},
+                                                     {"module.module_core", FakeLayout::core},
+                                                     {"module.core_text_size", FakeLayout::text_size}};
 
 } // namespace
 
@@ -56,7 +61,9 @@ protected:
         config.store = folder.path() / "store";
         config.socket = folder.path() / "sock";
         config.constraints = LACUNA_CONSTRAINTS;
-        module.memory = [this](std::uint64_t gpa, std::size_t length) { return guest.memory.read(gpa, length); };
+        module.memory = [this](std::uint64_t gpa, std::size_t length) {
+            return guest.memory.read(gpa, length);
+        };
         guest.add_process(1, "init", true);
         guest.add_process(2, "kthr\x1b[2Jd", false);
         guest.add_module("dummy", 0xffffffff'c020'0000, 4096);
@@ -119,7 +126,8 @@ protected:
         r.text_gpa = 0;
         r.members.emplace();
         for (std::size_t i = 0; i < set.members_nr; i++)
-            r.members->push_back(resolved ? resolved_at(offsets.at(qualified_name(set, i))) : open_with({4, 8, 12}));
+            r.members->push_back(resolved ? resolved_at(offsets.at(qualified_name(set, i)))
+                                          : open_with({4, 8, 12}));
         r.stats.emplace();
         r.stats->traps[LACUNA_SITE_FORK] = 94;
         r.stats->traps[LACUNA_SITE_EXIT] = 41;
@@ -204,7 +212,8 @@ TEST_F(DaemonTest, ProcessesAndModulesFromOutside)
         [{"name": "dummy", "address": "0xffffffffc0200000", "text_size": 4096}]})"));
 
     const Result table = ctl({"ps", "web1"});
-    EXPECT_NE(table.out.find("kthr?[2Jd"), std::string::npos); // no control characters of a guest on a terminal
+    EXPECT_NE(table.out.find("kthr?[2Jd"),
+              std::string::npos); // no control characters of a guest on a terminal
     EXPECT_EQ(table.out.find('\x1b'), std::string::npos);
     EXPECT_NE(ctl({"lsmod", "web1"}).out.find("dummy   0xffffffffc0200000  4096\n"), std::string::npos);
 }
@@ -249,7 +258,8 @@ TEST_F(DaemonTest, WatchFollowsUntilDone)
     module.tell(progress(LACUNA_EVENT_FINISHED, LACUNA_GUEST_DONE, true));
     watcher.join();
     EXPECT_EQ(watched.code, exit_ok);
-    EXPECT_NE(watched.out.find("[web1] task_struct.pid: resolved at 2444 (57 events, 12 instances, 40 witnesses, 4095 eliminated)"),
+    EXPECT_NE(watched.out.find("[web1] task_struct.pid: resolved at 2444 (57 events, 12 instances, 40 "
+                               "witnesses, 4095 eliminated)"),
               std::string::npos)
         << watched.out;
 }
@@ -297,7 +307,8 @@ TEST_F(DaemonTest, SurvivesTheModule)
     boot();
     module.unload();
     ASSERT_TRUE(wait_for([&] { return ctl_json({"status"}).at("module") == false; }));
-    EXPECT_NE(ctl({"status"}).out.find("the lacuna module is not loaded; load it with: modprobe lacuna"), std::string::npos);
+    EXPECT_NE(ctl({"status"}).out.find("the lacuna module is not loaded; load it with: modprobe lacuna"),
+              std::string::npos);
     EXPECT_EQ(ctl_json({"status"}).at("guests").at(0).at("state"), "gone");
     EXPECT_EQ(ctl({"ps", "web1"}).code, exit_unknown); // no profile
     module.loaded = true;
@@ -325,16 +336,17 @@ TEST_F(DaemonTest, RequestsOfAnyShape)
 {
     start();
     ControlClient client(config.socket);
-    const std::pair<const char*, const char*> requests[] = {{"[]", "usage"},
-                                                            {"{}", "usage"},
-                                                            {R"({"command": 5})", "usage"},
-                                                            {R"({"command": "fly"})", "usage"},
-                                                            {R"({"command": "ps"})", "usage"},
-                                                            {R"({"command": "arm"})", "usage"},
-                                                            {R"({"command": "arm", "pid": 1, "kernels": [5]})", "usage"},
-                                                            {R"({"command": "arm", "pid": 1, "kernels": []})", "usage"},
-                                                            {R"({"command": "watch", "guest": []})", "usage"},
-                                                            {R"({"command": "record", "guest": "x", "offset": "y"})", "usage"}};
+    const std::pair<const char*, const char*> requests[] = {
+        {"[]", "usage"},
+        {"{}", "usage"},
+        {R"({"command": 5})", "usage"},
+        {R"({"command": "fly"})", "usage"},
+        {R"({"command": "ps"})", "usage"},
+        {R"({"command": "arm"})", "usage"},
+        {R"({"command": "arm", "pid": 1, "kernels": [5]})", "usage"},
+        {R"({"command": "arm", "pid": 1, "kernels": []})", "usage"},
+        {R"({"command": "watch", "guest": []})", "usage"},
+        {R"({"command": "record", "guest": "x", "offset": "y"})", "usage"}};
     for (const auto& [request, code] : requests) {
         const Json answer = client.request(Json::parse(request));
         EXPECT_EQ(answer.at("ok"), false) << request;

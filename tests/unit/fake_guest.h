@@ -11,7 +11,8 @@
 
 namespace lacuna {
 
-// The memory of a guest that exists in tests only: physical pages, page tables built by hand (Intel SDM volume 3A, 4.5).
+// The memory of a guest that exists in tests only: physical pages, page tables built by hand (Intel SDM
+// volume 3A, 4.5).
 class FakeGuest {
 public:
     static constexpr std::uint64_t page = 4096;
@@ -83,8 +84,8 @@ public:
 
     AddressSpace space()
     {
-        return AddressSpace([this](std::uint64_t gpa, std::size_t length) { return read(gpa, length); }, root | 0x801,
-                            five_level);
+        return AddressSpace([this](std::uint64_t gpa, std::size_t length) { return read(gpa, length); },
+                            root | 0x801, five_level);
     }
 
 private:

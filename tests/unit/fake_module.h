@@ -14,7 +14,8 @@
 
 namespace lacuna {
 
-// What lacuna.ko would be, as far as the daemon can see. Outlives the links to it; safe to use from two threads.
+// What lacuna.ko would be, as far as the daemon can see. Outlives the links to it; safe to use from two
+// threads.
 class FakeModule {
 public:
     struct Armed {
@@ -65,7 +66,8 @@ public:
         const auto lock = enter();
         module_.constraints = constraints;
     }
-    void arm(std::uint32_t guest, const std::vector<KernelDescriptor>& kernels, const ArmOptions& options) override
+    void arm(std::uint32_t guest, const std::vector<KernelDescriptor>& kernels,
+             const ArmOptions& options) override
     {
         const auto lock = enter();
         if (!module_.refusal.empty())
@@ -102,7 +104,9 @@ public:
     Bytes recording(std::uint32_t, std::uint64_t offset) override
     {
         const auto lock = enter();
-        const auto first = module_.recording.begin() + static_cast<std::ptrdiff_t>(std::min<std::size_t>(offset, module_.recording.size()));
+        const auto first =
+            module_.recording.begin() +
+            static_cast<std::ptrdiff_t>(std::min<std::size_t>(offset, module_.recording.size()));
         return Bytes(first, first + std::min<std::ptrdiff_t>(3, module_.recording.end() - first));
     }
     int event_fd() const override { return module_.event.get(); }
@@ -166,12 +170,14 @@ inline lacuna_member_report resolved_at(std::int32_t offset)
     return report;
 }
 
-inline lacuna_member_report open_with(std::vector<std::int32_t> candidates, lacuna_member_state state = LACUNA_OPEN)
+inline lacuna_member_report open_with(std::vector<std::int32_t> candidates,
+                                      lacuna_member_state state = LACUNA_OPEN)
 {
     lacuna_member_report report{};
     report.state = static_cast<std::uint8_t>(state);
     report.remaining = static_cast<std::uint32_t>(candidates.size());
-    std::copy_n(candidates.begin(), std::min<std::size_t>(candidates.size(), LACUNA_LISTED_CANDIDATES), report.candidates);
+    std::copy_n(candidates.begin(), std::min<std::size_t>(candidates.size(), LACUNA_LISTED_CANDIDATES),
+                report.candidates);
     return report;
 }
 

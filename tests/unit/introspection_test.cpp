@@ -22,10 +22,14 @@ Profile profile()
 {
     Profile p;
     p.kernel_id = "6.1-abc";
-    p.members = {member("task_struct", "tasks", FakeLayout::tasks, 16), member("task_struct", "pid", FakeLayout::pid, 4),
-                 member("task_struct", "comm", FakeLayout::comm, 16),   member("task_struct", "mm", FakeLayout::mm, 8),
-                 member("mm_struct", "pgd", FakeLayout::pgd, 8),        member("module", "name", FakeLayout::name, 56),
-                 member("module", "module_core", FakeLayout::core, 8),  member("module", "core_text_size", FakeLayout::text_size, 4)};
+    p.members = {member("task_struct", "tasks", FakeLayout::tasks, 16),
+                 member("task_struct", "pid", FakeLayout::pid, 4),
+                 member("task_struct", "comm", FakeLayout::comm, 16),
+                 member("task_struct", "mm", FakeLayout::mm, 8),
+                 member("mm_struct", "pgd", FakeLayout::pgd, 8),
+                 member("module", "name", FakeLayout::name, 56),
+                 member("module", "module_core", FakeLayout::core, 8),
+                 member("module", "core_text_size", FakeLayout::text_size, 4)};
     return p;
 }
 
@@ -44,7 +48,8 @@ Snapshot<Module> modules(FakeKernel& kernel)
 } // namespace
 
 class PageWalk : public testing::TestWithParam<bool> {};
-INSTANTIATE_TEST_SUITE_P(Levels, PageWalk, testing::Bool(), [](const auto& p) { return p.param ? "five" : "four"; });
+INSTANTIATE_TEST_SUITE_P(Levels, PageWalk, testing::Bool(),
+                         [](const auto& p) { return p.param ? "five" : "four"; });
 
 TEST_P(PageWalk, SmallAndLargePages)
 {
@@ -67,9 +72,9 @@ TEST_P(PageWalk, WhatIsNotThere)
     guest.map(0xffffffff'8100'0000, 0x4000'0000, 2);
     guest.map(0xffffc900'0000'1000, 0x7000);
     AddressSpace space = guest.space();
-    EXPECT_EQ(space.translate(0xffffffff'8120'0000), std::nullopt); // next 2 MiB
-    EXPECT_EQ(space.translate(0xffffc900'0000'2000), std::nullopt); // next page
-    EXPECT_EQ(space.translate(0x1000), std::nullopt);               // no tables at all
+    EXPECT_EQ(space.translate(0xffffffff'8120'0000), std::nullopt);  // next 2 MiB
+    EXPECT_EQ(space.translate(0xffffc900'0000'2000), std::nullopt);  // next page
+    EXPECT_EQ(space.translate(0x1000), std::nullopt);                // no tables at all
     EXPECT_EQ(space.translate(0x0100'0000'0000'0000), std::nullopt); // not canonical in either mode
     EXPECT_EQ(space.translate(0xfe00'0000'0000'0000), std::nullopt);
     EXPECT_ERROR(space.read(0x1000, 8), "nothing mapped at 0x1000");
@@ -107,7 +112,8 @@ TEST(PageWalk, TablesOutsideOfMemory)
 }
 
 class Lists : public testing::TestWithParam<bool> {};
-INSTANTIATE_TEST_SUITE_P(Levels, Lists, testing::Bool(), [](const auto& p) { return p.param ? "five" : "four"; });
+INSTANTIATE_TEST_SUITE_P(Levels, Lists, testing::Bool(),
+                         [](const auto& p) { return p.param ? "five" : "four"; });
 
 TEST_P(Lists, Processes)
 {
@@ -117,9 +123,10 @@ TEST_P(Lists, Processes)
     const auto shell = kernel.add_process(4194303, "fifteen-chars-x", true);
     const auto found = processes(kernel);
     EXPECT_TRUE(found.stable);
-    EXPECT_EQ(found.entries, (std::vector<Process>{{1, "init", init, init + 0x10'0000'0000},
-                                                   {2, "kthreadd", kthreadd, 0},
-                                                   {4194303, "fifteen-chars-x", shell, shell + 0x10'0000'0000}}));
+    EXPECT_EQ(found.entries,
+              (std::vector<Process>{{1, "init", init, init + 0x10'0000'0000},
+                                    {2, "kthreadd", kthreadd, 0},
+                                    {4194303, "fifteen-chars-x", shell, shell + 0x10'0000'0000}}));
 }
 
 TEST_P(Lists, Modules)
@@ -138,9 +145,11 @@ TEST(Lists, MissingMembersAreNamed)
     AddressSpace space = kernel.memory.space();
     Profile p = profile();
     p.members[4].state = LACUNA_AMBIGUOUS;
-    EXPECT_ERROR(list_processes(space, p, FakeLayout::init_task), "kernel 6.1-abc: the offset of mm_struct.pgd is ambiguous");
+    EXPECT_ERROR(list_processes(space, p, FakeLayout::init_task),
+                 "kernel 6.1-abc: the offset of mm_struct.pgd is ambiguous");
     p.members.pop_back();
-    EXPECT_ERROR(list_modules(space, p, FakeLayout::modules), "the offset of module.core_text_size is not in the profile");
+    EXPECT_ERROR(list_modules(space, p, FakeLayout::modules),
+                 "the offset of module.core_text_size is not in the profile");
 }
 
 TEST(Lists, DamageIsFound)
@@ -154,7 +163,8 @@ TEST(Lists, DamageIsFound)
     kernel.set_next(node(three), 0);
     EXPECT_ERROR(processes(kernel), "nothing mapped at 0x0");
     kernel.set_next(node(three), 0xdead'0000'0000'0100); // LIST_POISON1
-    EXPECT_ERROR(processes(kernel), "nothing mapped at 0xdead000000000100; the guest may have been changing it");
+    EXPECT_ERROR(processes(kernel),
+                 "nothing mapped at 0xdead000000000100; the guest may have been changing it");
     kernel.set_next(node(one), node(three)); // skips one
     EXPECT_ERROR(processes(kernel), "but not back");
 }
@@ -197,7 +207,9 @@ TEST(Lists, ListThatNeverRestsIsMarked)
 {
     FakeKernel kernel;
     const auto init = kernel.add_process(1, "init", true);
-    kernel.memory.before_read = [&](unsigned reads) { kernel.memory.put_text(init + FakeLayout::comm, std::to_string(reads), 16); };
+    kernel.memory.before_read = [&](unsigned reads) {
+        kernel.memory.put_text(init + FakeLayout::comm, std::to_string(reads), 16);
+    };
     const auto found = processes(kernel);
     EXPECT_FALSE(found.stable);
     ASSERT_EQ(found.entries.size(), 1u);

@@ -44,7 +44,10 @@ Message event()
     return message;
 }
 
-GuestReport parse(const Message& message) { return parse_report(nlmsg_hdr(message.get())); }
+GuestReport parse(const Message& message)
+{
+    return parse_report(nlmsg_hdr(message.get()));
+}
 
 } // namespace
 
@@ -96,7 +99,8 @@ TEST(Netlink, EightKernelsFitAndNineDoNot)
     const Message message = new_request(family, LACUNA_CMD_ARM);
     put_arm(message.get(), 7, std::vector<KernelDescriptor>(8, kernel), {});
     const Message other = new_request(family, LACUNA_CMD_ARM);
-    EXPECT_ERROR(put_arm(other.get(), 7, std::vector<KernelDescriptor>(9, kernel), {}), "9 kernels cannot be given");
+    EXPECT_ERROR(put_arm(other.get(), 7, std::vector<KernelDescriptor>(9, kernel), {}),
+                 "9 kernels cannot be given");
     EXPECT_ERROR(put_arm(other.get(), 7, {}, {}), "0 kernels cannot be given");
     kernel.id += 'k';
     EXPECT_ERROR(put_arm(other.get(), 7, {kernel}, {}), "too long for the module");
@@ -158,15 +162,19 @@ TEST(Netlink, MalformedReportsAreRefused)
 // Whatever bytes come: an Error or a report, nothing else (the sanitizers watch).
 TEST(Netlink, RandomMessages)
 {
-    std::mt19937 random(1);
+    std::minstd_rand random(1);
     unsigned refused = 0;
     for (int i = 0; i < 20000; i++) {
         const Message message = event();
-        const std::size_t size = 1 + random() % 64;
-        std::vector<std::uint8_t> bytes(size);
-        for (auto& byte : bytes)
-            byte = static_cast<std::uint8_t>(random() % 32);
-        std::memcpy(nlmsg_reserve(message.get(), size, 0), bytes.data(), size);
+        for (auto n = random() % 4; n > 0; n--) {
+            const std::uint8_t byte = static_cast<std::uint8_t>(random() % 16);
+            const std::vector<std::uint8_t> bytes(1 + random() % 9, byte);
+            nla_put(message.get(), static_cast<int>(random() % (LACUNA_ATTRIBUTES + 2)),
+                    static_cast<int>(bytes.size()), bytes.data());
+        }
+        const auto rubbish = static_cast<std::uint32_t>(random());
+        if (random() % 4 == 0) // behind them something that is no attribute
+            std::memcpy(nlmsg_reserve(message.get(), sizeof(rubbish), 0), &rubbish, sizeof(rubbish));
         try {
             parse(message);
         } catch (const Error&) {

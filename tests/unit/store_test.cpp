@@ -25,7 +25,8 @@ lacuna_constraints small_set()
             {"name": "name", "type": "text", "size": 56, "witnesses": 1, "instances": 1, "constraints": [{"predicate": "text", "witness": true}]}]})"}});
 }
 
-Profile profile_with(const lacuna_member_report& pid, const lacuna_member_report& mm, const lacuna_member_report& name)
+Profile profile_with(const lacuna_member_report& pid, const lacuna_member_report& mm,
+                     const lacuna_member_report& name)
 {
     return make_profile(fake_kernel("6.1-abc"), small_set(), {pid, mm, name});
 }
@@ -52,7 +53,8 @@ std::size_t files_in(const std::filesystem::path& folder)
 
 TEST(Profile, JsonAsDocumented)
 {
-    const Profile profile = profile_with(resolved_at(1234), open_with({8, 16}, LACUNA_AMBIGUOUS), resolved_at(-16));
+    const Profile profile =
+        profile_with(resolved_at(1234), open_with({8, 16}, LACUNA_AMBIGUOUS), resolved_at(-16));
     EXPECT_EQ(to_json(profile), Json::parse(R"({"schema": "lacuna-profile/1",
         "kernel": {"id": "6.1-abc", "release": "6.1.0-test", "banner": "Linux version 6.1.0-test", "architecture": "x86_64"},
         "complete": false,
@@ -70,12 +72,14 @@ TEST(Profile, JsonAsDocumented)
 
 TEST(Profile, WhatIsOpenAtTheEndIsAmbiguous)
 {
-    const Profile profile = profile_with(open_with({4, 8}), open_with({}, LACUNA_CONTRADICTED), resolved_at(0));
+    const Profile profile =
+        profile_with(open_with({4, 8}), open_with({}, LACUNA_CONTRADICTED), resolved_at(0));
     EXPECT_EQ(profile.members[0].state, LACUNA_AMBIGUOUS);
     EXPECT_EQ(profile.members[1].state, LACUNA_CONTRADICTED);
     EXPECT_EQ(profile.members[2].offset, 0);
     EXPECT_EQ(profile_from_json(to_json(profile), "x"), profile);
-    EXPECT_ERROR(profile.offset("task_struct.pid"), "kernel 6.1-abc: the offset of task_struct.pid is ambiguous");
+    EXPECT_ERROR(profile.offset("task_struct.pid"),
+                 "kernel 6.1-abc: the offset of task_struct.pid is ambiguous");
     EXPECT_ERROR(profile.offset("task_struct.uid"), "the offset of task_struct.uid is not in the profile");
     EXPECT_EQ(profile.offset("module.name"), 0);
 }
@@ -89,12 +93,14 @@ TEST(Profile, CompleteMeansAll)
 
 TEST(Profile, ReportsOfAnotherSetAreRefused)
 {
-    EXPECT_ERROR(make_profile(fake_kernel("k"), small_set(), {resolved_at(1)}), "1 members are reported, but the constraint set has 3");
+    EXPECT_ERROR(make_profile(fake_kernel("k"), small_set(), {resolved_at(1)}),
+                 "1 members are reported, but the constraint set has 3");
 }
 
 TEST(Profile, DamagedFiles)
 {
-    EXPECT_ERROR(profile_from_json(Json::parse(R"({"schema": "lacuna-profile/2"})"), "p.json"), "p.json: is no profile of schema");
+    EXPECT_ERROR(profile_from_json(Json::parse(R"({"schema": "lacuna-profile/2"})"), "p.json"),
+                 "p.json: is no profile of schema");
     EXPECT_ERROR(profile_from_json(Json::parse("[]"), "p.json"), "p.json: is no profile");
     Json json = to_json(profile_with(resolved_at(4), resolved_at(8), resolved_at(16)));
     json["members"]["task_struct"]["pid"].erase("offset");
@@ -141,10 +147,14 @@ TEST(Store, NotFindingTheOffsetAmongAllThatAreLeftContradictsToo)
     const TemporaryDirectory root;
     Store store(root.path());
     store.put_profile(profile_with(resolved_at(4), resolved_at(8), resolved_at(16)));
-    EXPECT_EQ(store.put_profile(profile_with(open_with({12, 20}), resolved_at(8), resolved_at(16))).outcome, Stored::refused);
-    EXPECT_EQ(store.put_profile(profile_with(open_with({}, LACUNA_CONTRADICTED), resolved_at(8), resolved_at(16))).outcome,
+    EXPECT_EQ(store.put_profile(profile_with(open_with({12, 20}), resolved_at(8), resolved_at(16))).outcome,
               Stored::refused);
-    EXPECT_EQ(store.put_profile(profile_with(open_with({4, 20}), resolved_at(8), resolved_at(16))).outcome, Stored::kept);
+    EXPECT_EQ(
+        store.put_profile(profile_with(open_with({}, LACUNA_CONTRADICTED), resolved_at(8), resolved_at(16)))
+            .outcome,
+        Stored::refused);
+    EXPECT_EQ(store.put_profile(profile_with(open_with({4, 20}), resolved_at(8), resolved_at(16))).outcome,
+              Stored::kept);
     // More are left than are listed: nothing is known of 4.
     auto many = open_with({12, 20});
     many.remaining = 100;
@@ -156,12 +166,14 @@ TEST(Store, AgreeingProfilesAreJoined)
     const TemporaryDirectory root;
     Store store(root.path());
     store.put_profile(profile_with(resolved_at(4), open_with({8, 16}), open_with({16})));
-    EXPECT_EQ(store.put_profile(profile_with(open_with({4, 8}), resolved_at(8), open_with({16}))).outcome, Stored::improved);
+    EXPECT_EQ(store.put_profile(profile_with(open_with({4, 8}), resolved_at(8), open_with({16}))).outcome,
+              Stored::improved);
     const auto joined = store.profile("6.1-abc");
     EXPECT_EQ(joined->offset("task_struct.pid"), 4);
     EXPECT_EQ(joined->offset("task_struct.mm"), 8);
     EXPECT_FALSE(joined->complete());
-    EXPECT_EQ(store.put_profile(profile_with(resolved_at(4), resolved_at(8), open_with({16}))).outcome, Stored::kept);
+    EXPECT_EQ(store.put_profile(profile_with(resolved_at(4), resolved_at(8), open_with({16}))).outcome,
+              Stored::kept);
 }
 
 TEST(Store, WritesWholeOrNotAtAll)

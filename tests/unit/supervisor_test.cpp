@@ -27,7 +27,8 @@ GuestReport report(std::uint32_t guest, lacuna_event event, lacuna_guest_state s
 
 } // namespace
 
-// Processes 1001, 1002, ... are called web, other, big, same, same; reading "/k/slow" takes until `release_slow`.
+// Processes 1001, 1002, ... are called web, other, big, same, same; reading "/k/slow" takes until
+// `release_slow`.
 class SupervisorTest : public testing::Test {
 protected:
     TemporaryDirectory folder;
@@ -69,9 +70,12 @@ protected:
         Config config;
         config.store = folder.path();
         config.deadline_seconds = 30;
-        config.guests = {{"web*", Policy::learn, {"/k/web"}, {}, {}, {}},   {"slow", Policy::learn, {"/k/slow"}, {}, {}, {}},
-                         {"bad", Policy::learn, {"/k/bad"}, {}, {}, {}},    {"disk", Policy::learn, {}, "/disk.raw", "raw", {}},
-                         {"same", Policy::learn, {}, {}, {}, {}},           {"*-quiet", Policy::ignore, {}, {}, {}, {}}};
+        config.guests = {{"web*", Policy::learn, {"/k/web"}, {}, {}, {}},
+                         {"slow", Policy::learn, {"/k/slow"}, {}, {}, {}},
+                         {"bad", Policy::learn, {"/k/bad"}, {}, {}, {}},
+                         {"disk", Policy::learn, {}, "/disk.raw", "raw", {}},
+                         {"same", Policy::learn, {}, {}, {}, {}},
+                         {"*-quiet", Policy::ignore, {}, {}, {}, {}}};
         supervisor.emplace(config, set, *library, [](pid_t pid) {
             const char* names[] = {"web1", "unknown", "slow", "bad", "same", "same", "disk", "a-quiet"};
             VmmProcess vmm;
@@ -81,7 +85,8 @@ protected:
                 vmm.kernel = "/k/from-command-line";
             return vmm;
         });
-        supervisor->on_change([this](const Guest& guest) { changes.push_back(guest.name + " " + to_string(guest.state)); });
+        supervisor->on_change(
+            [this](const Guest& guest) { changes.push_back(guest.name + " " + to_string(guest.state)); });
         supervisor->connected(module.connect());
     }
 
@@ -170,7 +175,8 @@ TEST_F(SupervisorTest, SameNameGetsASuffix)
     EXPECT_EQ(create(5).name, "same");
     EXPECT_EQ(create(6).name, "same-2");
     tell(report(5, LACUNA_EVENT_GONE, LACUNA_GUEST_GONE));
-    tell(report(13, LACUNA_EVENT_CREATED, LACUNA_GUEST_CREATED)); // process 1013: "same" again, and that name is free
+    tell(report(13, LACUNA_EVENT_CREATED,
+                LACUNA_GUEST_CREATED)); // process 1013: "same" again, and that name is free
     EXPECT_EQ(supervisor->guests().back().name, "same");
     EXPECT_EQ(supervisor->guest("same").number, 13u);
 }

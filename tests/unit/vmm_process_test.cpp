@@ -28,7 +28,8 @@ TEST(VmmProcess, NamesAsQemuTakesThem)
 
 TEST(VmmProcess, UuidAndKernel)
 {
-    const auto vmm = describe_vmm(7, {"qemu", "-uuid", "1-2", "-kernel", "boot/vmlinuz", "-append", "quiet"}, "/home/me");
+    const auto vmm =
+        describe_vmm(7, {"qemu", "-uuid", "1-2", "-kernel", "boot/vmlinuz", "-append", "quiet"}, "/home/me");
     EXPECT_EQ(vmm.uuid, "1-2");
     EXPECT_EQ(vmm.kernel, "/home/me/boot/vmlinuz");
     EXPECT_EQ(describe_vmm(7, {"qemu", "-kernel", "/boot/vmlinuz"}, "/home/me").kernel, "/boot/vmlinuz");

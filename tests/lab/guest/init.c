@@ -66,9 +66,9 @@ static void wait_for_all(pid_t *pids, int count)
 }
 
 /* Processes that come and go: plain forks, this program again, the other program, threads that fork. */
-static void stir_processes(void)
+static void stir_processes(int rounds)
 {
-    for (int round = 0; round < 3; round++) {
+    while (rounds-- > 0) {
         pid_t pids[4];
 
         pids[0] = fork_or_die();
@@ -234,11 +234,12 @@ int main(int argc, char **argv)
             pause();
     set_up();
     puts("LACUNA-GUEST INIT");
-    stir_processes();
+    stir_processes(5);
     if (getenv("LACUNA_HYPERCALL"))
         waitpid(start("/worker", "vmmcall", "vmmcall"), NULL, 0);
     leave_processes();
     load_modules();
+    stir_processes(2);
     print_text_range();
     klogctl(CONSOLE_LEVEL, NULL, 1); /* only emergencies may come between the views */
     puts("LACUNA-GUEST READY");

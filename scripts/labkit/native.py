@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""This machine itself as the host: `scripts/lab boot --native`. Loads lacuna.ko into the running kernel."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from .base import LabError, say
+from .host import follow
+
+HERE = Path(__file__).resolve().parent
+VENDOR_MODULES = ("kvm_amd", "kvm_intel")
+
+
+class RunningKernel:
+    """The kernel this machine runs, as labkit.host_kernel describes one."""
+
+    def __init__(self):
+        self.release = os.uname().release
+        self.version = os.uname().version
+
+    def headers(self):
+        """What modules are built against."""
+        folder = Path("/lib/modules") / self.release / "build"
+        if not folder.exists():
+            raise LabError(f"{folder} is missing: install linux-headers-{self.release}")
+        return folder
+
+
+class Native:
+    """Runs the agent right here. Refuses a machine that cannot do it, or whose Lacuna is in use."""
+
+    def __init__(self):
+        if os.geteuid() != 0:
+            raise LabError("--native loads a kernel module: run it as root")
+        if not any((Path("/sys/module") / name).exists() for name in VENDOR_MODULES):
+            raise LabError("--native needs hardware virtualisation: neither kvm_amd nor kvm_intel is loaded here")
+        if Path("/sys/module/lacuna").exists():
+            raise LabError("lacuna.ko is loaded and perhaps in use here: unload it first (rmmod lacuna)")
+        self.kernel = RunningKernel()
+
+    def run(self, out, timeout):
+        """Run the job in `out`; of the kernel's log only what is new is kept."""
+        say("running on this machine's own kernel")
+        before = set(kernel_log().splitlines())
+        progress = out / "agent.log"
+        with open(progress, "wb") as log:
+            agent = subprocess.Popen(
+                [sys.executable, HERE / "agent.py", out], stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
+        try:
+            follow(agent, progress, timeout)
+        finally:
+            agent.kill()
+            agent.wait()
+        (out / "host-console.log").write_text("")
+        log = "\n".join(line for line in kernel_log().splitlines() if line not in before)
+        (out / "host-dmesg.log").write_text(log)
+
+
+def kernel_log():
+    """What dmesg says."""
+    return subprocess.run(["dmesg"], stdout=subprocess.PIPE, text=True, check=True).stdout
