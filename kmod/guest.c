@@ -3,6 +3,7 @@
 
 #include "guest.h"
 
+#include <linux/delay.h>
 #include <linux/ktime.h>
 #include <linux/module.h>
 #include <linux/sched.h>
@@ -17,6 +18,8 @@
 static unsigned int hold_ms = 1000;
 module_param(hold_ms, uint, 0644);
 MODULE_PARM_DESC(hold_ms, "Milliseconds a new guest is held back until the daemon has decided about it");
+
+#define RETRY_MS 100
 
 static LIST_HEAD(guests); /* RCU; added and removed under guests_lock */
 static DEFINE_MUTEX(guests_lock);
@@ -317,12 +320,13 @@ int lac_guest_arm(struct lac_guest *guest, struct lac_orders *orders)
 
 int lac_guest_ignore(struct lac_guest *guest)
 {
-	int err;
+	int err = 0;
 
 	mutex_lock(&guest->lock);
-	err = can_arm(guest);
-	if (!err)
+	if (guest->state == LACUNA_GUEST_CREATED)
 		WRITE_ONCE(guest->state, LACUNA_GUEST_IGNORED);
+	else if (guest->state != LACUNA_GUEST_IGNORED)
+		err = -EBUSY;
 	mutex_unlock(&guest->lock);
 	wake_up_all(&guest->decided);
 	return err;
@@ -396,6 +400,9 @@ int lac_guest_start(struct lac_guest *guest, struct kvm_vcpu *vcpu, const struct
 	guest->text_gpa = page.gpa;
 	guest->la57 = space->levels == 5;
 	guest->stats.found_ns = lac_guest_time(guest);
+	spin_lock(&guest->pending_lock);
+	guest->pending_nr = 0;
+	spin_unlock(&guest->pending_lock);
 	lac_engine_start(guest->engine, &facts);
 	lac_recording_add(guest->recording, LAC_RECORD_START, &start, sizeof(start));
 	err = arm_first_sites(guest, vcpu);
@@ -426,7 +433,6 @@ void lac_guest_restart(struct lac_guest *guest, struct kvm_vcpu *vcpu)
 	if (cancel_delayed_work(&guest->deadline_work))
 		lac_guest_put(guest);
 	release_sites(guest, vcpu->kvm, vcpu);
-	forget_sites(guest);
 	guest->kernel = NULL;
 	guest->stats.first_trap_ns = 0;
 	guest->stats.process_done_ns = 0;
@@ -443,10 +449,10 @@ void lac_guest_end(struct lac_guest *guest, struct kvm *kvm, struct kvm_vcpu *vc
 	mutex_lock(&guest->lock);
 	if (guest->state == LACUNA_GUEST_WAITING || guest->state == LACUNA_GUEST_TRAPPING) {
 		guest->reason = why;
-		err = release_sites(guest, kvm, vcpu);
+		err = kvm ? release_sites(guest, kvm, vcpu) : 0;
 		if (err)
-			pr_err("guest %u (process %d): cannot put original bytes back: error %d\n", guest->id,
-			       guest->vmm_pid, err);
+			pr_warn("guest %u (process %d): cannot put original bytes back yet: error %d\n", guest->id,
+				guest->vmm_pid, err);
 		guest->final = final;
 		guest->stats.finished_ns = lac_guest_time(guest);
 		WRITE_ONCE(guest->state, LACUNA_GUEST_RESTORING);
@@ -468,6 +474,8 @@ static void end_in_space(struct kvm *kvm, void *data)
 	lac_guest_end(ending->guest, kvm, NULL, ending->final, ending->why);
 }
 
+/* Without the VMM's address space nothing can be written, and no vCPU can run either (KVM_RUN insists on it). */
+
 static void end_from_thread(struct lac_guest *guest, u8 final, const char *why)
 {
 	struct ending ending = { .guest = guest, .final = final, .why = why };
@@ -475,7 +483,8 @@ static void end_from_thread(struct lac_guest *guest, u8 final, const char *why)
 
 	if (!kvm)
 		return;
-	lac_kvm_in_space(kvm, end_in_space, &ending);
+	if (!lac_kvm_in_space(kvm, end_in_space, &ending))
+		lac_guest_end(guest, NULL, NULL, final, why);
 	kvm_put_kvm(kvm);
 }
 
@@ -491,9 +500,46 @@ static void deadline_reached(struct work_struct *work)
 {
 	struct lac_guest *guest = container_of(to_delayed_work(work), struct lac_guest, deadline_work);
 
-	if (READ_ONCE(guest->state) == LACUNA_GUEST_TRAPPING)
+	/* not that of a hunt that is over, when another has begun since */
+	if (READ_ONCE(guest->state) == LACUNA_GUEST_TRAPPING &&
+	    lac_guest_time(guest) - READ_ONCE(guest->stats.found_ns) >= (u64)guest->orders.deadline_ms * NSEC_PER_MSEC)
 		end_from_thread(guest, LACUNA_GUEST_DONE, "the deadline of trapping was reached");
 	lac_guest_put(guest);
+}
+
+static void release_in_space(struct kvm *kvm, void *data)
+{
+	struct lac_guest *guest = data;
+
+	mutex_lock(&guest->lock);
+	release_sites(guest, kvm, NULL);
+	mutex_unlock(&guest->lock);
+}
+
+static bool any_site_armed(struct lac_guest *guest)
+{
+	u32 i;
+
+	for (i = 0; i < LACUNA_SITE_KINDS; i++)
+		if (READ_ONCE(guest->sites[i].armed))
+			return true;
+	return false;
+}
+
+/* Guest memory can be out of reach for a moment, for instance while the VMM moves its memory slots. */
+static bool bytes_are_back(struct lac_guest *guest)
+{
+	struct kvm *kvm;
+	bool alive;
+
+	if (!any_site_armed(guest))
+		return true;
+	kvm = lac_guest_kvm(guest);
+	if (!kvm)
+		return true;
+	alive = lac_kvm_in_space(kvm, release_in_space, guest);
+	kvm_put_kvm(kvm);
+	return !alive || !any_site_armed(guest);
 }
 
 /* What is open when the hunt ends stays open for good. */
@@ -510,9 +556,14 @@ static void close_members(struct lac_guest *guest)
 static void retire(struct work_struct *work)
 {
 	struct lac_guest *guest = container_of(work, struct lac_guest, retire_work);
-	struct kvm *kvm = lac_guest_kvm(guest);
+	struct kvm *kvm;
 	bool hooked;
+	u8 state;
 
+	/* as long as a trap is in place it must be answered */
+	while (!bytes_are_back(guest))
+		msleep(RETRY_MS);
+	kvm = lac_guest_kvm(guest);
 	if (kvm)
 		lac_kvm_quiesce(kvm);
 	mutex_lock(&guest->filter);
@@ -523,17 +574,18 @@ static void retire(struct work_struct *work)
 	lac_engine_destroy(guest->engine);
 	guest->engine = NULL;
 	close_members(guest);
+	if (cancel_delayed_work(&guest->deadline_work))
+		lac_guest_put(guest);
 	if (guest->state == LACUNA_GUEST_RESTORING)
 		WRITE_ONCE(guest->state, guest->final);
+	state = guest->state;
 	mutex_unlock(&guest->lock);
 	mutex_unlock(&guest->filter);
 	if (hooked)
 		put_hooks();
-	if (cancel_delayed_work(&guest->deadline_work))
-		lac_guest_put(guest);
-	if (guest->state != LACUNA_GUEST_GONE)
-		lac_netlink_notify(guest, guest->state == LACUNA_GUEST_FAILED ? LACUNA_EVENT_FAILED :
-										LACUNA_EVENT_FINISHED);
+	if (state != LACUNA_GUEST_GONE)
+		lac_netlink_notify(guest,
+				   state == LACUNA_GUEST_FAILED ? LACUNA_EVENT_FAILED : LACUNA_EVENT_FINISHED);
 	if (kvm)
 		kvm_put_kvm(kvm);
 	lac_guest_put(guest);
@@ -628,8 +680,10 @@ void lac_guests_exit(void)
 			lac_guest_put(guest);
 		lac_guest_put(guest);
 	}
-	flush_workqueue(work_queue);
 	lac_hook_put(LAC_HOOK_VM_DESTROYED);
+	lac_hook_drain();
+	/* what guests that went meanwhile have left to be done, and who was still inside of the hooks that go with it */
+	flush_workqueue(work_queue);
 	lac_hook_drain();
 	drop_all();
 	destroy_workqueue(work_queue);

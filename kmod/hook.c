@@ -22,13 +22,9 @@ struct hook {
 static void notrace redirect(unsigned long ip, unsigned long parent_ip, struct ftrace_ops *ops,
 			     struct ftrace_regs *fregs);
 
-#define HOOK(name, function)                                                                                        \
-	{                                                                                                           \
-		.symbol = name, .replacement = function, .ops = {                                                  \
-			.func = redirect,                                                                           \
-			.flags = FTRACE_OPS_FL_SAVE_REGS | FTRACE_OPS_FL_IPMODIFY,                                  \
-		},                                                                                                  \
-	}
+/* Permanent: sysctl kernel.ftrace_enabled must not take a hook away under a guest with traps in it. */
+#define HOOK_FLAGS (FTRACE_OPS_FL_SAVE_REGS | FTRACE_OPS_FL_IPMODIFY | FTRACE_OPS_FL_PERMANENT)
+#define HOOK(name, function) { .symbol = name, .replacement = function, .ops = { .func = redirect, .flags = HOOK_FLAGS } }
 
 static struct hook hooks[LAC_HOOKS] = {
 	[LAC_HOOK_VCPU_CREATED] = HOOK("kvm_arch_vcpu_postcreate", lac_vcpu_created),

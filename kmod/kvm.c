@@ -160,12 +160,23 @@ bool lac_kvm_boot_cpu(struct kvm_vcpu *vcpu)
 	return vcpu->vcpu_id == vcpu->kvm->arch.bsp_vcpu_id;
 }
 
-bool lac_kvm_emulate(struct kvm_vcpu *vcpu, const u8 *bytes, u32 length)
+/* What KVM returns is whether to enter the guest again; whether anything was executed, RIP tells. */
+enum lac_emulated lac_kvm_emulate(struct kvm_vcpu *vcpu, const u8 *bytes, u32 length)
 {
+	u64 rip = lac_kvm_rip(vcpu);
 	u8 buffer[LACUNA_SITE_BYTES];
+	int ret;
 
 	memcpy(buffer, bytes, length);
-	return kvm_functions.emulate(vcpu, buffer, (int)length) == 1;
+	ret = kvm_functions.emulate(vcpu, buffer, (int)length);
+	if (lac_kvm_rip(vcpu) == rip + length)
+		return ret ? LAC_EMULATED : LAC_EMULATED_EXIT;
+	if (ret)
+		return LAC_NOT_YET;
+	/* handle_emulation_failure() has queued an #UD, which is not the guest's fault */
+	vcpu->arch.exception.pending = false;
+	vcpu->arch.exception.injected = false;
+	return LAC_CANNOT;
 }
 
 const u8 *lac_kvm_trap(void)

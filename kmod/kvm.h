@@ -30,8 +30,15 @@ bool lac_kvm_long_mode(struct kvm_vcpu *vcpu);
 bool lac_kvm_la57(struct kvm_vcpu *vcpu);
 bool lac_kvm_boot_cpu(struct kvm_vcpu *vcpu);
 
-/* Emulates one instruction: false if KVM's emulator cannot; the guest is as it was then. */
-bool lac_kvm_emulate(struct kvm_vcpu *vcpu, const u8 *bytes, u32 length);
+enum lac_emulated {
+	LAC_EMULATED,
+	LAC_EMULATED_EXIT, /* done, and the VMM has to be told (it single-steps the guest) */
+	LAC_NOT_YET, /* an exception comes first, then the guest is back here */
+	LAC_CANNOT, /* KVM's emulator does not know it; the guest is as it was */
+};
+
+/* Emulates one instruction at RIP. */
+enum lac_emulated lac_kvm_emulate(struct kvm_vcpu *vcpu, const u8 *bytes, u32 length);
 
 /* The trap instruction of this host: VMMCALL on AMD, VMCALL on Intel. */
 const u8 *lac_kvm_trap(void);

@@ -100,14 +100,19 @@ static int parse_site(struct lac_kernel *kernel, const struct nlattr *attr, stru
 	if (!a[LACUNA_S_KIND] || !a[LACUNA_S_ADDRESS] || !a[LACUNA_S_BYTES] || !a[LACUNA_S_LENGTHS])
 		return -EINVAL;
 	site = &kernel->sites[nla_get_u8(a[LACUNA_S_KIND])];
+	if (site->address)
+		return -EINVAL;
 	site->address = nla_get_u64(a[LACUNA_S_ADDRESS]);
 	site->bytes_nr = nla_len(a[LACUNA_S_BYTES]);
 	memcpy(site->bytes, nla_data(a[LACUNA_S_BYTES]), site->bytes_nr);
 	site->lengths_nr = nla_len(a[LACUNA_S_LENGTHS]);
 	memcpy(site->lengths, nla_data(a[LACUNA_S_LENGTHS]), site->lengths_nr);
-	for (i = 0; i < site->lengths_nr; i++)
+	/* whole instructions, none behind the trap, and one store: see site.c */
+	for (i = 0; i < site->lengths_nr; i++) {
+		if (!site->lengths[i] || site->lengths[i] > LACUNA_SITE_BYTES || displaced >= LACUNA_TRAP_LEN)
+			return -EINVAL;
 		displaced += site->lengths[i];
-	/* whole instructions, and one store: see site.c */
+	}
 	if (displaced < LACUNA_TRAP_LEN || displaced > site->bytes_nr || site->address % 8 + LACUNA_TRAP_LEN > 8)
 		return -EINVAL;
 	return 0;
@@ -447,6 +452,7 @@ static struct genl_family family = {
 	.name = LACUNA_GENL_NAME,
 	.version = LACUNA_ABI_VERSION,
 	.maxattr = LACUNA_ATTRIBUTES - 1,
+	.parallel_ops = true, /* some wait for a guest's memory: other families must not wait with them */
 	.policy = policy,
 	.ops = ops,
 	.n_ops = ARRAY_SIZE(ops),

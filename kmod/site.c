@@ -6,7 +6,6 @@
 #include <linux/string.h>
 
 #include "engine/space.h"
-#include "kvm.h"
 
 #define MAX_TRIES 16
 
@@ -90,15 +89,19 @@ int lac_site_release(struct lac_site *site, struct kvm *kvm, struct kvm_vcpu *vc
 	return err;
 }
 
-bool lac_site_emulate(const struct lac_site *site, struct kvm_vcpu *vcpu)
+enum lac_emulated lac_site_emulate(const struct lac_site *site, struct kvm_vcpu *vcpu)
 {
 	const struct lac_site_descriptor d = site->descriptor;
+	enum lac_emulated done = LAC_CANNOT;
 	u32 i, at = 0;
 
 	for (i = 0; i < min_t(u32, d.lengths_nr, LAC_MAX_DISPLACED); i++) {
-		if (at + d.lengths[i] > LACUNA_SITE_BYTES || !lac_kvm_emulate(vcpu, d.bytes + at, d.lengths[i]))
-			return false;
+		if (at + d.lengths[i] > LACUNA_SITE_BYTES)
+			return LAC_CANNOT;
+		done = lac_kvm_emulate(vcpu, d.bytes + at, d.lengths[i]);
+		if (done != LAC_EMULATED)
+			return done;
 		at += d.lengths[i];
 	}
-	return true;
+	return done;
 }

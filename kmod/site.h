@@ -4,9 +4,7 @@
 #define LACUNA_SITE_H
 
 #include "kernel.h"
-
-struct kvm;
-struct kvm_vcpu;
+#include "kvm.h"
 
 struct lac_site {
 	struct lac_site_descriptor descriptor;
@@ -29,7 +27,7 @@ bool lac_site_is_single(const struct lac_site_descriptor *descriptor);
 int lac_site_arm(struct lac_site *site, struct kvm *kvm, struct kvm_vcpu *vcpu);
 int lac_site_release(struct lac_site *site, struct kvm *kvm, struct kvm_vcpu *vcpu);
 
-/* Emulates what the trap displaced; false if KVM's emulator cannot. */
-bool lac_site_emulate(const struct lac_site *site, struct kvm_vcpu *vcpu);
+/* Emulates what the trap displaced, as far as it gets. */
+enum lac_emulated lac_site_emulate(const struct lac_site *site, struct kvm_vcpu *vcpu);
 
 #endif

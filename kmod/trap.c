@@ -2,6 +2,7 @@
 #include "trap.h"
 
 #include <linux/ktime.h>
+#include <linux/sched.h>
 
 #include "guest.h"
 #include "hook.h"
@@ -40,6 +41,7 @@ static int read_guest(void *context, u64 gpa, void *buffer, u32 len)
 {
 	struct reader *reader = context;
 
+	cond_resched();
 	if (reader->guest->recording)
 		record_page(reader, gpa);
 	reader->bytes += len;
@@ -307,10 +309,10 @@ static void filter(struct lac_guest *guest, struct kvm_vcpu *vcpu, struct lac_si
 }
 
 /*
- * True if the exit was one of our traps. A site that has just been released can still be trapped at, by a vCPU that had
+ * True if the exit was one of our traps; *ret is then what KVM's handler would return. A site that has just been released can still be trapped at, by a vCPU that had
  * fetched the old bytes: what they displaced is emulated all the same.
  */
-static bool trapped(struct lac_guest *guest, struct kvm_vcpu *vcpu)
+static bool trapped(struct lac_guest *guest, struct kvm_vcpu *vcpu, int *ret)
 {
 	struct lac_site *site;
 
@@ -324,9 +326,20 @@ static bool trapped(struct lac_guest *guest, struct kvm_vcpu *vcpu)
 	guest->stats.emulated += site->descriptor.lengths_nr;
 	spin_unlock(&guest->stats_lock);
 	filter(guest, vcpu, site);
-	if (!lac_site_emulate(site, vcpu))
+	switch (lac_site_emulate(site, vcpu)) {
+	case LAC_EMULATED:
+	case LAC_NOT_YET:
+		*ret = 1;
+		break;
+	case LAC_EMULATED_EXIT:
+		*ret = 0;
+		break;
+	case LAC_CANNOT:
+		/* with the bytes back the guest does it itself */
 		lac_guest_end(guest, vcpu->kvm, vcpu, LACUNA_GUEST_FAILED,
 			      "KVM cannot emulate the instructions at a trap site");
+		*ret = 1;
+	}
 	return true;
 }
 
@@ -349,9 +362,9 @@ int lac_emulate_cpuid(struct kvm_vcpu *vcpu)
 int lac_emulate_hypercall(struct kvm_vcpu *vcpu)
 {
 	struct lac_guest *guest = lac_guest_find(vcpu->kvm);
-	int ret = 1;
+	int ret;
 
-	if (!guest || !trapped(guest, vcpu))
+	if (!guest || !trapped(guest, vcpu, &ret))
 		ret = lac_kvm_hypercall(vcpu);
 	if (guest)
 		lac_guest_put(guest);

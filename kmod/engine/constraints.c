@@ -20,6 +20,9 @@ static bool predicate_ok(const struct lacuna_constraints *set, const struct lacu
 
 	if (!p->on || p->on & ~LACUNA_ON_ALL || p->witness > 1 || !memchr(p->text, 0, sizeof(p->text)))
 		return false;
+	if (p->kind != LACUNA_RING && p->kind != LACUNA_RING_COUNTS && p->kind != LACUNA_EXTENT &&
+	    p->member != LACUNA_NO_MEMBER)
+		return false;
 	switch (p->kind) {
 	case LACUNA_ANCHOR_TEXT:
 		return m->type == LACUNA_TYPE_TEXT && source == LACUNA_SOURCE_TASK && p->text[0] &&

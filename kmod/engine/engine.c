@@ -29,6 +29,7 @@ static void hunt_start(struct lac_hunt *hunt)
 	hunt->instances = 0;
 	hunt->settled = false;
 	hunt->contradicted = false;
+	hunt->survivor = hunt->number;
 }
 
 static void note_instance(struct lac_hunt *hunt, u64 instance)
@@ -47,6 +48,8 @@ static enum lac_outcome ask_all(struct lac_engine *engine, const struct lac_hunt
 	enum lac_outcome all = LAC_SILENT, one;
 	u32 i;
 
+	if (lac_absent(engine->view.instance, offset, hunt->member->size))
+		return LAC_REFUTED;
 	for (i = 0; i < hunt->member->predicates_nr; i++) {
 		const struct lacuna_predicate *p = &hunt->member->predicates[i];
 
@@ -111,17 +114,22 @@ static void drop_all_but(struct lac_hunt *hunt, u32 survivor)
 	hunt->alive = 1;
 }
 
-static void judge(struct lac_hunt *hunt)
+static void judge(struct lac_engine *engine, struct lac_hunt *hunt)
 {
-	u32 survivor;
+	u32 survivor = survivor_of(hunt);
 
-	if (hunt->settled || hunt->instances < hunt->member->instances)
+	if (survivor != hunt->survivor) {
+		hunt->survivor = survivor;
+		hunt->instances = 0;
+	}
+	if (survivor == hunt->number)
 		return;
-	survivor = survivor_of(hunt);
-	if (survivor == hunt->number || hunt->witnesses[survivor] < hunt->member->witnesses)
+	if (engine->outcome[survivor] == LAC_WITNESSED)
+		note_instance(hunt, engine->view.instance->at);
+	if (hunt->settled || hunt->instances < hunt->member->instances ||
+	    hunt->witnesses[survivor] < hunt->member->witnesses)
 		return;
 	drop_all_but(hunt, survivor);
-	hunt->survivor = survivor;
 	hunt->settled = true;
 }
 
@@ -156,12 +164,12 @@ static void ask_member(struct lac_engine *engine, u8 index)
 		witnessed |= engine->outcome[i] == LAC_WITNESSED;
 		fits |= engine->outcome[i] == LAC_FITS;
 	}
+	if (engine->view.space.exhausted)
+		return;
 	if (witnessed || fits) {
 		strike(engine, hunt);
 		hunt->events++;
-		if (witnessed)
-			note_instance(hunt, engine->view.instance->at);
-		judge(hunt);
+		judge(engine, hunt);
 	} else if (hunt->settled && engine->outcome[hunt->survivor] == LAC_REFUTED) {
 		hunt->doubts++;
 		if (hunt->doubts >= MAX_DOUBTS && 4 * hunt->doubts >= hunt->witnesses[hunt->survivor])

@@ -37,11 +37,11 @@ struct lac_hunt {
 	u16 *witnesses;
 	u32 events;
 	u32 doubts;
-	u64 seen[LAC_SEEN];
+	u64 seen[LAC_SEEN]; /* instances the survivor was seen at work in */
 	u8 instances;
 	bool settled;
 	bool contradicted;
-	u32 survivor; /* once settled */
+	u32 survivor; /* the one candidate left that was seen at work; number: none, or several */
 };
 
 /* The tasks known to be alive: an open-addressed set of their addresses. */

@@ -141,7 +141,8 @@ static u32 walk_ring(struct lac_engine *engine, s32 offset)
 
 /*
  * All nodes must be in tasks with a name: a ring that runs through a list head outside of a task has one instance that is
- * none. Of the tasks known to be alive at least half must be on it: threads other than the leader are not.
+ * none. Of the tasks known to be alive at least half must be on it: threads other than the leader are not. But a task may
+ * call itself anything, and most tasks may be threads: such a ring is not seen at work, and not refuted either.
  */
 static enum lac_outcome ring(struct lac_engine *engine, const struct lacuna_predicate *p, s32 offset)
 {
@@ -160,10 +161,10 @@ static enum lac_outcome ring(struct lac_engine *engine, const struct lacuna_pred
 	for (i = 0; i < number; i++) {
 		if (lac_read(&engine->view.space, engine->ring[i] + (s64)text_offset, engine->page, size) ||
 		    !is_text(engine->page, size))
-			return LAC_REFUTED;
+			return LAC_SILENT;
 		known += lac_live_has(&engine->live, engine->ring[i]);
 	}
-	return fits_if(2 * known >= engine->live.used);
+	return 2 * known >= engine->live.used ? LAC_FITS : LAC_SILENT;
 }
 
 static bool value_is_new(struct lac_engine *engine, u32 value)
@@ -176,6 +177,20 @@ static bool value_is_new(struct lac_engine *engine, u32 value)
 		slot = (slot + 1) % ARRAY_SIZE(engine->values);
 	}
 	engine->values[slot] = value + 1;
+	return true;
+}
+
+/* Is the ring still the one in engine->ring? */
+static bool ring_is_same(struct lac_engine *engine, s32 offset)
+{
+	struct lac_view *view = &engine->view;
+	u64 links[2];
+	u32 i;
+
+	for (i = 0; i < view->ring_nr; i++)
+		if (!read_links(&view->space, engine->ring[i] + (s64)offset, links) ||
+		    links[0] != engine->ring[(i + 1) % view->ring_nr] + (s64)offset)
+			return false;
 	return true;
 }
 
@@ -199,12 +214,13 @@ static enum lac_outcome ring_counts(struct lac_engine *engine, const struct lacu
 		return LAC_UNKNOWN;
 	memset(engine->values, 0, sizeof(engine->values));
 	for (i = 0; i < view->ring_nr; i++) {
-		if (lac_read(&view->space, engine->ring[i] + (s64)offset, &value, sizeof(value)))
+		if (lac_read(&view->space, engine->ring[i] + (s64)offset, &value, sizeof(value)) || value < 0)
 			return LAC_REFUTED;
-		if (value < 0 || (i < LAC_MIN_RING && value != (s32)i))
+		if (i < LAC_MIN_RING && value != (s32)i)
 			return LAC_REFUTED;
+		/* it may be a task that has gone since the ring was walked */
 		if (!value_is_new(engine, (u32)value))
-			return LAC_REFUTED;
+			return ring_is_same(engine, lac_known_offset(engine, p->member)) ? LAC_REFUTED : LAC_UNKNOWN;
 	}
 	return LAC_FITS;
 }
@@ -452,11 +468,12 @@ static enum lac_outcome code_bound(struct lac_engine *engine, const struct lacun
 	return fits_if(value == view->code.start || value == view->code.lowest);
 }
 
-static bool is_executable_page(struct lac_view *view, u64 va)
+/* … of a module: the kernel's own code is not meant. */
+static bool is_executable_page(const struct lac_facts *facts, struct lac_view *view, u64 va)
 {
 	struct lac_page page;
 
-	return !(va % LAC_PAGE_SIZE) && lac_is_kernel(&view->space, va) &&
+	return !(va % LAC_PAGE_SIZE) && lac_is_kernel(&view->space, va) && !(facts->text <= va && va < facts->end) &&
 	       !lac_translate(&view->space, va, &page) && page.rights & LAC_EXEC;
 }
 
@@ -464,7 +481,7 @@ static bool is_executable_page(struct lac_view *view, u64 va)
  * Of the executable parts that the instance names, the init function lies in the init part: the one that starts last before
  * it. With a single part there is nothing to tell apart.
  */
-static void find_init_part(struct lac_view *view)
+static void find_init_part(const struct lac_facts *facts, struct lac_view *view)
 {
 	const struct lac_window *w = view->instance;
 	u64 value, other = 0;
@@ -474,7 +491,7 @@ static void find_init_part(struct lac_view *view)
 	view->parts_read = true;
 	view->init_part = 0;
 	for (offset = w->low; offset < w->low + (s32)w->size; offset += 8) {
-		if (!lac_word(w, offset, &value) || !is_executable_page(view, value))
+		if (!lac_word(w, offset, &value) || !is_executable_page(facts, view, value))
 			continue;
 		two |= other && other != value;
 		other = value;
@@ -492,10 +509,10 @@ static enum lac_outcome text_part(struct lac_engine *engine, s32 offset)
 	if (!lac_word(view->instance, offset, &value))
 		return LAC_UNKNOWN;
 	if (!view->parts_read)
-		find_init_part(view);
+		find_init_part(&engine->facts, view);
 	if (!view->init_part_known)
 		return LAC_UNKNOWN;
-	return fits_if(value != view->init_part && is_executable_page(view, value));
+	return fits_if(value != view->init_part && is_executable_page(&engine->facts, view, value));
 }
 
 /* Where the first part of a module starts that lies behind @base; @offset: where modules say where their text starts. */
@@ -566,7 +583,7 @@ static enum lac_outcome extent(struct lac_engine *engine, const struct lacuna_pr
 	if (!lac_int(view->instance, offset, &value) || !lac_word(view->instance, base_offset, &base))
 		return LAC_UNKNOWN;
 	if (!view->parts_read)
-		find_init_part(view);
+		find_init_part(&engine->facts, view);
 	if (!view->extent_read) {
 		view->extent = base % LAC_PAGE_SIZE ? 0 : text_extent(engine, base, base_offset);
 		view->extent_read = true;

@@ -16,6 +16,16 @@ void lac_space_init(struct lac_space *space, const struct lac_memory *memory, u6
 	space->levels = la57 ? 5 : 4;
 }
 
+static int read_physical(struct lac_space *space, u64 gpa, void *buffer, u32 len)
+{
+	if (space->reads == LAC_MAX_READS) {
+		space->exhausted = true;
+		return -EBUSY;
+	}
+	space->reads++;
+	return space->memory->read(space->memory->context, gpa, buffer, len);
+}
+
 static bool canonical(const struct lac_space *space, u64 va)
 {
 	int unused = 64 - (12 + 9 * space->levels);
@@ -37,7 +47,7 @@ static int walk(struct lac_space *space, u64 va, struct lac_page *page)
 
 	for (level = space->levels; level > 0; level--) {
 		shift = 12 + 9 * (level - 1);
-		err = space->memory->read(space->memory->context, table + 8 * ((va >> shift) & 511), &entry, 8);
+		err = read_physical(space, table + 8 * ((va >> shift) & 511), &entry, 8);
 		if (err)
 			return err;
 		if (!(entry & PTE_PRESENT))
@@ -95,7 +105,7 @@ int lac_read(struct lac_space *space, u64 va, void *buffer, u32 len)
 		err = lac_translate(space, va, &page);
 		if (err)
 			return err;
-		err = space->memory->read(space->memory->context, page.gpa, to, part);
+		err = read_physical(space, page.gpa, to, part);
 		if (err)
 			return err;
 		va += part;

@@ -25,12 +25,15 @@ struct lac_page {
 };
 
 #define LAC_CACHED_PAGES 64
+#define LAC_MAX_READS 200000 /* per event: whatever a guest puts into its lists, it is held up for no longer */
 
 /* Valid for one event: nothing is remembered while the guest runs on. */
 struct lac_space {
 	const struct lac_memory *memory;
 	u64 root;
 	u8 levels;
+	u32 reads; /* of guest memory so far */
+	bool exhausted; /* LAC_MAX_READS was not enough: what was concluded from failed reads is worth nothing */
 	struct {
 		u64 va; /* page, with bit 0 set when the entry is in use */
 		u64 gpa;

@@ -12,7 +12,9 @@ bool lac_window_read(struct lac_window *window, struct lac_space *space, u64 at,
 {
 	u32 index, part;
 	bool any = false;
+	u8 *page;
 	u64 va;
+	int err;
 
 	window->at = at;
 	window->low = low;
@@ -20,8 +22,10 @@ bool lac_window_read(struct lac_window *window, struct lac_space *space, u64 at,
 	for (index = 0; index < window->size; index += part) {
 		va = at + (s64)low + index;
 		part = min(window->size - index, LAC_PAGE_SIZE - (u32)(va % LAC_PAGE_SIZE));
-		window->known[page_of(window, index)] = !lac_read(space, va, window->bytes + index, part);
-		any |= window->known[page_of(window, index)];
+		page = &window->pages[page_of(window, index)];
+		err = lac_read(space, va, window->bytes + index, part);
+		*page = !err ? LAC_PAGE_READ : err == -ENOENT ? LAC_PAGE_ABSENT : LAC_PAGE_FAILED;
+		any |= !err;
 	}
 	return any;
 }
@@ -32,9 +36,18 @@ const u8 *lac_bytes(const struct lac_window *window, s32 offset, u32 size)
 
 	if (index < 0 || index + size > window->size)
 		return NULL;
-	if (!window->known[page_of(window, (u32)index)] || !window->known[page_of(window, (u32)index + size - 1)])
+	if (window->pages[page_of(window, (u32)index)] != LAC_PAGE_READ ||
+	    window->pages[page_of(window, (u32)index + size - 1)] != LAC_PAGE_READ)
 		return NULL;
 	return window->bytes + index;
+}
+
+bool lac_absent(const struct lac_window *window, s32 offset, u32 size)
+{
+	u32 index = (u32)(offset - window->low);
+
+	return window->pages[page_of(window, index)] == LAC_PAGE_ABSENT ||
+	       window->pages[page_of(window, index + size - 1)] == LAC_PAGE_ABSENT;
 }
 
 bool lac_word(const struct lac_window *window, s32 offset, u64 *value)

@@ -9,16 +9,28 @@
 
 #define LAC_WINDOW_PAGES (LACUNA_MAX_WINDOW / LAC_PAGE_SIZE + 1)
 
+enum lac_window_page {
+	LAC_PAGE_FAILED, /* could not be read: nothing is known */
+	LAC_PAGE_ABSENT, /* the guest has nothing mapped there */
+	LAC_PAGE_READ,
+};
+
 struct lac_window {
 	u64 at; /* GVA of the instance */
 	s32 low; /* the first byte held is at @at + @low */
 	u32 size;
-	bool known[LAC_WINDOW_PAGES]; /* per guest page, from the one that holds the first byte */
+	u8 pages[LAC_WINDOW_PAGES]; /* enum lac_window_page, per guest page from the one that holds the first byte */
 	u8 bytes[LACUNA_MAX_WINDOW];
 };
 
 /* Reads what is readable; false if nothing is. */
 bool lac_window_read(struct lac_window *window, struct lac_space *space, u64 at, s32 low, s32 high);
+
+/*
+ * Do some of @size bytes at @offset lie where the guest has nothing mapped? Kernels do not page out their own structures: no
+ * member of this instance is there.
+ */
+bool lac_absent(const struct lac_window *window, s32 offset, u32 size);
 
 /* @size bytes at @offset from the instance; NULL if they are outside or could not be read. */
 const u8 *lac_bytes(const struct lac_window *window, s32 offset, u32 size);
