@@ -7,7 +7,7 @@ import shutil
 from . import guest_initrd, guest_kernel, judge, module, show
 from .base import REPOSITORY, LabError, run, say
 from .emulator import Emulator
-from .host import Host, warnings
+from .host import Host, emulator_failed, warnings
 from .host_kernel import HostKernel
 from .kernel_package import KernelPackage
 from .native import Native
@@ -34,7 +34,7 @@ def boot(options):
     host = Native() if options.native else Host(Emulator(), HostKernel(options.host_kernel), options.memory)
     job = make_job(options, kernel, host)
     (out / "job.json").write_text(json.dumps(job, indent=1, default=str))
-    host.run(out, job["timeout"] + STARTUP_SECONDS)
+    run_host(host, out, job["timeout"] + STARTUP_SECONDS)
     result = read_result(out)
     codes = [check["code"] for check in result["checks"]]
     if truth and job["judged"]:
@@ -45,6 +45,16 @@ def boot(options):
             show.show(out / guest["folder"])
     say(f"results are in {out}, exit code {code}")
     return code
+
+
+def run_host(host, out, timeout):
+    """Run the lab host, once more if it was the emulator that failed; its first console log is kept then."""
+    console = out / "host-console.log"
+    host.run(out, timeout)
+    if emulator_failed(console.read_text(errors="replace")):
+        say("the emulator delivered an interrupt where a processor holds it back; starting again")
+        console.rename(out / "host-console-emulator-failed.log")
+        host.run(out, timeout)
 
 
 def clear(out):
