@@ -116,7 +116,8 @@ def make_job(options, kernel, host):
         "scenario": options.scenario,
         "record": options.record,
         "guests": guests,
-        "judged": options.scenario not in ("kill-daemon", "rmmod"),
+        "vmlinux": None if options.native else host.kernel.vmlinux,
+        "judged": options.scenario not in ("kill-daemon", "rmmod", "other-kernel"),
         "timeout": options.timeout or SECONDS + SECONDS_PER_GUEST * (options.guests - 1),
         "lacuna": None if options.without_lacuna else lacuna_job(options, host),
     }

@@ -2,9 +2,14 @@
 """What the lab can do to guests, Lacuna itself; each scenario is a function of a Trial that makes checks."""
 
 import re
+from pathlib import Path
 
+from . import netlink_noise
 from .guest import RUN
 from .trial import require
+
+NOISE = 3000  # messages
+BUILDER = b"debian-kernel@lists.debian.org"
 
 
 def normal(trial):
@@ -13,6 +18,30 @@ def normal(trial):
     guests = [trial.start_guest(job) for job in trial.job["guests"]]
     for guest in [guest for guest in guests if trial.wait_ready(guest)]:
         trial.collect(guest)
+
+
+def one_by_one(trial):
+    """Boot the guests one after the other, with 1 and 2 vCPUs in turn: every boot finds all, and the same."""
+    trial.start_lacuna()
+    for number, job in enumerate(trial.job["guests"]):
+        guest = trial.start_guest({**job, "cpus": 1 + number % 2})
+        if trial.wait_ready(guest):
+            trial.collect(guest)
+            check_own_offsets(trial, guest)
+        guest.kill()
+
+
+def check_own_offsets(trial, guest):
+    """What this very boot found must be complete and what is published, which other boots have gone into."""
+    own = trial.lacuna.states.get(guest.name, {}).get("members", {})
+    published = (trial.lacuna.ask("profile", guest.name) or {}).get("members", {})
+    different = [
+        name
+        for name, member in own.items()
+        if member.get("offset") is None
+        or member["offset"] != published.get(name.split(".")[0], {}).get(name.split(".")[1], {}).get("offset")
+    ]
+    trial.check(f"{guest.name} by itself found all", own and not different, ", ".join(different), code=1)
 
 
 def kill_daemon(trial):
@@ -61,6 +90,35 @@ def reset_guest(trial):
         trial.say("guest was reset")
         if trial.wait_ready(guest):
             trial.collect(guest)
+
+
+def netlink(trial):
+    """Messages of any shape to the module while trapping: they are refused, the guest is learned from as usual."""
+    trial.start_lacuna()
+    guest = trial.start_guest()
+    if trial.wait_trapping(guest):
+        refused = netlink_noise.send(NOISE)
+        trial.check("nearly all messages are refused", refused > NOISE * 0.9, f"{refused} of {NOISE}")
+        if trial.wait_ready(guest):
+            trial.collect(guest)
+
+
+def other_kernel(trial):
+    """A guest whose kernel is none of those in its image: it is let go with the reason, and is unhurt."""
+    job = trial.job["guests"][0]
+    image = Path(trial.job["vmlinux"]).read_bytes()
+    require(BUILDER in image, "the lab host's kernel has no banner to be changed")
+    other = RUN / "other-vmlinux"
+    other.write_bytes(image.replace(BUILDER, BUILDER[::-1]))
+    trial.lacuna.guests = [{**job, "kernel": other}]
+    trial.start_lacuna()
+    guest = trial.start_guest()
+    state = trial.wait_state(guest, ("failed", "done"), 60)
+    reason = trial.lacuna.states.get(guest.name, {}).get("reason") or ""
+    trial.check("the guest is let go", state == "failed", f"state {state}")
+    trial.check("because no kernel matches", "no matching kernel" in reason, reason)
+    trial.wait_ready(guest)
+    trial.check("the guest is still alive after its work", still_prints(guest))
 
 
 def hypercall(trial):
@@ -126,10 +184,13 @@ def still_prints(guest):
 
 SCENARIOS = {
     "normal": normal,
+    "one-by-one": one_by_one,
     "kill-daemon": kill_daemon,
     "rmmod": rmmod,
     "kill-guest": kill_guest,
     "reset-guest": reset_guest,
     "hypercall": hypercall,
+    "netlink": netlink,
+    "other-kernel": other_kernel,
     "text": text,
 }
