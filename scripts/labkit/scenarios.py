@@ -108,6 +108,7 @@ def other_kernel(trial):
     job = trial.job["guests"][0]
     image = Path(trial.job["vmlinux"]).read_bytes()
     require(BUILDER in image, "the lab host's kernel has no banner to be changed")
+    RUN.mkdir(parents=True, exist_ok=True)
     other = RUN / "other-vmlinux"
     other.write_bytes(image.replace(BUILDER, BUILDER[::-1]))
     trial.lacuna.guests = [{**job, "kernel": other}]
