@@ -167,19 +167,18 @@ std::uint64_t SyntheticGuest::make_task(const std::string& comm, std::int32_t pi
     put<std::uint64_t>(task, layout.tid, static_cast<std::uint64_t>(pid < 10 ? pid : pid + 1));
     set_comm({task, 0}, comm);
     // all tasks are on the list of their control group too, whose head is in no task
-    const auto node = task + static_cast<std::uint64_t>(layout.cg_list);
-    const auto last = memory.get<std::uint64_t>(to_gpa(cg_head_ + 8));
-    put<std::uint64_t>(node, 0, cg_head_);
-    put<std::uint64_t>(node, 8, last);
-    put<std::uint64_t>(last, 0, node);
-    put<std::uint64_t>(cg_head_, 8, node);
+    link(task + static_cast<std::uint64_t>(layout.cg_list), cg_head_);
     return task;
 }
 
-void SyntheticGuest::link(std::uint64_t task)
+void SyntheticGuest::link_process(std::uint64_t task)
 {
-    const auto head = init_task_.address + static_cast<std::uint64_t>(layout.tasks);
-    const auto node = task + static_cast<std::uint64_t>(layout.tasks);
+    const auto offset = static_cast<std::uint64_t>(layout.tasks);
+    link(task + offset, init_task_.address + offset);
+}
+
+void SyntheticGuest::link(std::uint64_t node, std::uint64_t head)
+{
     const auto last = memory.get<std::uint64_t>(to_gpa(head + 8));
     put<std::uint64_t>(node, 0, head);
     put<std::uint64_t>(node, 8, last);
@@ -199,7 +198,7 @@ SyntheticGuest::Task SyntheticGuest::spawn_kernel_thread(const std::string& comm
     const std::int32_t pid = next_pid_++;
     const Task task{make_task(comm, pid, pid), 0};
     put<std::uint64_t>(task.address, layout.active_mm, image + 0x180000);
-    link(task.address);
+    link_process(task.address);
     return task;
 }
 
@@ -260,7 +259,7 @@ SyntheticGuest::Task SyntheticGuest::spawn_process(const std::string& comm)
     put<std::uint64_t>(task.address, layout.mm, mm);
     put<std::uint64_t>(task.address, layout.active_mm, mm);
     keep_thread_id(task, pid);
-    link(task.address);
+    link_process(task.address);
     return task;
 }
 

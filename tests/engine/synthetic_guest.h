@@ -95,8 +95,10 @@ private:
     void make_program(std::uint64_t mm, std::uint64_t root);
     void map(std::uint64_t root, std::uint64_t va, std::uint64_t gpa, std::uint64_t flags, int last_level = 1);
     void keep_thread_id(const Task& task, std::int32_t pid);
-    void link(std::uint64_t task);
-    void unlink(std::uint64_t task);
+    void link_process(std::uint64_t task);
+    // At the end of the list, as list_add_tail() does.
+    void link(std::uint64_t node, std::uint64_t head);
+    void unlink(std::uint64_t node);
     std::uint64_t allocate(std::size_t pages);
     template <typename T> void put(std::uint64_t va, std::int64_t offset, T value)
     {
