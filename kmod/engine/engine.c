@@ -198,7 +198,7 @@ static void view_instance(struct lac_engine *engine, const struct lac_window *in
 	view->parts_read = false;
 	view->echoes_read = false;
 	view->extent_read = false;
-	view->ids_read = false;
+	view->ids_for = NULL;
 	view->echoes_nr = 0;
 }
 

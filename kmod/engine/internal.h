@@ -63,14 +63,16 @@ struct lac_view {
 	struct lac_space space;
 	const struct lac_window *instance;
 	const struct lac_window *anchor; /* NULL: the structure has none */
-	bool ring_read, code_read, parts_read, echoes_read, extent_read, ids_read;
+	bool ring_read, code_read, parts_read, echoes_read, extent_read;
 	u32 ring_nr;
 	bool code_known;
 	struct lac_code code;
 	bool init_part_known;
 	u64 init_part;
 	u32 echoes_nr;
+	const struct lac_hunt *ids_for; /* whose candidates the numbers were compared with; NULL: none yet */
 	u32 ids_nr;
+	bool ids_tell; /* one of them is the value of a candidate */
 	s32 ids[LAC_MAX_IDS]; /* what user pointers in the instance lead to */
 	u64 extent;
 };

@@ -256,13 +256,15 @@ static bool is_id(const struct lac_view *view, s32 value)
 	return false;
 }
 
-static void read_ids(struct lac_view *view)
+static void read_ids(struct lac_view *view, const struct lac_hunt *hunt)
 {
 	const struct lac_window *w = view->instance;
 	u64 pointer;
 	s32 offset, value;
+	u32 i;
 
-	view->ids_read = true;
+	view->ids_for = hunt;
+	view->ids_tell = false;
 	view->ids_nr = 0;
 	for (offset = w->low; offset < w->low + (s32)w->size && view->ids_nr < LAC_MAX_IDS; offset += 8) {
 		if (!lac_word(w, offset, &pointer) || pointer % 4 || pointer < LAC_PAGE_SIZE || (s64)pointer < 0)
@@ -270,6 +272,8 @@ static void read_ids(struct lac_view *view)
 		if (!lac_read(&view->space, pointer, &value, sizeof(value)) && value >= LAC_MIN_ID)
 			view->ids[view->ids_nr++] = value;
 	}
+	for (i = 0; i < hunt->number && !view->ids_tell; i++)
+		view->ids_tell = lac_alive(hunt, i) && lac_int(w, lac_offset(hunt, i), &value) && is_id(view, value);
 }
 
 /*
@@ -281,21 +285,15 @@ static void read_ids(struct lac_view *view)
 static enum lac_outcome thread_id(struct lac_engine *engine, const struct lac_hunt *hunt, s32 offset)
 {
 	struct lac_view *view = &engine->view;
-	s32 mine, other;
-	u32 i;
+	s32 mine;
 
 	if (hunt->alive > LAC_MAX_COSTLY)
 		return LAC_SILENT;
 	if (!lac_int(view->instance, offset, &mine))
 		return LAC_UNKNOWN;
-	if (!view->ids_read)
-		read_ids(view);
-	if (is_id(view, mine))
-		return LAC_FITS;
-	for (i = 0; i < hunt->number; i++)
-		if (lac_alive(hunt, i) && lac_int(view->instance, lac_offset(hunt, i), &other) && is_id(view, other))
-			return LAC_REFUTED;
-	return LAC_SILENT;
+	if (view->ids_for != hunt)
+		read_ids(view, hunt);
+	return view->ids_tell ? fits_if(is_id(view, mine)) : LAC_SILENT;
 }
 
 /* The root is page-aligned, so of a pointer to it the low bits are zero. */
