@@ -218,7 +218,6 @@ static void follow_pointers(struct lac_engine *engine)
 			continue;
 		if (!lac_window_read(&engine->target, &engine->view.space, pointer, s->low, s->high))
 			continue;
-		engine->user_space = true;
 		view_instance(engine, &engine->target, NULL);
 		ask_structure(engine, i);
 	}
@@ -236,8 +235,11 @@ static enum lac_used task_event(struct lac_engine *engine, u8 structure)
 	    !lac_window_read(&engine->anchor, space, engine->facts.init_task, s->low, s->high))
 		return LAC_NO_INSTANCE;
 	lac_live_add(&engine->live, event->subject);
+	/* a kernel thread runs on the kernel's page tables, or on those of the process that ran before it */
 	if (event->subject == engine->facts.init_task)
 		engine->kernel_root = space->root;
+	else if (engine->kernel_root && space->root != engine->kernel_root)
+		engine->user_space = true;
 	view_instance(engine, &engine->instance, &engine->anchor);
 	ask_structure(engine, structure);
 	if (event->on == LACUNA_ON_FORK)

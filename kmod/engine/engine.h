@@ -79,7 +79,7 @@ void lac_engine_forget(struct lac_engine *engine, u64 task);
 /* Is nothing more to be learned from tasks (@modules: from modules)? */
 bool lac_engine_settled(const struct lac_engine *engine, bool modules);
 
-/* Has a process with an address space of its own been seen? */
+/* Has anything run on page tables other than the kernel's own? */
 bool lac_engine_user_space(const struct lac_engine *engine);
 
 u32 lac_engine_members(const struct lac_engine *engine);

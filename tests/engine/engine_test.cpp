@@ -189,6 +189,19 @@ TEST(Engine, KernelThreadsAloneSayNothingOfMm)
     expect_resolved(hunt, "task_struct.mm", guest.layout.mm);
 }
 
+// Modules may be loaded before mm is known: that a process has begun must not wait for it.
+TEST(Engine, KnowsOfUserSpaceAtTheFirstForkOfAProcess)
+{
+    SyntheticGuest guest(Layout::ordinary());
+    Hunt hunt(guest);
+    boot_kernel(guest, hunt);
+    const auto process = guest.spawn_process("init");
+    EXPECT_FALSE(lac_engine_user_space(hunt.engine()));
+    hunt.event(guest.fork_event(process));
+    EXPECT_TRUE(lac_engine_user_space(hunt.engine()));
+    EXPECT_EQ(hunt.report("task_struct.mm").state, LACUNA_OPEN);
+}
+
 // A list caught in mid-update refutes the true offset and all others alike: nobody is struck.
 TEST(Engine, SurvivesAListThatIsBrokenWhileItIsRead)
 {
