@@ -11,6 +11,7 @@ from .host import Host, emulator_failed, warnings
 from .host_kernel import HostKernel
 from .kernel_package import KernelPackage
 from .native import Native
+from .truth import truth_of
 
 GUEST_KERNEL = "bookworm"
 SECONDS, SECONDS_PER_GUEST = 240, 60
@@ -21,7 +22,7 @@ def prepare(emulator, host_kernel):
     """Make everything a default boot needs, as far as it can be made before Lacuna is built."""
     host = Host(emulator, host_kernel)
     host_kernel.headers()
-    guest_initrd.initrd(guest_kernel.from_packages(KernelPackage(GUEST_KERNEL).fetch()))
+    guest_initrd.initrd(guest_kernel.from_package(KernelPackage(GUEST_KERNEL)))
     say(f"prepared: {emulator.root}, {host.initramfs}")
 
 
@@ -30,7 +31,7 @@ def boot(options):
     out = options.out.resolve()
     clear(out)
     kernel = choose_kernel(options)
-    truth = None if options.without_lacuna else read_truth(options.build, kernel.vmlinuz)
+    truth = None if options.without_lacuna else truth_of(kernel, built(options.build, "tests/btf_truth"))
     host = Native() if options.native else Host(Emulator(), HostKernel(options.host_kernel), options.memory)
     job = make_job(options, kernel, host)
     (out / "job.json").write_text(json.dumps(job, indent=1, default=str))
@@ -69,9 +70,13 @@ def choose_kernel(options):
     """The guest's kernel, by the options given."""
     if options.modules and not options.kernel:
         raise LabError("--modules goes with --kernel: a package brings its own modules")
+    if options.headers and not (options.kernel or options.kernel_deb):
+        raise LabError("--headers goes with --kernel or --kernel-deb: those of a chosen kernel are known")
     if options.kernel:
-        return guest_kernel.from_files(options.kernel, options.modules)
-    return guest_kernel.from_packages(options.kernel_deb or KernelPackage(options.guest_kernel).fetch())
+        return guest_kernel.from_files(options.kernel, options.modules, options.headers)
+    if options.kernel_deb:
+        return guest_kernel.from_debs(options.kernel_deb, options.headers)
+    return guest_kernel.from_package(KernelPackage(options.guest_kernel))
 
 
 def built(build, name):
@@ -80,13 +85,6 @@ def built(build, name):
     if not program.is_file():
         raise LabError(f"{program} is missing: build first (cmake -B build && cmake --build build)")
     return program
-
-
-def read_truth(build, vmlinuz):
-    """The true offsets, from the guest kernel's BTF."""
-    return json.loads(
-        run([built(build, "tests/btf_truth"), vmlinuz], hint="no truth without the kernel's BTF")
-    )
 
 
 def make_job(options, kernel, host):

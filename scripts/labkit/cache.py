@@ -11,8 +11,8 @@ from pathlib import Path
 
 from .base import CACHE, say
 
-# How many folders of a name are kept: enough for labs running side by side with different kernels.
-KEPT = 12
+# How many folders of a name are kept: enough for all kernels of `scripts/lab matrix`.
+KEPT = 60
 
 
 @contextlib.contextmanager

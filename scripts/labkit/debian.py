@@ -43,12 +43,12 @@ def mirror(label):
 class Apt:
     """apt over some suites, with lists and downloads under the cache."""
 
-    def __init__(self, *suites):
+    def __init__(self, *suites, architecture="amd64"):
         for suite in suites:
             if suite not in SUITES:
                 raise LabError(f"unknown suite {suite}: one of {', '.join(SUITES)}")
-        self.suites = suites
-        self.name = "+".join(suites)
+        self.suites, self.architecture = suites, architecture
+        self.name = "+".join(suites) + (f"-{architecture}" if architecture != "amd64" else "")
         self.folder = CACHE / "apt" / self.name
         self.environment = {**os.environ, "APT_CONFIG": str(self.folder / "apt.conf"), "LC_ALL": "C"}
         with locked(f"apt-{self.name}"):
@@ -64,6 +64,7 @@ class Apt:
         (self.folder / "apt.conf").write_text(
             f'Dir::State::lists "{self.folder}/lists";\nDir::Cache "{self.folder}";\n'
             f'Dir::Etc::sourcelist "{self.folder}/sources.list";\nDir::Etc::sourceparts "/dev/null";\n'
+            f'APT::Architecture "{self.architecture}";\nAPT::Architectures {{ "{self.architecture}"; }};\n'
             'APT::Sandbox::User "root";\nAPT::Get::List-Cleanup "false";\nDPkg::Post-Invoke "";\n'
         )
         say(f"updating the package lists of {self.name}")
@@ -101,6 +102,10 @@ class Apt:
             for part in kept.read_text().strip().split("\n\n")
         ]
         return [record for record in records if "Filename" in record]
+
+    def names(self, start):
+        """The names of all packages in these suites that begin so."""
+        return run(["apt-cache", "pkgnames", start], env=self.environment).split()
 
     def fetch(self, package, version=None):
         """Download one package (its newest version unless told) and return the path of the .deb."""

@@ -10,20 +10,21 @@ COMPILE = ("gcc", "-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-pthread"
 PROGRAMS = {"init": ("-static", "-no-pie"), "worker": ("-static-pie", "-fPIE")}
 
 
-def programs():
+def programs(is_64_bit):
     """The folder with the compiled programs."""
-    inputs = [cache.hash_files([SOURCES / f"{name}.c" for name in PROGRAMS]), COMPILE, PROGRAMS]
+    width = "-m64" if is_64_bit else "-m32"
+    inputs = [cache.hash_files([SOURCES / f"{name}.c" for name in PROGRAMS]), COMPILE, PROGRAMS, width]
 
     def make(folder):
         for name, options in PROGRAMS.items():
-            run([*COMPILE, *options, SOURCES / f"{name}.c", "-o", folder / name])
+            run([*COMPILE, width, *options, SOURCES / f"{name}.c", "-o", folder / name])
 
     return cache.folder("guest-programs", inputs, make)
 
 
 def initrd(kernel, extra_modules=()):
     """The initramfs file for this guest kernel; extra modules (files) are loaded after its own."""
-    compiled = programs()
+    compiled = programs(kernel.is_64_bit)
     modules = [*kernel.modules(), *((file.name, file.read_bytes()) for file in extra_modules)]
     order = kernel.order + "".join(f"{file.stem}\n" for file in extra_modules)
     inputs = [str(compiled), str(kernel.folder), cache.hash_files(extra_modules)]

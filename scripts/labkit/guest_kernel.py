@@ -7,7 +7,8 @@ from pathlib import Path
 from . import cache
 from .base import LabError
 from .kernel_modules import ModuleTree
-from .kernel_package import unpack_kernel
+from .kernel_headers import headers
+from .kernel_package import is_64_bit, unpack_kernel
 
 # Modules that need no hardware and run an init function, in order of preference.
 PREFERRED = (
@@ -37,11 +38,15 @@ WANTED, LIMIT = 10, 14
 
 
 class GuestKernel:
-    """A kernel image and the modules its guest is to load: files in the cache."""
+    """A kernel image and the modules its guest is to load: files in the cache.
 
-    def __init__(self, folder):
+    `headers` is the folder its true offsets are compiled against; without, they are read from its BTF.
+    """
+
+    def __init__(self, folder, headers_folder=None):
         self.vmlinuz = folder / "vmlinuz"
-        self.folder = folder
+        self.folder, self.headers = folder, headers_folder
+        self.is_64_bit = is_64_bit(self.vmlinuz)
         self.release = (folder / "release").read_text()
         self.order = (folder / "order").read_text()
 
@@ -50,7 +55,13 @@ class GuestKernel:
         return [(file.name, file.read_bytes()) for file in sorted(self.folder.glob("*.ko"))]
 
 
-def from_packages(debs):
+def from_package(package):
+    """The kernel in a KernelPackage. Debian's 32-bit kernels have no BTF."""
+    needed = headers(package) if package.architecture == "i386" else None
+    return from_debs(package.fetch(), needed)
+
+
+def from_debs(debs, headers_folder=None):
     """The kernel in these Debian packages (several when a kernel's packages are split, as from 6.19)."""
     for deb in debs:
         if not Path(deb).is_file():
@@ -62,10 +73,10 @@ def from_packages(debs):
         fill(folder, image, modules, modules.name)
         shutil.rmtree(folder / "unpacked")
 
-    return GuestKernel(cache.folder("guest-kernel", inputs, make))
+    return GuestKernel(cache.folder("guest-kernel", inputs, make), headers_folder)
 
 
-def from_files(vmlinuz, modules=None):
+def from_files(vmlinuz, modules=None, headers_folder=None):
     """A kernel image file with, if there is one, its module folder (/lib/modules/RELEASE)."""
     if not Path(vmlinuz).is_file():
         raise LabError(f"no such kernel image: {vmlinuz}")
@@ -76,9 +87,8 @@ def from_files(vmlinuz, modules=None):
     tree = [Path(modules)] if modules else []
     inputs = [cache.hash_files([Path(vmlinuz), *tree]), PREFERRED, WANTED, LIMIT]
     release = Path(modules).name if modules else "unknown"
-    return GuestKernel(
-        cache.folder("guest-kernel", inputs, lambda folder: fill(folder, vmlinuz, modules, release))
-    )
+    folder = cache.folder("guest-kernel", inputs, lambda folder: fill(folder, vmlinuz, modules, release))
+    return GuestKernel(folder, headers_folder)
 
 
 def fill(folder, image, modules, release):

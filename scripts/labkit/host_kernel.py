@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The lab host's kernel and the headers to build modules for it: Debian packages unpacked into the cache."""
 
-import re
 import shutil
 from pathlib import Path
 
 from . import cache
-from .debian import unpack
+from .kernel_headers import headers
 from .kernel_modules import ModuleTree
 from .kernel_package import KernelPackage, payload, unpack_kernel
 
@@ -42,30 +41,4 @@ class HostKernel:
 
     def headers(self):
         """The folder to give to `make -C` for building modules."""
-        root = cache.folder("host-headers", [self.release, self.version, cache.CACHE], self._unpack_headers)
-        return root / f"usr/src/linux-headers-{self.release}"
-
-    def _unpack_headers(self, folder):
-        apt = self.package.apt
-        depends = apt.records(f"linux-headers-{self.release}")[0]["Depends"]
-        needed = re.findall(r"(linux-headers-[^\s,]+-common[^\s,]*|linux-kbuild-[^\s,]+)", depends)
-        for package in [f"linux-headers-{self.release}", *needed]:
-            unpack(apt.fetch(package), folder)
-        relocate(folder)
-
-
-def relocate(folder):
-    """Make headers unpacked in a folder refer to themselves: their absolute /usr paths are rewritten.
-
-    The folder is renamed once it is finished, so the paths written are those it will have then.
-    """
-    final = folder.with_suffix("")
-    for path in folder.rglob("*"):
-        if path.is_symlink() and str(path.readlink()).startswith(("/usr/src/", "/usr/lib/linux-kbuild")):
-            target = Path(f"{final}{path.readlink()}")
-            path.unlink()
-            path.symlink_to(target)
-    for path in folder.glob("usr/src/linux-headers-*/Makefile"):
-        path.write_text(
-            re.sub(r"(?<![\w.)/])/usr/(src/linux-|lib/linux-kbuild)", rf"{final}/usr/\1", path.read_text())
-        )
+        return headers(self.package)

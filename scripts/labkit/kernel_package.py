@@ -20,30 +20,50 @@ RELEASES = {
 }
 
 
+# A flavour, perhaps of a series: amd64, cloud-amd64, 6.18-rt-amd64, 686-pae.
+FLAVOUR = re.compile(r"(?:(\d+\.\d+)-)?((?:[a-z]+-)?(?:amd64|686|686-pae))")
+
+
 class KernelPackage:
-    """A kernel chosen by SUITE (its newest for amd64) or SUITE:RELEASE, such as bookworm:6.1.0-40-amd64."""
+    """A Debian kernel chosen by a text: SUITE, SUITE:FLAVOUR, SUITE:SERIES-FLAVOUR or SUITE:RELEASE.
+
+    The first three mean the newest there is: bookworm (of amd64), bookworm:cloud-amd64, trixie-backports:6.18-rt-amd64. The
+    last is such as bookworm:6.1.0-40-amd64. Flavours 686 and 686-pae are of the architecture i386.
+    """
 
     def __init__(self, choice):
-        suite, _, release = choice.partition(":")
+        suite, _, kernel = choice.partition(":")
         if suite not in RELEASES:
             raise LabError(
-                f"no kernel {choice}: give SUITE or SUITE:RELEASE, SUITE one of {', '.join(RELEASES)}"
+                f"no kernel {choice}: give SUITE, SUITE:FLAVOUR, SUITE:SERIES-FLAVOUR or SUITE:RELEASE, "
+                f"SUITE one of {', '.join(RELEASES)}"
             )
-        self.apt = Apt(*RELEASES[suite])
-        self.release = release or self._newest()
+        self.architecture = "i386" if re.search(r"\b686\b", kernel) else "amd64"
+        # Mirrors that have the releases for i386 need not have their security updates.
+        suites = RELEASES[suite][:1] if self.architecture == "i386" else RELEASES[suite]
+        self.apt = Apt(*suites, architecture=self.architecture)
+        found = FLAVOUR.fullmatch(kernel or "amd64")
+        self.release = self._newest(*found.groups()) if found else kernel
         record = self.apt.records(f"linux-image-{self.release}")[0]
         self.version = record["Version"]
         # From 6.19 on linux-image-* is empty and needs the packages with the image and with the modules.
         parts = re.findall(r"linux-(?:binary|base|modules)-\d\S*", record.get("Depends", ""))
         self.packages = [f"linux-image-{self.release}", *parts]
 
-    def _newest(self):
-        """The release the metapackage linux-image-amd64 depends on."""
-        for record in self.apt.records("linux-image-amd64"):
+    def _newest(self, series, flavour):
+        """The newest release of a flavour: of a series, or the one its metapackage depends on."""
+        if series:
+            names = self.apt.names(f"linux-image-{series}.")
+            releases = [name.removeprefix("linux-image-") for name in names]
+            fitting = [text for text in releases if re.fullmatch(rf"\d[^-]*(?:-\d[^-]*)?-{flavour}", text)]
+            if not fitting:
+                raise LabError(f"{self.apt.name} has no kernel of the series {series} and flavour {flavour}")
+            return max(fitting, key=lambda text: [int(digits) for digits in re.findall(r"\d+", text)])
+        for record in self.apt.records(f"linux-image-{flavour}"):
             found = re.search(r"linux-image-(\d\S*)", record.get("Depends", ""))
             if found:
                 return found.group(1)
-        raise LabError(f"linux-image-amd64 of {self.apt.name} depends on no kernel image")
+        raise LabError(f"linux-image-{flavour} of {self.apt.name} depends on no kernel image")
 
     def fetch(self):
         """Download the packages; returns the .deb files."""
@@ -68,6 +88,15 @@ def unpack_kernel(debs, folder):
             "each; give a linux-image package, from 6.19 on its linux-binary-* and linux-modules-*"
         )
     return images[0], trees[0]
+
+
+def is_64_bit(image):
+    """Whether a bzImage holds a 64-bit kernel (Documentation/x86/boot.rst: xloadflags, XLF_KERNEL_64)."""
+    with open(image, "rb") as stream:
+        header = stream.read(0x238)
+    if header[0x202:0x206] != b"HdrS":
+        raise LabError(f"{image} is no bzImage")
+    return bool(header[0x236] & 1)
 
 
 def payload(image):

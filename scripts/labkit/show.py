@@ -20,7 +20,7 @@ def offsets(folder):
     yield f"Kernel {profile['kernel']['id']}"
     yield f"  {profile['kernel']['banner']}"
     yield ""
-    yield f"  {'member':<24}{'found':>8}{'BTF says':>10}   {'verdict':<14}evidence"
+    yield f"  {'member':<24}{'found':>8}{'truth':>10}   {'verdict':<14}evidence"
     for name, entry in verdict["members"].items():
         structure, member = name.split(".")
         told = profile["members"].get(structure, {}).get(member, {})
