@@ -237,24 +237,29 @@ void lac_guest_gone(struct kvm *kvm)
 
 /* ---- orders ---- */
 
-static int get_hooks(struct lac_guest *guest)
-{
-	int err = lac_hook_get(LAC_HOOK_CPUID);
+/* What a hunt needs. */
+static const enum lac_hook hunting[] = { LAC_HOOK_CPUID, LAC_HOOK_HYPERCALL, LAC_HOOK_MEMORY };
 
-	if (err)
-		return err;
-	err = lac_hook_get(LAC_HOOK_HYPERCALL);
-	if (err)
-		lac_hook_put(LAC_HOOK_CPUID);
-	else
-		guest->hooked = true;
-	return err;
+static void put_hooks(u32 number)
+{
+	while (number--)
+		lac_hook_put(hunting[number]);
 }
 
-static void put_hooks(void)
+static int get_hooks(struct lac_guest *guest)
 {
-	lac_hook_put(LAC_HOOK_HYPERCALL);
-	lac_hook_put(LAC_HOOK_CPUID);
+	u32 i;
+	int err;
+
+	for (i = 0; i < ARRAY_SIZE(hunting); i++) {
+		err = lac_hook_get(hunting[i]);
+		if (err) {
+			put_hooks(i);
+			return err;
+		}
+	}
+	guest->hooked = true;
+	return 0;
 }
 
 static int can_arm(const struct lac_guest *guest)
@@ -352,6 +357,17 @@ static int locate_sites(struct lac_guest *guest, const struct lac_kernel *kernel
 	return 0;
 }
 
+/* Whoever copies the page of a site copies the trap with it, to where no module answers it. */
+static bool sites_are_logged(const struct lac_guest *guest, struct kvm *kvm)
+{
+	u32 i;
+
+	for (i = 0; i < LACUNA_SITE_KINDS; i++)
+		if (guest->sites[i].va && lac_kvm_is_logged(kvm, guest->sites[i].gpa))
+			return true;
+	return false;
+}
+
 static void forget_sites(struct lac_guest *guest)
 {
 	u32 i;
@@ -393,6 +409,8 @@ int lac_guest_start(struct lac_guest *guest, struct kvm_vcpu *vcpu, const struct
 	err = lac_translate(space, facts.text, &page);
 	if (!err)
 		err = locate_sites(guest, kernel, slide, space);
+	if (!err && sites_are_logged(guest, vcpu->kvm))
+		err = -ETXTBSY;
 	if (err)
 		return err;
 	guest->kernel = kernel;
@@ -459,6 +477,17 @@ void lac_guest_end(struct lac_guest *guest, struct kvm *kvm, struct kvm_vcpu *vc
 		queue(guest, &guest->retire_work);
 	}
 	mutex_unlock(&guest->lock);
+}
+
+void lac_guest_memory_changed(struct lac_guest *guest, struct kvm *kvm)
+{
+	bool copied;
+
+	mutex_lock(&guest->lock);
+	copied = guest->state == LACUNA_GUEST_TRAPPING && sites_are_logged(guest, kvm);
+	mutex_unlock(&guest->lock);
+	if (copied)
+		lac_guest_end(guest, kvm, NULL, LACUNA_GUEST_DONE, LAC_MEMORY_IS_COPIED);
 }
 
 struct ending {
@@ -582,7 +611,7 @@ static void retire(struct work_struct *work)
 	mutex_unlock(&guest->lock);
 	mutex_unlock(&guest->filter);
 	if (hooked)
-		put_hooks();
+		put_hooks(ARRAY_SIZE(hunting));
 	if (state != LACUNA_GUEST_GONE)
 		lac_netlink_notify(guest,
 				   state == LACUNA_GUEST_FAILED ? LACUNA_EVENT_FAILED : LACUNA_EVENT_FINISHED);

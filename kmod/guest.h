@@ -31,6 +31,8 @@ struct lac_recording;
 
 #define LAC_PENDING_EXITS 64
 
+#define LAC_MEMORY_IS_COPIED "the guest's memory is being copied (snapshot, save or migration)"
+
 /* What a guest is to be hunted with. */
 struct lac_orders {
 	struct lac_kernel *kernels; /* kvmalloc()ed; the guest takes them */
@@ -117,6 +119,9 @@ void lac_guest_end(struct lac_guest *guest, struct kvm *kvm, struct kvm_vcpu *vc
 int lac_guest_start(struct lac_guest *guest, struct kvm_vcpu *vcpu, const struct lac_kernel *kernel, u64 slide,
 		    struct lac_space *space);
 void lac_guest_restart(struct lac_guest *guest, struct kvm_vcpu *vcpu);
+
+/* In a thread of the VMM: a memory slot was changed. Ends the hunt if what it has written might be copied to elsewhere. */
+void lac_guest_memory_changed(struct lac_guest *guest, struct kvm *kvm);
 
 /* Nanoseconds since the guest was created. */
 u64 lac_guest_time(const struct lac_guest *guest);

@@ -23,6 +23,8 @@ static struct {
 	void (*vm_destroyed)(struct kvm *kvm);
 	int (*cpuid)(struct kvm_vcpu *vcpu);
 	int (*hypercall)(struct kvm_vcpu *vcpu);
+	void (*memory_committed)(struct kvm *kvm, struct kvm_memory_slot *old, const struct kvm_memory_slot *new,
+				 enum kvm_mr_change change);
 	int (*emulate)(struct kvm_vcpu *vcpu, void *insn, int insn_len);
 	unsigned long (*linear_rip)(struct kvm_vcpu *vcpu);
 	void (*get_segment)(struct kvm_vcpu *vcpu, struct kvm_segment *var, int seg);
@@ -41,6 +43,7 @@ static const struct {
 	{ "kvm_arch_destroy_vm", (void **)&kvm_functions.vm_destroyed },
 	{ "kvm_emulate_cpuid", (void **)&kvm_functions.cpuid },
 	{ "kvm_emulate_hypercall", (void **)&kvm_functions.hypercall },
+	{ "kvm_arch_commit_memory_region", (void **)&kvm_functions.memory_committed },
 	{ "kvm_emulate_instruction_from_buffer", (void **)&kvm_functions.emulate },
 	{ "kvm_get_linear_rip", (void **)&kvm_functions.linear_rip },
 	{ "kvm_get_segment", (void **)&kvm_functions.get_segment },
@@ -99,6 +102,12 @@ int lac_kvm_cpuid(struct kvm_vcpu *vcpu)
 int lac_kvm_hypercall(struct kvm_vcpu *vcpu)
 {
 	return kvm_functions.hypercall(vcpu);
+}
+
+void lac_kvm_memory_committed(struct kvm *kvm, struct kvm_memory_slot *old, const struct kvm_memory_slot *new,
+			      enum kvm_mr_change change)
+{
+	kvm_functions.memory_committed(kvm, old, new, change);
 }
 
 bool lac_kvm_ordinary(struct kvm_vcpu *vcpu)
@@ -228,6 +237,13 @@ int lac_kvm_exchange(struct kvm *kvm, struct kvm_vcpu *vcpu, u64 gpa, u64 *old, 
 		return err == 1 ? -EAGAIN : err;
 	mark_dirty(kvm, vcpu, gpa_to_gfn(gpa));
 	return 0;
+}
+
+bool lac_kvm_is_logged(struct kvm *kvm, u64 gpa)
+{
+	struct kvm_memory_slot *slot = kvm_functions.gfn_to_memslot(kvm, gpa_to_gfn(gpa));
+
+	return slot && slot->flags & KVM_MEM_LOG_DIRTY_PAGES;
 }
 
 bool lac_kvm_in_space(struct kvm *kvm, void (*call)(struct kvm *kvm, void *data), void *data)

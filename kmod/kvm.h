@@ -13,6 +13,8 @@ void lac_kvm_vcpu_created(struct kvm_vcpu *vcpu);
 void lac_kvm_vm_destroyed(struct kvm *kvm);
 int lac_kvm_cpuid(struct kvm_vcpu *vcpu);
 int lac_kvm_hypercall(struct kvm_vcpu *vcpu);
+void lac_kvm_memory_committed(struct kvm *kvm, struct kvm_memory_slot *old, const struct kvm_memory_slot *new,
+			      enum kvm_mr_change change);
 
 /* Does the vCPU run ordinary guest code: no nested guest, no SMM? */
 bool lac_kvm_ordinary(struct kvm_vcpu *vcpu);
@@ -57,6 +59,9 @@ int lac_kvm_read(struct kvm *kvm, u64 gpa, void *buffer, u32 len);
  * if they are not *@old, which is set to what they are; or another negative errno. @vcpu: whose thread this is, or NULL.
  */
 int lac_kvm_exchange(struct kvm *kvm, struct kvm_vcpu *vcpu, u64 gpa, u64 *old, u64 new);
+
+/* Does KVM log writes to that page? The VMM has asked for it, for instance because it is about to copy the guest's memory. */
+bool lac_kvm_is_logged(struct kvm *kvm, u64 gpa);
 
 /* For kernel threads: calls @call in the VMM's address space; false if that is gone. */
 bool lac_kvm_in_space(struct kvm *kvm, void (*call)(struct kvm *kvm, void *data), void *data);

@@ -73,6 +73,8 @@ static const char *start_failure(int err)
 	switch (err) {
 	case -EILSEQ:
 		return "the bytes at a trap site are not those of the kernel's image";
+	case -ETXTBSY:
+		return LAC_MEMORY_IS_COPIED;
 	case -EXDEV:
 		return "the kernel was already running and has no trap site that is safe to arm then";
 	}
@@ -370,6 +372,20 @@ int lac_emulate_hypercall(struct kvm_vcpu *vcpu)
 		lac_guest_put(guest);
 	lac_hook_leave();
 	return ret;
+}
+
+/* The VMM does not copy memory before the change is complete, and that is when this has returned. */
+void lac_memory_committed(struct kvm *kvm, struct kvm_memory_slot *old, const struct kvm_memory_slot *new,
+			  enum kvm_mr_change change)
+{
+	struct lac_guest *guest = lac_guest_find(kvm);
+
+	lac_kvm_memory_committed(kvm, old, new, change);
+	if (guest) {
+		lac_guest_memory_changed(guest, kvm);
+		lac_guest_put(guest);
+	}
+	lac_hook_leave();
 }
 
 void lac_vcpu_created(struct kvm_vcpu *vcpu)

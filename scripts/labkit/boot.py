@@ -115,7 +115,7 @@ def make_job(options, kernel, host):
         "record": options.record,
         "guests": guests,
         "vmlinux": None if options.native else host.kernel.vmlinux,
-        "judged": options.scenario not in ("kill-daemon", "rmmod", "other-kernel"),
+        "judged": options.scenario not in ("kill-daemon", "rmmod", "other-kernel", "save"),
         "timeout": options.timeout or SECONDS + SECONDS_PER_GUEST * (options.guests - 1),
         "lacuna": None if options.without_lacuna else lacuna_job(options, host),
     }

@@ -17,10 +17,13 @@ QUIET_APIC = ("-global", "kvm-apic.vapic=off")
 
 
 class Guest:
-    """One guest; `job` has its name, kernel, initrd, append, cpus and results folder (below `out`)."""
+    """One guest; `job` has its name, kernel, initrd, append, cpus and results folder (below `out`).
 
-    def __init__(self, job, out, append="", reboots=False):
-        self.name, self.job, self.append, self.reboots = job["name"], job, append, reboots
+    `saved`: a file that save() has written, to go on from.
+    """
+
+    def __init__(self, job, out, append="", reboots=False, saved=None):
+        self.name, self.job, self.append, self.reboots, self.saved = job["name"], job, append, reboots, saved
         self.out = Path(out) / job["folder"]
         self.process = None
         self.console = None
@@ -36,6 +39,7 @@ class Guest:
         command += ["-append", f"console=ttyS0 quiet panic=-1 {self.job['append']} {self.append}".strip()]
         command += ["-serial", f"file:{RUN}/{self.name}.console"]
         command += ["-qmp", f"unix:{RUN}/{self.name}.qmp,server=on,wait=off"]
+        command += ["-incoming", f"exec:cat {self.saved}"] if self.saved else []
         return command
 
     def start(self):
@@ -77,6 +81,16 @@ class Guest:
             if "event" not in answer:
                 return answer
         raise LabError("QEMU closed its QMP connection")
+
+    def save(self, file, seconds=120):
+        """Stop the guest and write all of it to a file, as `virsh save` does."""
+        self.qmp("migrate", uri=f"exec:cat > {file}")
+        end, status = time.monotonic() + seconds, None
+        while status != "completed":
+            status = self.qmp("query-migrate").get("status")
+            if status == "failed" or time.monotonic() > end:
+                raise LabError(f"{self.name} could not be saved: {status}")
+            time.sleep(0.2)
 
     def kill(self):
         """End QEMU at once."""

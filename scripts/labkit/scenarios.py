@@ -92,6 +92,25 @@ def reset_guest(trial):
             trial.collect(guest)
 
 
+def save(trial):
+    """Saved to a file while trapping, and restored where no module is: no trap has gone with it."""
+    trial.start_lacuna()
+    guest = trial.start_guest()
+    if not trial.wait_trapping(guest):
+        return
+    saved = RUN / "saved"
+    guest.save(saved)
+    trial.say(f"guest was saved, {saved.stat().st_size >> 20} MiB")
+    state = trial.wait_state(guest, ("done", "failed"), 30)
+    reason = trial.lacuna.states.get(guest.name, {}).get("reason") or ""
+    trial.check("the hunt ends before memory is copied", state == "done" and "copied" in reason, f"{state}: {reason}")
+    guest.kill()
+    trial.stop_lacuna()
+    again = trial.start_guest({**guest.job, "name": f"{guest.name}-restored"}, saved=saved)
+    trial.wait_ready(again)
+    trial.check("the restored guest is alive after its work", still_prints(again))
+
+
 def netlink(trial):
     """Messages of any shape to the module while trapping: they are refused, the guest is learned from as usual."""
     trial.start_lacuna()
@@ -192,6 +211,7 @@ SCENARIOS = {
     "reset-guest": reset_guest,
     "hypercall": hypercall,
     "netlink": netlink,
+    "save": save,
     "other-kernel": other_kernel,
     "text": text,
 }
