@@ -32,7 +32,7 @@ def boot(options):
     clear(out)
     kernel = choose_kernel(options)
     truth = None if options.without_lacuna else truth_of(kernel, built(options.build, "tests/btf_truth"))
-    host = Native() if options.native else Host(Emulator(), HostKernel(options.host_kernel), options.memory)
+    host = choose_host(options)
     job = make_job(options, kernel, host)
     (out / "job.json").write_text(json.dumps(job, indent=1, default=str))
     run_host(host, out, job["timeout"] + STARTUP_SECONDS)
@@ -77,6 +77,13 @@ def choose_kernel(options):
     if options.kernel_deb:
         return guest_kernel.from_debs(options.kernel_deb, options.headers)
     return guest_kernel.from_package(KernelPackage(options.guest_kernel))
+
+
+def choose_host(options):
+    """Where the guests are to run, by the options given."""
+    if options.native:
+        return Native()
+    return Host(Emulator(), HostKernel(options.host_kernel), options.memory, options.la57)
 
 
 def built(build, name):

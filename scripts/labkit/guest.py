@@ -11,8 +11,8 @@ from .base import LabError
 from .guest_console import GuestConsole
 
 RUN = Path("/run/lab")
-# What makes QEMU write all of a vCPU's registers back: KVM then hands VMRUN a task register that is busy, at which the
-# emulated machine aborts ("invalid tss type") when a 32-bit guest enters its kernel.
+# Otherwise QEMU now and then writes all of a vCPU's registers back: KVM then hands VMRUN a busy task register, at
+# which the emulated machine aborts ("invalid tss type") when a 32-bit guest enters its kernel.
 QUIET_APIC = ("-global", "kvm-apic.vapic=off")
 
 

@@ -22,8 +22,8 @@ WARNING_SIGNS = re.compile(
 class Host:
     """A lab host made of an emulator and a host kernel."""
 
-    def __init__(self, emulator, kernel, memory="4G"):
-        self.emulator, self.kernel, self.memory = emulator, kernel, memory
+    def __init__(self, emulator, kernel, memory="4G", la57=False):
+        self.emulator, self.kernel, self.memory, self.la57 = emulator, kernel, memory, la57
         inputs = [str(kernel.root), cache.hash_files([HERE / "host-init.sh", BUSYBOX])]
         self.initramfs = cache.folder("host-initramfs", inputs, self._pack) / "initramfs"
 
@@ -43,7 +43,8 @@ class Host:
 
     def command(self, out):
         """The emulator's command line, with results shared in the folder `out`; it ends when the lab ends."""
-        machine = "-machine pc -accel tcg,thread=multi -cpu EPYC,+svm,+npt -smp 2 -nodefaults -display none"
+        processor = "EPYC,+svm,+npt,+la57" if self.la57 else "EPYC,+svm,+npt"
+        machine = f"-machine pc -accel tcg,thread=multi -cpu {processor} -smp 2 -nodefaults -display none"
         share = "local,security_model=none,multidevs=remap"
         command = ["setpriv", "--pdeathsig", "KILL", *self.emulator.command(), *machine.split(), "-no-reboot"]
         command += ["-m", self.memory, "-kernel", self.kernel.vmlinux, "-initrd", self.initramfs]

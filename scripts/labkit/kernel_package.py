@@ -27,8 +27,9 @@ FLAVOUR = re.compile(r"(?:(\d+\.\d+)-)?((?:[a-z]+-)?(?:amd64|686|686-pae))")
 class KernelPackage:
     """A Debian kernel chosen by a text: SUITE, SUITE:FLAVOUR, SUITE:SERIES-FLAVOUR or SUITE:RELEASE.
 
-    The first three mean the newest there is: bookworm (of amd64), bookworm:cloud-amd64, trixie-backports:6.18-rt-amd64. The
-    last is such as bookworm:6.1.0-40-amd64. Flavours 686 and 686-pae are of the architecture i386.
+    The first three mean the newest there is: bookworm (of amd64), bookworm:cloud-amd64,
+    trixie-backports:6.18-rt-amd64. The last is such as bookworm:6.1.0-40-amd64. Flavours 686 and 686-pae are of
+    the architecture i386.
     """
 
     def __init__(self, choice):
@@ -68,6 +69,13 @@ class KernelPackage:
     def fetch(self):
         """Download the packages; returns the .deb files."""
         return [self.apt.fetch(package, self.version) for package in self.packages]
+
+
+def series(suite):
+    """The kernel series a suite has for amd64, oldest first: [(6, 12), ...]."""
+    names = Apt(*RELEASES[suite]).names("linux-image-")
+    found = (re.fullmatch(r"linux-image-(\d+)\.(\d+)[.\d]*[+-].*-amd64", name) for name in names)
+    return sorted({(int(match[1]), int(match[2])) for match in found if match})
 
 
 def unpack_kernel(debs, folder):

@@ -1,16 +1,19 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Unit tests of the lab's parts that judge and compare."""
 
+import json
 import subprocess
 import tempfile
 import unittest
 from pathlib import Path
 
-from labkit import guest_console, judge, views
+from labkit import guest_console, judge, matrix, views
+from labkit.base import LabError
 from labkit.cpio import Archive
 from labkit.guest_kernel import choose
 from labkit.host import warnings
 from labkit.kernel_modules import ModuleTree
+from labkit.kernel_package import FLAVOUR
 
 TRUTH = {"members": {"task_struct": {"pid": 1256, "mm": 1192}, "module": {"name": 16}}}
 
@@ -56,6 +59,57 @@ class JudgeTest(unittest.TestCase):
         self.assertEqual(
             judge.exit_code(judge.judge(profile(pid={"state": "resolved", "offset": 0}), TRUTH)), 2
         )
+
+
+class MatrixTest(unittest.TestCase):
+    def entry(self, text, code, results=None):
+        """The row of an entry whose boot ended with this exit code and these results."""
+        with tempfile.TemporaryDirectory() as folder:
+            out = Path(folder) / "entry"
+            out.mkdir()
+            for name, content in (results or {}).items():
+                (out / f"{name}.json").write_text(json.dumps(content))
+            (Path(folder) / "entry.log").write_text("starting\nerror: no such thing\n")
+            return matrix.Entry(text).row(out, code, 1)
+
+    def test_configurations_become_options(self):
+        class Options:
+            build, record = "build", False
+
+        command = matrix.Entry("bookworm:rt-amd64@4cpus@pti@nosmp").command("out", Options)
+        self.assertIn("bookworm:rt-amd64", command)
+        self.assertEqual(command[command.index("--cpus") + 1], "4")
+        self.assertEqual(command[command.index("--append") + 1], "pti=on nosmp")
+        with self.assertRaises(LabError):
+            matrix.Entry("bookworm@5cpus")
+
+    def test_row_tells_what_is_not_right(self):
+        verdict = {name: 0 for name in judge.VERDICTS} | {"right": 1, "ambiguous": 1}
+        verdict["members"] = {"a.b": {"verdict": "right"}, "a.c": {"verdict": "ambiguous"}}
+        result = {
+            "checks": [{"check": "it comes up", "ok": True}, {"check": "lists are equal", "ok": False}],
+            "seconds": {"guest1": {"ready": 12.5}},
+        }
+        profile = {"kernel": {"release": "6.1.0-1-amd64"}}
+        results = {"verdict": verdict, "result": result, "profile": profile, "stats": {"traps_total": 7}}
+        row = self.entry("bookworm", 2, results)
+        cells = ["6.1.0-1-amd64", "-", "1", "0", "1", "0", "0", "7", "12.5", "a.c; lists are equal"]
+        self.assertEqual(matrix.cells(row), cells)
+
+    def test_lab_that_failed_is_no_pass(self):
+        row = self.entry("bookworm", 3)
+        self.assertEqual(row["code"], 3)
+        self.assertEqual(row["remark"], "the lab failed: error: no such thing")
+        self.assertNotIn("right", row)
+
+
+class FlavourTest(unittest.TestCase):
+    def test_flavours_are_told_from_releases(self):
+        self.assertEqual(FLAVOUR.fullmatch("cloud-amd64").groups(), (None, "cloud-amd64"))
+        self.assertEqual(FLAVOUR.fullmatch("6.18-rt-amd64").groups(), ("6.18", "rt-amd64"))
+        self.assertEqual(FLAVOUR.fullmatch("686-pae").groups(), (None, "686-pae"))
+        for release in ("6.1.0-56-amd64", "6.12.117+deb13-rt-amd64", "5.10.0-32-686-pae"):
+            self.assertIsNone(FLAVOUR.fullmatch(release))
 
 
 class ConsoleTest(unittest.TestCase):

@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Many boots, one table: kernels in configurations, each with a lab host of its own."""
+
+import concurrent.futures
+import json
+import re
+import subprocess
+import sys
+
+from .base import REPOSITORY, LabError, say
+from .judge import VERDICTS
+from .kernel_package import KernelPackage, series
+
+LAB = REPOSITORY / "scripts/lab"
+LAB_FAILED = 3
+# What an entry may add to its kernel: arguments of the guest's kernel, or options of `scripts/lab boot`.
+ARGUMENTS = {
+    "pti": "pti=on",
+    "nopti": "pti=off",
+    "no5lvl": "no5lvl",
+    "nosmp": "nosmp",
+    "mitigations-off": "mitigations=off",
+    "nokaslr": "nokaslr",
+}
+OPTIONS = {
+    "1cpu": ("--cpus", "1"),
+    "3cpus": ("--cpus", "3"),
+    "4cpus": ("--cpus", "4"),
+    "la57": ("--la57",),
+    "no5lvl": ("--la57",),
+}
+FLAVOURS = ("amd64", "cloud-amd64", "rt-amd64")
+# The suites with the kernel series that are theirs: the newer ones.
+SUITES = (
+    ("bullseye", (5, 10)),
+    ("bookworm", (6, 1)),
+    ("trixie", (6, 12)),
+    ("trixie-backports", (6, 13)),
+    ("sid", (7, 0)),
+)
+NEWEST = "trixie-backports"
+CONFIGURATIONS = tuple({**ARGUMENTS, **OPTIONS})
+SHORT = ("bullseye", "bookworm@1cpu", "trixie", NEWEST, "bookworm:686")
+COLUMNS = ("kernel", "configuration", *VERDICTS, "traps", "seconds", "remark")
+
+
+def long_list():
+    """Every series and flavour, the 32-bit kernels, and all configurations on an old and a new kernel."""
+    kernels = [
+        f"{suite}:{number[0]}.{number[1]}-{flavour}"
+        for suite, since in SUITES
+        for number in series(suite)
+        if number >= since
+        for flavour in FLAVOURS
+    ]
+    configured = [f"{kernel}@{name}" for kernel in ("bookworm", NEWEST) for name in CONFIGURATIONS]
+    return [*kernels, "bullseye:686", "bookworm:686", *configured]
+
+
+class Entry:
+    """A text such as bookworm:rt-amd64@4cpus@pti: a kernel (see KernelPackage), and its configuration."""
+
+    def __init__(self, text):
+        self.text = text
+        self.kernel, *self.configuration = text.split("@")
+        for name in self.configuration:
+            if name not in CONFIGURATIONS:
+                raise LabError(f"no configuration {name} in {text}: one of {', '.join(CONFIGURATIONS)}")
+
+    def command(self, out, options):
+        """The command line that boots it."""
+        command = [sys.executable, LAB, "boot", "--guest-kernel", self.kernel, "--build", options.build]
+        command += ["--append", " ".join(ARGUMENTS[name] for name in self.configuration if name in ARGUMENTS)]
+        for name in self.configuration:
+            command += OPTIONS.get(name, ())
+        command += ["--record"] if options.record else []
+        return [*command, "--out", out]
+
+    def run(self, options):
+        """Boot it, a second time if the lab failed; returns its row of the table."""
+        folder = options.out.resolve()
+        out = folder / re.sub(r"[^\w.+-]", "-", self.text)
+        for attempt in (1, 2):
+            with open(folder / f"{out.name}.log", "wb") as log:
+                command = self.command(out, options)
+                code = subprocess.call(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            if code < LAB_FAILED:
+                break
+        say(f"{self.text}: exit code {code}{' at the second attempt' if attempt == 2 else ''}")
+        return self.row(out, code, attempt)
+
+    def row(self, out, code, attempts):
+        """What came out, from the files in its folder."""
+        row = {"entry": self.text, "kernel": self.kernel, "configuration": " ".join(self.configuration)}
+        row |= {"code": code, "attempts": attempts, "results": out.name}
+        if code >= LAB_FAILED:
+            return {**row, "remark": f"the lab failed: {last_line(out.parent / f'{out.name}.log')}"}
+        verdict, stats, result = (load(out / f"{name}.json") for name in ("verdict", "stats", "result"))
+        release = load(out / "profile.json").get("kernel", {}).get("release", self.kernel)
+        row |= {"kernel": release, **{name: verdict[name] for name in VERDICTS}}
+        row |= {"traps": stats.get("traps_total"), "seconds": result["seconds"]["guest1"].get("ready")}
+        open_members = [name for name, member in verdict["members"].items() if member["verdict"] != "right"]
+        failed = [check["check"] for check in result["checks"] if not check["ok"]]
+        return {**row, "remark": "; ".join([", ".join(open_members), *failed]).strip("; ")}
+
+
+def load(file):
+    """A result, {} when it is not there."""
+    return json.loads(file.read_text()) if file.exists() else {}
+
+
+def last_line(log):
+    """What a failed run said last."""
+    return (log.read_text(errors="replace").strip().splitlines() or ["nothing"])[-1]
+
+
+def matrix(options):
+    """Do what `scripts/lab matrix` was asked for; returns the worst exit code."""
+    texts = options.kernels or (SHORT if options.short else long_list())
+    entries = [Entry(text) for text in texts]
+    for entry in entries:
+        KernelPackage(entry.kernel)  # what is not there shall be told now
+    folder = options.out.resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    say(f"{len(entries)} boots, {options.jobs} at a time")
+    with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
+        rows = list(pool.map(lambda entry: entry.run(options), entries))
+    (folder / "matrix.json").write_text(json.dumps(rows, indent=1))
+    (folder / "matrix.md").write_text(markdown(rows))
+    print(plain(rows))
+    return max(row["code"] for row in rows)
+
+
+def cells(row):
+    """A row's cells as text."""
+    return [str(cell) if (cell := row.get(name)) not in (None, "") else "-" for name in COLUMNS]
+
+
+def plain(rows):
+    """The table for the terminal."""
+    lines = [COLUMNS, *map(cells, rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(COLUMNS))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in lines
+    )
+
+
+def markdown(rows):
+    """The table for the documentation."""
+    lines = [COLUMNS, ["---"] * len(COLUMNS), *map(cells, rows)]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
