@@ -2,10 +2,12 @@
 #include "config.h"
 
 #include <algorithm>
+#include <array>
 #include <fstream>
 #include <iterator>
 
 #include <fnmatch.h>
+#include <grp.h>
 #include <spdlog/fmt/fmt.h>
 #include <toml++/toml.h>
 
@@ -16,6 +18,7 @@ namespace lacuna {
 namespace {
 
 constexpr unsigned max_deadline_seconds = 24 * 60 * 60;
+constexpr std::array log_levels = {"trace", "debug", "info", "warn", "error", "off"};
 
 // A table of the file, read key by key; complains with file and line.
 class Table {
@@ -162,7 +165,8 @@ Config parse_config(std::string_view text, const std::filesystem::path& file)
                     "see README.md for the format of the configuration");
     }
     const Table top(parsed, file);
-    top.allow({"store", "socket", "constraints", "deadline_seconds", "record", "guest"});
+    top.allow(
+        {"store", "socket", "constraints", "deadline_seconds", "record", "group", "log_level", "guest"});
     Config config;
     config.store = top.path("store").value_or(config.store);
     config.socket = top.path("socket").value_or(config.socket);
@@ -170,6 +174,11 @@ Config parse_config(std::string_view text, const std::filesystem::path& file)
     config.deadline_seconds =
         top.integer("deadline_seconds", 1, max_deadline_seconds, config.deadline_seconds);
     config.record = top.flag("record", config.record);
+    config.group = top.text("group").value_or(config.group);
+    config.log_level = top.text("log_level").value_or(config.log_level);
+    if (std::find(log_levels.begin(), log_levels.end(), config.log_level) == log_levels.end())
+        top.fail(*top.find("log_level"), "unknown log level \"" + config.log_level + "\"",
+                 fmt::format("allowed are {}", fmt::join(log_levels, ", ")));
     if (const toml::node* guests = top.find("guest")) {
         if (!guests->is_array_of_tables())
             top.fail(*guests, "\"guest\" is no list of tables", "write [[guest]] with two brackets");
@@ -177,6 +186,30 @@ Config parse_config(std::string_view text, const std::filesystem::path& file)
             config.guests.push_back(read_rule(Table(*guest.as_table(), file)));
     }
     return config;
+}
+
+std::vector<std::string> doubts_about(const Config& config)
+{
+    std::vector<std::string> doubts;
+    const auto need = [&](const std::filesystem::path& file, const std::string& what) {
+        if (std::error_code error; !std::filesystem::exists(file, error))
+            doubts.push_back(fmt::format("{} {} is not there", what, file.string()));
+    };
+    need(config.constraints, "the folder of constraints");
+    if (!config.group.empty() && !getgrnam(config.group.c_str()))
+        doubts.push_back(fmt::format("there is no group {}", config.group));
+    for (const GuestRule& rule : config.guests) {
+        const auto of_guest = fmt::format("guest \"{}\":", rule.name);
+        if (config.rule_for(rule.name) != &rule)
+            doubts.push_back(of_guest + " an earlier rule fits the same names");
+        for (const auto& kernel : rule.kernels)
+            need(kernel, of_guest + " kernel");
+        if (rule.image)
+            need(*rule.image, of_guest + " image");
+        if (rule.system_map)
+            need(*rule.system_map, of_guest + " System.map");
+    }
+    return doubts;
 }
 
 Config load_config(const std::filesystem::path& file)

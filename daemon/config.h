@@ -25,7 +25,7 @@ struct GuestRule {
 
 inline constexpr const char* default_store = "/var/lib/lacuna";
 inline constexpr const char* default_socket = "/run/lacuna/lacunad.sock";
-inline constexpr const char* default_config = "/etc/lacuna/lacuna.toml";
+inline constexpr const char* default_config = "/etc/lacuna/lacunad.toml";
 
 struct Config {
     std::filesystem::path store = default_store;
@@ -33,6 +33,8 @@ struct Config {
     std::filesystem::path constraints = "/usr/share/lacuna/constraints";
     unsigned deadline_seconds = 120; // of trapping
     bool record = false;             // keep a recording of the boot
+    std::string group;               // may read the profiles; empty: everybody
+    std::string log_level = "info";  // as spdlog calls them
     std::vector<GuestRule> guests;
 
     // The first rule that fits; null: nobody wants to know about this guest.
@@ -44,5 +46,9 @@ struct Config {
 // range.
 Config parse_config(std::string_view text, const std::filesystem::path& file);
 Config load_config(const std::filesystem::path& file);
+
+// What a valid configuration says that cannot be had on this machine as it is now: files and groups that are
+// not there, rules that no guest ever reaches. One sentence each.
+std::vector<std::string> doubts_about(const Config& config);
 
 } // namespace lacuna

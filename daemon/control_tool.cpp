@@ -198,6 +198,22 @@ int kernel(const Options& options, const Streams& streams)
     return exit_ok;
 }
 
+int check_config(const Options& options, const Streams& streams)
+{
+    const std::string file = options.name.empty() ? default_config : options.name;
+    const Config config = load_config(file);
+    const auto doubts = doubts_about(config);
+    show(options, streams,
+         {{"file", file}, {"valid", true}, {"rules", config.guests.size()}, {"doubts", doubts}},
+         [](std::ostream& out, const Json& answer) {
+             for (const Json& doubt : answer.at("doubts"))
+                 out << "doubt: " << doubt.get<std::string>() << '\n';
+             out << answer.at("file").get<std::string>() << ": valid, " << answer.at("rules")
+                 << " rules for guests\n";
+         });
+    return doubts.empty() ? exit_ok : exit_failed;
+}
+
 using Command = std::function<int(const Options&, const Streams&)>;
 
 // A command that only asks about one guest.
@@ -249,6 +265,8 @@ void add_commands(CLI::App& app, Options& options, Command& chosen)
     CLI::App* recording = add("record", "fetch the recording of a guest's boot", record);
     of_guest(recording);
     recording->add_option("--out", options.out, "file to write")->required();
+    CLI::App* checking = add("check-config", "check a configuration; needs no daemon", check_config);
+    checking->add_option("file", options.name, std::string("the configuration [") + default_config + "]");
     CLI::App* describing = add("kernel", "describe a kernel image; needs no daemon", kernel);
     describing->add_option("file", options.kernels, "vmlinuz or vmlinux")->required()->expected(1);
     describing->add_option("--system-map", options.system_map, "the kernel's System.map");

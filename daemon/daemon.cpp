@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "daemon.h"
 
+#include <algorithm>
 #include <cerrno>
+#include <ctime>
 
 #include <poll.h>
 #include <spdlog/spdlog.h>
@@ -16,13 +18,21 @@ namespace {
 
 constexpr int retry_ms = 1000; // while the module is gone
 
+// Half of what systemd's WatchdogSec= allows, as sd_watchdog_enabled(3) advises; -1 without one.
+int watchdog_ms()
+{
+    std::uint64_t us = 0;
+    return sd_watchdog_enabled(0, &us) > 0 ? static_cast<int>(std::max<std::uint64_t>(us / 2000, 1)) : -1;
+}
+
 } // namespace
 
 Daemon::Daemon(Config config, Connect connect, KernelLibrary::Reader reader)
     : connect_(std::move(connect)),
       library_(std::move(reader)),
       supervisor_(config, load_constraints(config.constraints), library_),
-      control_(config.socket)
+      control_(config.socket),
+      wake_ms_(watchdog_ms())
 {
     supervisor_.on_change([this](const Guest& guest) { tell_watchers(guest); });
     supervisor_.prepare();
@@ -109,14 +119,42 @@ void Daemon::tell_ready()
     spdlog::info("ready, waiting for guests");
 }
 
+void Daemon::reload_on(int fd, std::function<Config()> read)
+{
+    reload_fd_ = fd;
+    read_config_ = std::move(read);
+}
+
+void Daemon::reload()
+{
+    timespec now{};
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%lld",
+               static_cast<long long>(now.tv_sec) * 1'000'000 + now.tv_nsec / 1000);
+    try {
+        supervisor_.reconfigure(read_config_());
+        spdlog::info("the configuration has been read again");
+    } catch (const Error& error) {
+        spdlog::error("{}; the old configuration goes on counting", error.what());
+    }
+    ready_ = false;
+    tell_ready();
+}
+
 void Daemon::poll_once(int stop_fd, std::vector<pollfd>& fds)
 {
     fds = {{stop_fd, POLLIN, 0}, {library_.event_fd(), POLLIN, 0}};
     const ModuleLink* link = supervisor_.link();
     fds.push_back({link ? link->event_fd() : -1, POLLIN, 0});
+    fds.push_back({reload_fd_, POLLIN, 0});
     control_.add_to(fds);
-    if (poll(fds.data(), fds.size(), link ? -1 : retry_ms) < 0 && errno != EINTR)
+    int wait_ms = link ? -1 : retry_ms;
+    if (wake_ms_ >= 0 && (wait_ms < 0 || wake_ms_ < wait_ms))
+        wait_ms = wake_ms_;
+    if (poll(fds.data(), fds.size(), wait_ms) < 0 && errno != EINTR)
         throw system_error("poll", "lacunad");
+    if (wake_ms_ >= 0)
+        sd_notify(0, "WATCHDOG=1");
 }
 
 void Daemon::run(int stop_fd)
@@ -127,6 +165,8 @@ void Daemon::run(int stop_fd)
         poll_once(stop_fd, fds);
         if (fds[0].revents)
             break;
+        if (fds[3].revents)
+            guarded([this] { reload(); });
         if (!supervisor_.link())
             reconnect();
         else if (fds[2].revents) // guests first: one of them may be held up

@@ -20,7 +20,12 @@ public:
     // constraints, the store or the socket are not usable.
     Daemon(Config config, Connect connect, KernelLibrary::Reader reader = read_source);
 
-    // Goes on until stop_fd is readable. Tells systemd when the configured kernels have been read.
+    // Whenever `fd` is readable, `read` reads it and gives another configuration; if it throws, the one that
+    // counts goes on counting.
+    void reload_on(int fd, std::function<Config()> read);
+
+    // Goes on until stop_fd is readable. Tells systemd when the configured kernels have been read, and that
+    // it lives, as often as systemd wants to know.
     void run(int stop_fd);
 
 private:
@@ -32,6 +37,7 @@ private:
     void answer_waiting();
     void tell_watchers(const Guest& guest);
     void tell_ready();
+    void reload();
     void poll_once(int stop_fd, std::vector<pollfd>& fds);
 
     Connect connect_;
@@ -40,6 +46,9 @@ private:
     ControlServer control_;
     std::map<ControlServer::ClientId, std::string> watchers_; // and the guest each one watches; empty: all
     std::multimap<ControlServer::ClientId, Json> waiting_;    // requests whose kernels are being read
+    int reload_fd_ = -1;
+    std::function<Config()> read_config_;
+    int wake_ms_ = -1; // how often systemd wants to hear from us; -1: it does not
     bool ready_ = false;
     std::string last_complaint_; // about the module, so that it is not repeated
 };

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include <csignal>
+#include <initializer_list>
 #include <iostream>
 
 #include <CLI/CLI.hpp>
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
 #include <sys/signalfd.h>
+#include <unistd.h>
 
 #include "daemon.h"
 #include "module_link.h"
@@ -13,27 +15,55 @@
 namespace {
 
 // Before any thread is made, so that all of them leave these signals to us.
-lacuna::Fd stop_signals()
+lacuna::Fd receive(std::initializer_list<int> numbers)
 {
     sigset_t signals;
     sigemptyset(&signals);
-    sigaddset(&signals, SIGTERM);
-    sigaddset(&signals, SIGINT);
+    for (const int number : numbers)
+        sigaddset(&signals, number);
     pthread_sigmask(SIG_BLOCK, &signals, nullptr);
-    lacuna::Fd fd(signalfd(-1, &signals, SFD_CLOEXEC));
+    lacuna::Fd fd(signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK));
     if (!fd)
         throw lacuna::system_error("no signalfd", "lacunad");
     return fd;
 }
 
-void log_to_stderr(const std::string& level)
+void log_to_stderr()
 {
     spdlog::set_default_logger(spdlog::stderr_color_mt("lacunad"));
-    spdlog::set_level(spdlog::level::from_str(level));
     // The journal has its own clock.
     spdlog::set_pattern(std::getenv("JOURNAL_STREAM") ? "%l: %v" : "%H:%M:%S.%e %^%l%$: %v");
     spdlog::flush_on(spdlog::level::info);
 }
+
+// What the command line says goes before what the configuration says.
+struct CommandLine {
+    std::string config, store, socket, constraints, level;
+
+    lacuna::Config configuration() const
+    {
+        lacuna::Config read;
+        if (!config.empty())
+            read = lacuna::load_config(config);
+        else if (std::filesystem::exists(lacuna::default_config))
+            read = lacuna::load_config(lacuna::default_config);
+        else
+            spdlog::info("no configuration in {}: guests are armed by lacunactl arm only",
+                         lacuna::default_config);
+        if (!store.empty())
+            read.store = store;
+        if (!socket.empty())
+            read.socket = socket;
+        if (!constraints.empty())
+            read.constraints = constraints;
+        if (!level.empty())
+            read.log_level = level;
+        spdlog::set_level(spdlog::level::from_str(read.log_level));
+        for (const std::string& doubt : lacuna::doubts_about(read))
+            spdlog::warn("configuration: {}", doubt);
+        return read;
+    }
+};
 
 } // namespace
 
@@ -42,15 +72,14 @@ int main(int argc, char** argv)
     CLI::App app(
         "Learns where the kernels of this host's Linux guests keep their data, by watching them boot.",
         "lacunad");
-    std::string config_file, store, socket, constraints, level = "info";
-    app.add_option("--config", config_file,
+    CommandLine line;
+    app.add_option("--config", line.config,
                    std::string("configuration [") + lacuna::default_config + ", if it is there]");
-    app.add_option("--store", store, "folder of profiles and guests");
-    app.add_option("--socket", socket, "control socket");
-    app.add_option("--constraints", constraints, "folder of constraint files");
-    app.add_option("--log-level", level, "what to log")
-        ->check(CLI::IsMember({"trace", "debug", "info", "warn", "error", "off"}))
-        ->capture_default_str();
+    app.add_option("--store", line.store, "folder of profiles and guests");
+    app.add_option("--socket", line.socket, "control socket");
+    app.add_option("--constraints", line.constraints, "folder of constraint files");
+    app.add_option("--log-level", line.level, "what to log, whatever the configuration says")
+        ->check(CLI::IsMember({"trace", "debug", "info", "warn", "error", "off"}));
     try {
         app.parse(argc, argv);
     } catch (const CLI::ParseError& error) {
@@ -58,23 +87,15 @@ int main(int argc, char** argv)
     }
 
     try {
-        log_to_stderr(level);
-        const lacuna::Fd stop = stop_signals();
-        lacuna::Config config;
-        if (!config_file.empty())
-            config = lacuna::load_config(config_file);
-        else if (std::filesystem::exists(lacuna::default_config))
-            config = lacuna::load_config(lacuna::default_config);
-        else
-            spdlog::info("no configuration in {}: guests are armed by lacunactl arm only",
-                         lacuna::default_config);
-        if (!store.empty())
-            config.store = store;
-        if (!socket.empty())
-            config.socket = socket;
-        if (!constraints.empty())
-            config.constraints = constraints;
-        lacuna::Daemon(config, lacuna::connect_to_module).run(stop.get());
+        log_to_stderr();
+        const lacuna::Fd stop = receive({SIGTERM, SIGINT}), reload = receive({SIGHUP});
+        lacuna::Daemon daemon(line.configuration(), lacuna::connect_to_module);
+        daemon.reload_on(reload.get(), [&] {
+            for (signalfd_siginfo signal{}; read(reload.get(), &signal, sizeof(signal)) > 0;)
+                ;
+            return line.configuration();
+        });
+        daemon.run(stop.get());
         return 0;
     } catch (const std::exception& error) {
         spdlog::critical("{}", error.what());

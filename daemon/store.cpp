@@ -6,6 +6,7 @@
 #include <iterator>
 
 #include <fcntl.h>
+#include <grp.h>
 #include <sys/stat.h>
 
 #include "error.h"
@@ -16,7 +17,8 @@ namespace lacuna {
 
 namespace {
 
-void make_directory(const std::filesystem::path& directory, mode_t mode)
+void make_directory(const std::filesystem::path& directory, mode_t mode,
+                    std::optional<gid_t> group = std::nullopt)
 {
     std::error_code error;
     std::filesystem::create_directories(directory, error);
@@ -25,6 +27,18 @@ void make_directory(const std::filesystem::path& directory, mode_t mode)
                     "name another store with --store, or run as root");
     if (chmod(directory.c_str(), mode) != 0)
         throw system_error("the folder's mode cannot be set", directory.string());
+    if (group && chown(directory.c_str(), static_cast<uid_t>(-1), *group) != 0)
+        throw system_error("the folder's group cannot be set", directory.string());
+}
+
+std::optional<gid_t> group_named(const std::string& name)
+{
+    if (name.empty())
+        return std::nullopt;
+    const group* found = getgrnam(name.c_str());
+    if (!found)
+        throw Error("there is no such group", name, "make it, or take \"group\" out of the configuration");
+    return found->gr_gid;
 }
 
 std::optional<std::string> read_text(const std::filesystem::path& file)
@@ -71,7 +85,8 @@ void sync_directory(const std::filesystem::path& directory)
 
 } // namespace
 
-void write_atomically(const std::filesystem::path& file, const std::string& text, mode_t mode)
+void write_atomically(const std::filesystem::path& file, const std::string& text, mode_t mode,
+                      std::optional<gid_t> group)
 {
     std::string temporary = (file.parent_path() / ("." + file.filename().string() + ".XXXXXX")).string();
     const Fd fd(mkostemp(temporary.data(), O_CLOEXEC));
@@ -79,6 +94,8 @@ void write_atomically(const std::filesystem::path& file, const std::string& text
         throw system_error("cannot be written", file.string());
     try {
         write_all(fd.get(), text, file.string());
+        if (group && fchown(fd.get(), static_cast<uid_t>(-1), *group) != 0)
+            throw system_error("its group cannot be set", file.string());
         if (fchmod(fd.get(), mode) != 0 || fsync(fd.get()) != 0 ||
             rename(temporary.c_str(), file.c_str()) != 0)
             throw system_error("cannot be written", file.string(), "is the disk full?");
@@ -89,11 +106,23 @@ void write_atomically(const std::filesystem::path& file, const std::string& text
     sync_directory(file.parent_path());
 }
 
-Store::Store(std::filesystem::path root) : root_(std::move(root))
+Store::Store(std::filesystem::path root, const std::string& readers)
+    : root_(std::move(root)),
+      readers_(group_named(readers))
 {
     make_directory(root_, 0755);
-    make_directory(root_ / "profiles", 0755);
-    make_directory(root_ / "guests", 0750);
+    make_profile_folder(root_ / "profiles");
+    make_directory(root_ / "guests", 0700);
+}
+
+void Store::make_profile_folder(const std::filesystem::path& folder) const
+{
+    make_directory(folder, readers_ ? 0750 : 0755, readers_);
+}
+
+void Store::write_profile(const std::filesystem::path& file, const Profile& profile) const
+{
+    write_atomically(file, to_json(profile).dump(2) + "\n", readers_ ? 0640 : 0644, readers_);
 }
 
 Store Store::existing(std::filesystem::path root)
@@ -104,25 +133,22 @@ Store Store::existing(std::filesystem::path root)
 Stored Store::put_profile(const Profile& profile)
 {
     const auto file = profile_file(profile.kernel_id);
-    const auto write = [&](const std::filesystem::path& to, const Profile& what) {
-        write_atomically(to, to_json(what).dump(2) + "\n", 0644);
-    };
     const auto old = this->profile(profile.kernel_id);
     if (!old) {
-        write(file, profile);
+        write_profile(file, profile);
         return {Stored::written, file, {}};
     }
     auto objections = contradictions(*old, profile);
     if (!objections.empty()) {
         const auto beside = root_ / "contradicting" / file.filename();
-        make_directory(beside.parent_path(), 0755);
-        write(beside, profile);
+        make_profile_folder(beside.parent_path());
+        write_profile(beside, profile);
         return {Stored::refused, beside, std::move(objections)};
     }
     const Profile joined = join(*old, profile);
     if (joined == *old)
         return {Stored::kept, file, {}};
-    write(file, joined);
+    write_profile(file, joined);
     return {Stored::improved, file, {}};
 }
 
@@ -140,7 +166,7 @@ std::filesystem::path Store::profile_file(const std::string& kernel_id) const
 
 void Store::put_guest(const std::string& guest, const Json& facts)
 {
-    write_atomically(guest_file(guest), facts.dump(2) + "\n", 0640);
+    write_atomically(guest_file(guest), facts.dump(2) + "\n", 0600);
 }
 
 std::optional<Json> Store::guest(const std::string& guest) const

@@ -10,8 +10,10 @@
 
 namespace lacuna {
 
-// Writes the file whole or not at all: a temporary file beside it, fsync, rename. Throws Error.
-void write_atomically(const std::filesystem::path& file, const std::string& text, mode_t mode);
+// Writes the file whole or not at all: a temporary file beside it, fsync, rename. `group`: the file's; none:
+// as the system gives it. Throws Error.
+void write_atomically(const std::filesystem::path& file, const std::string& text, mode_t mode,
+                      std::optional<gid_t> group = std::nullopt);
 
 // What became of a profile that was given to the store.
 struct Stored {
@@ -25,13 +27,13 @@ struct Stored {
     std::vector<std::string> objections; // if refused: one sentence per member
 };
 
-// <root>/profiles/<kernel id>.json       0755/0644, offsets are no secret and VMI tools read them
-// <root>/contradicting/<kernel id>.json  a profile that was refused, for a person to look at
-// <root>/guests/<guest>.json             0750/0640, addresses of one boot defeat KASLR
+// <root>/profiles/<kernel id>.json       0755/0644: VMI tools read them; 0750/0640 where a group is named for
+// that <root>/contradicting/<kernel id>.json  the same; a profile that was refused, for a person to look at
+// <root>/guests/<guest>.json             0700/0600: addresses of one boot defeat KASLR
 class Store {
 public:
-    // Creates the folders. Throws Error.
-    explicit Store(std::filesystem::path root);
+    // Creates the folders. `readers`: the group that may read profiles; empty: everybody. Throws Error.
+    explicit Store(std::filesystem::path root, const std::string& readers = {});
 
     // For reading only: creates nothing.
     static Store existing(std::filesystem::path root);
@@ -50,7 +52,11 @@ private:
     struct ReadOnly {};
     Store(std::filesystem::path root, ReadOnly) : root_(std::move(root)) {}
 
+    void write_profile(const std::filesystem::path& file, const Profile& profile) const;
+    void make_profile_folder(const std::filesystem::path& folder) const;
+
     std::filesystem::path root_;
+    std::optional<gid_t> readers_; // none: everybody
 };
 
 } // namespace lacuna

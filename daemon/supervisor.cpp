@@ -46,8 +46,25 @@ Supervisor::Supervisor(Config config, const lacuna_constraints& constraints, Ker
       constraints_(constraints),
       library_(library),
       find_vmm_(std::move(find_vmm)),
-      store_(config_.store)
+      store_(config_.store, config_.group)
 {}
+
+void Supervisor::reconfigure(Config config)
+{
+    for (const auto& [old_value, new_value, key] :
+         {std::tuple(config_.store, config.store, "store"),
+          std::tuple(config_.socket, config.socket, "socket"),
+          std::tuple(config_.constraints, config.constraints, "constraints"),
+          std::tuple(std::filesystem::path(config_.group), std::filesystem::path(config.group), "group")})
+        if (old_value != new_value)
+            spdlog::warn("another \"{}\" in the configuration counts from the next start of lacunad", key);
+    config.store = config_.store;
+    config.socket = config_.socket;
+    config.constraints = config_.constraints;
+    config.group = config_.group;
+    config_ = std::move(config);
+    prepare();
+}
 
 void Supervisor::prepare()
 {

@@ -40,6 +40,9 @@ public:
     // Told of every change of a guest; for those who watch.
     void on_change(OnChange callback) { on_change_ = std::move(callback); }
 
+    // Another configuration: its rules count for guests that are created from now on.
+    void reconfigure(Config config);
+
     // Starts reading every kernel that the configuration names.
     void prepare();
 

@@ -24,6 +24,8 @@ socket = "run/sock"
 constraints = "/srv/constraints"
 deadline_seconds = 30
 record = true
+group = "vmi"
+log_level = "warn"
 [[guest]]
 name = "web*"
 kernels = ["/k/one", "two"]
@@ -41,6 +43,8 @@ policy = "ignore"
     EXPECT_EQ(config.constraints, "/srv/constraints");
     EXPECT_EQ(config.deadline_seconds, 30u);
     EXPECT_TRUE(config.record);
+    EXPECT_EQ(config.group, "vmi");
+    EXPECT_EQ(config.log_level, "warn");
     ASSERT_EQ(config.guests.size(), 3u);
     EXPECT_EQ(config.guests[0].kernels, (std::vector<std::filesystem::path>{"/k/one", "/etc/lacuna/two"}));
     EXPECT_EQ(config.guests[0].system_map, "/k/map");
@@ -75,6 +79,8 @@ TEST(Config, ErrorsNameFileAndLine)
     EXPECT_ERROR(parse("store = \n"), "/etc/lacuna/lacuna.toml:1: ");
     EXPECT_ERROR(parse("\nstore = 5\n"), "lacuna.toml:2: \"store\" is no text");
     EXPECT_ERROR(parse("record = 'yes'"), "\"record\" is neither true nor false");
+    EXPECT_ERROR(parse("log_level = 'loud'"),
+                 "lacuna.toml:1: unknown log level \"loud\"; allowed are trace, debug");
     EXPECT_ERROR(parse("deadline_seconds = 0"), "a whole number from 1 to 86400 is allowed");
     EXPECT_ERROR(parse("deadline_seconds = 1.5"), "\"deadline_seconds\" is out of range");
     EXPECT_ERROR(parse("\n[[guest]]\nkernel = '/a'\n"), "lacuna.toml:2: a [[guest]] without a name");
@@ -88,4 +94,24 @@ TEST(Config, ErrorsNameFileAndLine)
     EXPECT_ERROR(parse("[[guest]]\nname='a'\nkernels=[]\n"), "\"kernels\" is no list of files");
     EXPECT_ERROR(load_config("/nonexistent/lacuna.toml"),
                  "/nonexistent/lacuna.toml: the configuration cannot be read");
+}
+
+TEST(Config, DoubtsNameWhatIsNotThere)
+{
+    const TemporaryDirectory folder;
+    std::ofstream(folder.path() / "vmlinuz") << "kernel";
+    const auto doubts = [&](const std::string& rules) {
+        return doubts_about(parse_config("constraints = '.'\n" + rules, folder.path() / "lacunad.toml"));
+    };
+    EXPECT_EQ(doubts("[[guest]]\nname='web-1'\nkernel='vmlinuz'\n[[guest]]\nname='*'\npolicy='ignore'\n"),
+              std::vector<std::string>{});
+    const std::string file = (folder.path() / "gone").string();
+    EXPECT_EQ(doubts("[[guest]]\nname='a'\nkernel='gone'\n"),
+              std::vector{"guest \"a\": kernel " + file + " is not there"});
+    EXPECT_EQ(doubts("[[guest]]\nname='a'\nimage='gone'\n"),
+              std::vector{"guest \"a\": image " + file + " is not there"});
+    EXPECT_EQ(doubts("group = 'no-such-group-here'"),
+              std::vector<std::string>{"there is no group no-such-group-here"});
+    EXPECT_EQ(doubts("[[guest]]\nname='web*'\npolicy='ignore'\n[[guest]]\nname='web-1'\npolicy='ignore'\n"),
+              std::vector<std::string>{"guest \"web-1\": an earlier rule fits the same names"});
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // The whole daemon with a module that is not one, and lacunactl talking to it over a real socket.
+#include <atomic>
 #include <chrono>
 #include <fstream>
 #include <iterator>
@@ -53,6 +54,8 @@ protected:
     FakeKernel guest;
     Config config;
     Fd stop{eventfd(0, EFD_CLOEXEC)};
+    Fd reload{eventfd(0, EFD_CLOEXEC)};
+    std::function<Config()> reloaded = [this] { return config; };
     std::unique_ptr<Daemon> daemon;
     std::thread thread;
 
@@ -84,6 +87,11 @@ protected:
                 kernel.modules = FakeLayout::modules - slide;
                 return {kernel};
             });
+        daemon->reload_on(reload.get(), [this] {
+            eventfd_t ignored;
+            eventfd_read(reload.get(), &ignored);
+            return reloaded();
+        });
         thread = std::thread([this] { daemon->run(stop.get()); });
     }
 
@@ -183,6 +191,51 @@ TEST_F(DaemonTest, ArmedOnRequest)
     EXPECT_EQ(status.at("guests").at(0).at("state"), "waiting");
     EXPECT_EQ(ctl({"disarm", "web1"}).code, 0);
     EXPECT_EQ(module.disarmed, std::vector<std::uint32_t>{1});
+}
+
+TEST_F(DaemonTest, ReloadedRulesCountForTheNextGuest)
+{
+    start();
+    reloaded = [this]() -> Config { throw Error("is damaged", "lacunad.toml"); };
+    eventfd_write(reload.get(), 1);
+    module.tell(created());
+    ASSERT_TRUE(wait_for_state("ignored"));
+    std::atomic<bool> read_again = false;
+    reloaded = [&] {
+        Config other = config;
+        other.store = "/elsewhere"; // counts from the next start only
+        other.deadline_seconds = 7;
+        other.guests.emplace_back().name = "vm-*";
+        other.guests.back().kernels = {"/k/good"};
+        read_again = true;
+        return other;
+    };
+    eventfd_write(reload.get(), 1);
+    ASSERT_TRUE(wait_for([&] { return read_again.load(); }));
+    GuestReport next = created();
+    next.guest = 2;
+    module.tell(next);
+    ASSERT_TRUE(wait_for_state("waiting"));
+    EXPECT_EQ(module.armed[2].options.deadline_ms, 7'000u);
+    EXPECT_FALSE(module.armed.contains(1));
+    EXPECT_FALSE(std::filesystem::exists("/elsewhere"));
+}
+
+TEST_F(DaemonTest, CheckConfigNeedsNoDaemon)
+{
+    const auto file = (folder.path() / "lacunad.toml").string();
+    std::ofstream(file) << "constraints = '.'\n[[guest]]\nname = '*'\npolicy = 'ignore'\n";
+    Result result = ctl({"check-config", file});
+    EXPECT_EQ(result.code, 0) << result.err;
+    EXPECT_EQ(result.out, file + ": valid, 1 rules for guests\n");
+    std::ofstream(file) << "constraints = '.'\n[[guest]]\nname = 'a'\nkernel = 'gone'\n";
+    result = ctl({"check-config", file});
+    EXPECT_EQ(result.code, 1);
+    EXPECT_NE(result.out.find("gone is not there"), std::string::npos) << result.out;
+    std::ofstream(file) << "nonsense = 1\n";
+    result = ctl({"check-config", file});
+    EXPECT_EQ(result.code, 1);
+    EXPECT_NE(result.err.find(":1: unknown key \"nonsense\""), std::string::npos) << result.err;
 }
 
 TEST_F(DaemonTest, ArmRefusesABadKernel)

@@ -2,7 +2,9 @@
 #include <fstream>
 #include <iterator>
 
+#include <grp.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "constraint_set.h"
 #include "expect_error.h"
@@ -107,6 +109,23 @@ TEST(Profile, DamagedFiles)
     EXPECT_ERROR(profile_from_json(json, "p.json"), "offset");
 }
 
+// Root may give files to any group; others only to their own.
+TEST(Store, ProfilesAreForTheGroupThatIsNamed)
+{
+    const TemporaryDirectory root;
+    const group* own = getgrgid(getegid());
+    ASSERT_NE(own, nullptr);
+    Store store(root.path() / "store", own->gr_name);
+    const Stored stored = store.put_profile(profile_with(resolved_at(4), resolved_at(8), resolved_at(16)));
+    EXPECT_EQ(mode_of(root.path() / "store/profiles"), 0750u);
+    EXPECT_EQ(mode_of(stored.file), 0640u);
+    struct stat status {};
+    ASSERT_EQ(stat(stored.file.c_str(), &status), 0);
+    EXPECT_EQ(status.st_gid, own->gr_gid);
+    EXPECT_ERROR(Store(root.path() / "store", "no-such-group-here"),
+                 "no-such-group-here: there is no such group");
+}
+
 TEST(Store, ModesOfFoldersAndFiles)
 {
     const TemporaryDirectory root;
@@ -114,9 +133,9 @@ TEST(Store, ModesOfFoldersAndFiles)
     const Stored stored = store.put_profile(profile_with(resolved_at(4), resolved_at(8), resolved_at(16)));
     store.put_guest("web1", {{"name", "web1"}});
     EXPECT_EQ(mode_of(root.path() / "store/profiles"), 0755u);
-    EXPECT_EQ(mode_of(root.path() / "store/guests"), 0750u);
+    EXPECT_EQ(mode_of(root.path() / "store/guests"), 0700u);
     EXPECT_EQ(mode_of(stored.file), 0644u);
-    EXPECT_EQ(mode_of(store.guest_file("web1")), 0640u);
+    EXPECT_EQ(mode_of(store.guest_file("web1")), 0600u);
     EXPECT_EQ(stored.file, root.path() / "store/profiles/6.1-abc.json");
     EXPECT_EQ(stored.outcome, Stored::written);
     EXPECT_EQ(store.guest("web1")->at("name"), "web1");
