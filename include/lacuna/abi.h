@@ -129,7 +129,7 @@ struct lacuna_member_report {
 	__u32 remaining; /* candidates left */
 	__u32 eliminated;
 	__u32 events; /* events that told something about the member */
-	__u32 instances; /* different instances it was seen in, counted up to 255 */
+	__u32 instances; /* different instances the best candidate was seen in action in, counted up to 32 */
 	__u32 witnesses; /* events in which the best candidate was seen in action */
 	__s32 candidates[LACUNA_LISTED_CANDIDATES]; /* the first of those left; [0] is the offset when resolved */
 	__u64 resolved_ns; /* since the first trap */

@@ -15,32 +15,45 @@ static bool hunt_init(struct lac_hunt *hunt, const struct lacuna_constraints *se
 	hunt->number = (u32)(structure->high - structure->low - member->size) / member->align + 1;
 	hunt->strikes = lac_alloc(hunt->number * sizeof(*hunt->strikes));
 	hunt->witnesses = lac_alloc(hunt->number * sizeof(*hunt->witnesses));
-	return hunt->strikes && hunt->witnesses;
+	hunt->instances = lac_alloc(hunt->number * sizeof(*hunt->instances));
+	return hunt->strikes && hunt->witnesses && hunt->instances;
 }
 
 static void hunt_start(struct lac_hunt *hunt)
 {
 	memset(hunt->strikes, 0, hunt->number * sizeof(*hunt->strikes));
 	memset(hunt->witnesses, 0, hunt->number * sizeof(*hunt->witnesses));
-	memset(hunt->seen, 0, sizeof(hunt->seen));
+	memset(hunt->instances, 0, hunt->number * sizeof(*hunt->instances));
 	hunt->alive = hunt->number;
 	hunt->events = 0;
 	hunt->doubts = 0;
-	hunt->instances = 0;
+	hunt->seen_nr = 0;
 	hunt->settled = false;
 	hunt->contradicted = false;
 	hunt->survivor = hunt->number;
 }
 
-static void note_instance(struct lac_hunt *hunt, u64 instance)
+/* The bit of an instance in which a candidate is seen at work; 0: more have been seen than are told apart. */
+static u32 instance_bit(struct lac_hunt *hunt, u64 instance)
 {
 	u32 i;
 
-	for (i = 0; i < hunt->instances; i++)
+	for (i = 0; i < hunt->seen_nr; i++)
 		if (hunt->seen[i] == instance)
-			return;
-	if (hunt->instances < LAC_SEEN)
-		hunt->seen[hunt->instances++] = instance;
+			return 1u << i;
+	if (hunt->seen_nr == LAC_SEEN)
+		return 0;
+	hunt->seen[hunt->seen_nr++] = instance;
+	return 1u << i;
+}
+
+static u32 instances_of(const struct lac_hunt *hunt, u32 candidate)
+{
+	u32 bits = hunt->instances[candidate], number;
+
+	for (number = 0; bits; number++)
+		bits &= bits - 1;
+	return number;
 }
 
 static enum lac_outcome ask_all(struct lac_engine *engine, const struct lac_hunt *hunt, s32 offset)
@@ -117,17 +130,13 @@ static void drop_all_but(struct lac_hunt *hunt, u32 survivor)
 static void judge(struct lac_engine *engine, struct lac_hunt *hunt)
 {
 	u32 survivor = survivor_of(hunt);
+	/* what made it the only one does not confirm it: that takes another event */
+	bool confirmed = survivor == hunt->survivor && survivor != hunt->number &&
+			 engine->outcome[survivor] == LAC_WITNESSED;
 
-	if (survivor != hunt->survivor) {
-		hunt->survivor = survivor;
-		hunt->instances = 0;
-	}
-	if (survivor == hunt->number)
-		return;
-	if (engine->outcome[survivor] == LAC_WITNESSED)
-		note_instance(hunt, engine->view.instance->at);
-	if (hunt->settled || hunt->instances < hunt->member->instances ||
-	    hunt->witnesses[survivor] < hunt->member->witnesses)
+	hunt->survivor = survivor;
+	if (hunt->settled || !confirmed || hunt->witnesses[survivor] < hunt->member->witnesses ||
+	    instances_of(hunt, survivor) < hunt->member->instances)
 		return;
 	drop_all_but(hunt, survivor);
 	hunt->settled = true;
@@ -135,13 +144,17 @@ static void judge(struct lac_engine *engine, struct lac_hunt *hunt)
 
 static void strike(struct lac_engine *engine, struct lac_hunt *hunt)
 {
-	u32 i;
+	u32 instance = 0, i;
 
 	for (i = 0; i < hunt->number; i++) {
 		if (!lac_alive(hunt, i))
 			continue;
-		if (engine->outcome[i] == LAC_WITNESSED && hunt->witnesses[i] < 0xffff)
-			hunt->witnesses[i]++;
+		if (engine->outcome[i] == LAC_WITNESSED) {
+			if (!instance)
+				instance = instance_bit(hunt, engine->view.instance->at);
+			hunt->instances[i] |= instance;
+			hunt->witnesses[i] += hunt->witnesses[i] < 0xffff;
+		}
 		if (engine->outcome[i] != LAC_REFUTED)
 			continue;
 		hunt->strikes[i]++;
@@ -338,7 +351,7 @@ u32 lac_engine_members(const struct lac_engine *engine)
 void lac_engine_report(const struct lac_engine *engine, u32 member, struct lacuna_member_report *report)
 {
 	const struct lac_hunt *hunt = &engine->hunts[member];
-	u32 i, listed = 0, best = 0;
+	u32 i, listed = 0, best = 0, instances = 0;
 
 	memset(report, 0, sizeof(*report));
 	for (i = 0; i < hunt->number; i++) {
@@ -346,14 +359,14 @@ void lac_engine_report(const struct lac_engine *engine, u32 member, struct lacun
 			continue;
 		if (listed < LACUNA_LISTED_CANDIDATES)
 			report->candidates[listed++] = lac_offset(hunt, i);
-		if (hunt->witnesses[i] > best)
-			best = hunt->witnesses[i];
+		best = max(best, (u32)hunt->witnesses[i]);
+		instances = max(instances, instances_of(hunt, i));
 	}
 	report->state = hunt->contradicted ? LACUNA_CONTRADICTED : hunt->settled ? LACUNA_RESOLVED : LACUNA_OPEN;
 	report->remaining = hunt->alive;
 	report->eliminated = hunt->number - hunt->alive;
 	report->events = hunt->events;
-	report->instances = hunt->instances;
+	report->instances = instances;
 	report->witnesses = best;
 }
 
@@ -383,6 +396,7 @@ void lac_engine_destroy(struct lac_engine *engine)
 	for (i = 0; i < ARRAY_SIZE(engine->hunts); i++) {
 		lac_free(engine->hunts[i].strikes);
 		lac_free(engine->hunts[i].witnesses);
+		lac_free(engine->hunts[i].instances);
 	}
 	lac_free(engine);
 }

@@ -19,7 +19,8 @@
  *
  * A survivor must prove itself. A member is resolved when one candidate was seen at work at `witnesses` events in
  * `instances` different instances, and no other that is left ever was: what one did that often and they never did, they
- * do not do. Two that were both seen at work stay, until events speak against one of them.
+ * do not do. Two that were both seen at work stay, until events speak against one of them, and what has made the survivor
+ * the only one does not yet confirm it: it must be seen at work once more.
  *
  * And it is asked on. As long as there are events the survivor must go on fitting: one that fails again and again was not
  * the truth, and the member is contradicted, and so is every member that was derived from it.

@@ -17,7 +17,7 @@
 #define LAC_MAX_IDS 64
 #define LAC_MIN_ID 32 /* smaller numbers are met by chance */
 #define LAC_MAX_TEXT 64
-#define LAC_SEEN 32 /* different instances are counted up to here */
+#define LAC_SEEN 32 /* different instances are told apart up to here: a bit each */
 
 enum lac_outcome {
 	LAC_SILENT,
@@ -35,10 +35,11 @@ struct lac_hunt {
 	u32 alive;
 	u8 *strikes; /* per candidate */
 	u16 *witnesses;
+	u32 *instances; /* per candidate: which of @seen it was seen at work in, a bit each */
 	u32 events;
 	u32 doubts;
-	u64 seen[LAC_SEEN]; /* instances the survivor was seen at work in */
-	u8 instances;
+	u64 seen[LAC_SEEN]; /* instances in which some candidate was seen at work */
+	u8 seen_nr;
 	bool settled;
 	bool contradicted;
 	u32 survivor; /* the one candidate left that was seen at work; number: none, or several */
