@@ -359,7 +359,8 @@ void lac_engine_report(const struct lac_engine *engine, u32 member, struct lacun
 			continue;
 		if (listed < LACUNA_LISTED_CANDIDATES)
 			report->candidates[listed++] = lac_offset(hunt, i);
-		best = max(best, (u32)hunt->witnesses[i]);
+		if (hunt->witnesses[i] > best)
+			best = hunt->witnesses[i];
 		instances = max(instances, instances_of(hunt, i));
 	}
 	report->state = hunt->contradicted ? LACUNA_CONTRADICTED : hunt->settled ? LACUNA_RESOLVED : LACUNA_OPEN;
