@@ -10,8 +10,8 @@
 #include "netlink.h"
 #include "recording.h"
 
-/* A guest that has left its firmware gets there long before; one that has not is not Linux. */
-#define MAX_EARLY_EXITS (1u << 20)
+/* Firmware and boot loaders need some hundreds, a few thousand with many vCPUs; what needs more is not Linux. */
+#define MAX_EARLY_EXITS (1u << 16)
 /* CPUID exits of a kernel that none of the descriptors fits. */
 #define MAX_STRANGE_EXITS 64
 

@@ -4,7 +4,7 @@
 import json
 import shutil
 
-from . import guest_initrd, guest_kernel, judge, module, show
+from . import guest_initrd, guest_kernel, judge, module, other_systems, show
 from .base import REPOSITORY, LabError, run, say
 from .emulator import Emulator
 from .host import Host, emulator_failed, warnings
@@ -16,6 +16,8 @@ from .truth import truth_of
 GUEST_KERNEL = "bookworm"
 SECONDS, SECONDS_PER_GUEST = 240, 60
 STARTUP_SECONDS = 120
+# Scenarios after which nothing need have been found.
+NOT_JUDGED = ("kill-daemon", "rmmod", "other-kernel", "save", "not-linux")
 
 
 def prepare(emulator, host_kernel):
@@ -122,7 +124,8 @@ def make_job(options, kernel, host):
         "record": options.record,
         "guests": guests,
         "vmlinux": None if options.native else host.kernel.vmlinux,
-        "judged": options.scenario not in ("kill-daemon", "rmmod", "other-kernel", "save"),
+        "other_systems": other_systems.floppies(),
+        "judged": options.scenario not in NOT_JUDGED,
         "timeout": options.timeout or SECONDS + SECONDS_PER_GUEST * (options.guests - 1),
         "lacuna": None if options.without_lacuna else lacuna_job(options, host),
     }

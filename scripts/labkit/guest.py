@@ -17,9 +17,9 @@ QUIET_APIC = ("-global", "kvm-apic.vapic=off")
 
 
 class Guest:
-    """One guest; `job` has its name, kernel, initrd, append, cpus and results folder (below `out`).
+    """One guest; `job` has its name, results folder (below `out`), cpus, and what it boots.
 
-    `saved`: a file that save() has written, to go on from.
+    That is a kernel with initrd and append, or a floppy, or nothing. `saved`: a file that save() has written, to go on from.
     """
 
     def __init__(self, job, out, append="", reboots=False, saved=None):
@@ -35,17 +35,25 @@ class Guest:
         command = ["qemu-system-x86_64", "-name", f"guest={self.name}", *machine.split(), *QUIET_APIC]
         command += ["-smp", str(self.job["cpus"])]
         command += [] if self.reboots else ["-no-reboot"]
-        command += ["-kernel", self.job["kernel"], "-initrd", self.job["initrd"]]
-        command += ["-append", f"console=ttyS0 quiet panic=-1 {self.job['append']} {self.append}".strip()]
+        command += self._boot()
         command += ["-serial", f"file:{RUN}/{self.name}.console"]
         command += ["-qmp", f"unix:{RUN}/{self.name}.qmp,server=on,wait=off"]
         command += ["-incoming", f"exec:cat {self.saved}"] if self.saved else []
         return command
 
+    def _boot(self):
+        if self.job.get("floppy"):
+            return ["-drive", f"file={self.job['floppy']},format=raw,if=floppy,readonly=on"]
+        if not self.job["kernel"]:
+            return []
+        append = f"console=ttyS0 quiet panic=-1 {self.job['append']} {self.append}".strip()
+        return ["-kernel", self.job["kernel"], "-initrd", self.job["initrd"], "-append", append]
+
     def start(self):
         """Start QEMU; the console is kept on tmpfs, since QEMU writes each character by itself."""
         RUN.mkdir(exist_ok=True)
         self.out.mkdir(parents=True, exist_ok=True)
+        (RUN / f"{self.name}.console").unlink(missing_ok=True)  # of an earlier guest of that name
         self.console = GuestConsole(RUN / f"{self.name}.console", self.out / f"{self.name}-console.log")
         with open(self.out / f"{self.name}-qemu.log", "wb") as log:
             self.process = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log)

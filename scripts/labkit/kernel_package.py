@@ -48,7 +48,7 @@ class KernelPackage:
         record = self.apt.records(f"linux-image-{self.release}")[0]
         self.version = record["Version"]
         # From 6.19 on linux-image-* is empty and needs the packages with the image and with the modules.
-        parts = re.findall(r"linux-(?:binary|base|modules)-\d\S*", record.get("Depends", ""))
+        parts = re.findall(r"linux-(?:binary|modules)-\d\S*", record.get("Depends", ""))
         self.packages = [f"linux-image-{self.release}", *parts]
 
     def _newest(self, series, flavour):

@@ -42,6 +42,14 @@ class Lacuna:
             time.sleep(0.5)
         return True
 
+    @staticmethod
+    def hooked(function):
+        """Whether anything is hooked into this function of the host's kernel."""
+        tracing = Path("/sys/kernel/tracing")
+        if not (tracing / "enabled_functions").exists():
+            run(["mount", "-t", "tracefs", "tracefs", tracing])
+        return function in (tracing / "enabled_functions").read_text().split()
+
     def write_config(self):
         """The daemon's configuration: every guest of the job with its kernel."""
         STORE.mkdir(parents=True, exist_ok=True)

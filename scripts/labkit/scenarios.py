@@ -2,13 +2,15 @@
 """What the lab can do to guests, Lacuna itself; each scenario is a function of a Trial that makes checks."""
 
 import re
+import time
 from pathlib import Path
 
 from . import netlink_noise
 from .guest import RUN
-from .trial import require
+from .trial import FINAL, require
 
 NOISE = 3000  # messages
+EXITS = ("kvm_emulate_cpuid", "kvm_emulate_hypercall")
 BUILDER = b"debian-kernel@lists.debian.org"
 
 
@@ -141,6 +143,46 @@ def other_kernel(trial):
     trial.check("the guest is still alive after its work", still_prints(guest))
 
 
+def not_linux(trial):
+    """Guests without Linux: let go after a bounded number of exits, unhurt, and then no hook is left."""
+    trial.start_lacuna()
+    check_other_system(trial, "firmware", "no Linux kernel was started", 1 << 16)
+    check_other_system(trial, "high-half", "no matching kernel", 4096)
+    check_no_hooks(trial)
+    idle = trial.start_guest({**trial.job["guests"][0], "name": "guest1-no-disk", "kernel": None})
+    state = trial.wait_state(idle, FINAL, 15)
+    trial.check("a guest with nothing to boot is waited for", state == "waiting", f"state {state}")
+    trial.check("it is unhurt", idle.alive())
+    idle.kill()
+    trial.check("it is reported gone", trial.wait_state(idle, ("gone",), 20) == "gone")
+    exits = trial.lacuna.ask("stats", idle.name)["early_exits"]
+    trial.check("it has cost a few exits of its firmware", 0 < exits < 4096, f"{exits} exits")
+    check_no_hooks(trial)
+
+
+def check_other_system(trial, kind, reason, limit):
+    """Boot one of tests/lab/guest/not-linux.S: it is let go with that reason after so many exits, unhurt."""
+    job = {**trial.job["guests"][0], "floppy": trial.job["other_systems"][kind], "name": f"guest1-{kind}"}
+    guest = trial.start_guest(job)
+    state = trial.wait_state(guest, FINAL, 90)
+    told = trial.lacuna.states.get(guest.name, {}).get("reason") or ""
+    exits = trial.lacuna.ask("stats", guest.name)["early_exits"]
+    trial.check(f"{guest.name} is let go", state == "failed" and reason in told, f"state {state}: {told}")
+    trial.check("after a bounded number of exits", 0 < exits <= limit, f"{exits} exits")
+    seen = len(guest.console.text)
+    unhurt = guest.console.wait_for(lambda console: len(console.text) > seen + 100, 30, guest.alive)
+    trial.check("and goes on", unhurt and "LACUNA-OTHER alive" in guest.console.text)
+    guest.kill()
+
+
+def check_no_hooks(trial):
+    """Nothing hangs on the exits of guests any more, a moment after the last one has been let go."""
+    end = time.monotonic() + 5
+    while (left := [name for name in EXITS if trial.lacuna.hooked(name)]) and time.monotonic() < end:
+        time.sleep(0.2)
+    trial.check("no hook is left on the exits of guests", not left, ", ".join(left))
+
+
 def hypercall(trial):
     """VMMCALL by the guest itself, from user space and from its kernel: the answers are KVM's own.
 
@@ -213,5 +255,6 @@ SCENARIOS = {
     "netlink": netlink,
     "save": save,
     "other-kernel": other_kernel,
+    "not-linux": not_linux,
     "text": text,
 }
