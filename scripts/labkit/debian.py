@@ -82,8 +82,8 @@ class Apt:
         label = "Debian-Security" if suite.endswith("-security") else "Debian"
         return f"deb [signed-by={KEYRING}] {mirror(label)} {suite} main\n"
 
-    def records(self, package):
-        """The package's records in these suites, newest version first: [{field: value}].
+    def records(self, package, needed=True):
+        """The package's records in these suites, newest version first: [{field: value}]; [] if not needed.
 
         What apt says is kept until the lists are updated, since reading them takes apt a second each time.
         """
@@ -92,6 +92,8 @@ class Apt:
             try:
                 text = run(["apt-cache", "show", package], env=self.environment)
             except LabError:
+                if not needed:
+                    return []
                 raise LabError(f"no package {package} in {self.name}") from None
             kept.parent.mkdir(exist_ok=True)
             unfinished = kept.with_suffix(f".{os.getpid()}")

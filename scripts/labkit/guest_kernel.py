@@ -70,7 +70,7 @@ def from_debs(debs, headers_folder=None):
 
     def make(folder):
         image, modules = unpack_kernel(debs, folder / "unpacked")
-        fill(folder, image, modules, modules.name)
+        fill(folder, image, modules, modules.name if modules else image.name.removeprefix("vmlinuz-"))
         shutil.rmtree(folder / "unpacked")
 
     return GuestKernel(cache.folder("guest-kernel", inputs, make), headers_folder)

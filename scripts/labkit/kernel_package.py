@@ -7,7 +7,7 @@ import struct
 import subprocess
 from pathlib import Path
 
-from .base import LabError
+from .base import LabError, say
 from .debian import Apt, unpack
 
 RELEASES = {
@@ -49,7 +49,14 @@ class KernelPackage:
         self.version = record["Version"]
         # From 6.19 on linux-image-* is empty and needs the packages with the image and with the modules.
         parts = re.findall(r"linux-(?:binary|modules)-\d\S*", record.get("Depends", ""))
-        self.packages = [f"linux-image-{self.release}", *parts]
+        self.packages = [f"linux-image-{self.release}", *filter(self._is_there, parts)]
+
+    def _is_there(self, package):
+        """Whether the archive has it: modules of older kernels are removed before their images."""
+        if any(record["Version"] == self.version for record in self.apt.records(package, needed=False)):
+            return True
+        say(f"{self.apt.name} has no {package} {self.version} any more: going on without")
+        return False
 
     def _newest(self, series, flavour):
         """The newest release of a flavour: of a series, or the one its metapackage depends on."""
@@ -79,7 +86,7 @@ def series(suite):
 
 
 def unpack_kernel(debs, folder):
-    """Unpack a kernel's packages; returns (kernel image, module folder)."""
+    """Unpack a kernel's packages; returns (kernel image, module folder or None)."""
     for deb in debs:
         unpack(deb, folder)
     names = ", ".join(Path(deb).name for deb in debs)
@@ -90,12 +97,12 @@ def unpack_kernel(debs, folder):
         if image.is_file() and not image.is_symlink()
     ]
     trees = [tree for tree in folder.glob("**/lib/modules/*") if tree.is_dir() and any(tree.rglob("*.ko*"))]
-    if len(images) != 1 or len(trees) != 1:
+    if len(images) != 1 or len(trees) > 1:
         raise LabError(
             f"{len(images)} kernel images and {len(trees)} module folders in {names}: expected one of "
             "each; give a linux-image package, from 6.19 on its linux-binary-* and linux-modules-*"
         )
-    return images[0], trees[0]
+    return images[0], trees[0] if trees else None
 
 
 def is_64_bit(image):
