@@ -12,6 +12,11 @@
 
 #include "trap.h"
 
+/* Renamed in 6.2. */
+#ifndef ftrace_regs_set_instruction_pointer
+#define ftrace_regs_set_instruction_pointer ftrace_instruction_pointer_set
+#endif
+
 struct hook {
 	const char *symbol;
 	void *replacement;
@@ -46,7 +51,7 @@ static void notrace redirect(unsigned long ip, unsigned long parent_ip, struct f
 	if (within_module(parent_ip, THIS_MODULE))
 		return;
 	atomic_inc(&inside);
-	ftrace_instruction_pointer_set(fregs, (unsigned long)hook->replacement);
+	ftrace_regs_set_instruction_pointer(fregs, (unsigned long)hook->replacement);
 }
 
 static int put_in_place(struct hook *hook)

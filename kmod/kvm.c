@@ -9,105 +9,128 @@
 #include <linux/kthread.h>
 #include <linux/rcupdate.h>
 #include <linux/sched/mm.h>
+#include <linux/static_call.h>
 #include <linux/uaccess.h>
 #include <linux/version.h>
 #include <asm/ibt.h>
 #include <asm/processor.h>
 
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(7, 2, 0)
+#define VCPU_EXREG_CR3 VCPU_REG_CR3
+#endif
+
 /*
  * From 6.18 on KVM exports most of these to its own vendor modules only, and some were never exported: all are found the
  * same way, by name. kvm_get_kvm() and kvm_put_kvm() are linked against, which keeps kvm.ko loaded.
+ *
+ * They are called as static calls, which are direct calls once the function is known. On a host that enforces IBT an
+ * indirect call must lead to an ENDBR, and the kernel has removed that of functions whose address it never takes.
  */
-static struct {
-	void (*vcpu_created)(struct kvm_vcpu *vcpu);
-	void (*vm_destroyed)(struct kvm *kvm);
-	int (*cpuid)(struct kvm_vcpu *vcpu);
-	int (*hypercall)(struct kvm_vcpu *vcpu);
-	void (*memory_committed)(struct kvm *kvm, struct kvm_memory_slot *old, const struct kvm_memory_slot *new,
-				 enum kvm_mr_change change);
-	int (*emulate)(struct kvm_vcpu *vcpu, void *insn, int insn_len);
-	unsigned long (*linear_rip)(struct kvm_vcpu *vcpu);
-	void (*get_segment)(struct kvm_vcpu *vcpu, struct kvm_segment *var, int seg);
-	int (*read_guest)(struct kvm *kvm, gpa_t gpa, void *data, unsigned long len);
-	unsigned long (*gfn_to_hva)(struct kvm *kvm, gfn_t gfn);
-	struct kvm_memory_slot *(*gfn_to_memslot)(struct kvm *kvm, gfn_t gfn);
-	void (*mark_page_dirty)(struct kvm *kvm, gfn_t gfn);
-	bool (*get_safe)(struct kvm *kvm);
-} kvm_functions;
+DEFINE_STATIC_CALL_NULL(vcpu_created, void(struct kvm_vcpu *vcpu));
+DEFINE_STATIC_CALL_NULL(vm_destroyed, void(struct kvm *kvm));
+DEFINE_STATIC_CALL_NULL(cpuid, int(struct kvm_vcpu *vcpu));
+DEFINE_STATIC_CALL_NULL(hypercall, int(struct kvm_vcpu *vcpu));
+DEFINE_STATIC_CALL_NULL(memory_committed, void(struct kvm *kvm, struct kvm_memory_slot *old,
+					       const struct kvm_memory_slot *new, enum kvm_mr_change change));
+DEFINE_STATIC_CALL_NULL(emulate, int(struct kvm_vcpu *vcpu, void *insn, int insn_len));
+DEFINE_STATIC_CALL_NULL(linear_rip, unsigned long(struct kvm_vcpu *vcpu));
+DEFINE_STATIC_CALL_NULL(segment_base, u64(struct kvm_vcpu *vcpu, int seg));
+DEFINE_STATIC_CALL_NULL(cache_reg, void(struct kvm_vcpu *vcpu, enum kvm_reg reg));
+DEFINE_STATIC_CALL_NULL(read_guest, int(struct kvm *kvm, gpa_t gpa, void *data, unsigned long len));
+DEFINE_STATIC_CALL_NULL(find_hva, unsigned long(struct kvm *kvm, gfn_t gfn));
+DEFINE_STATIC_CALL_NULL(find_memslot, struct kvm_memory_slot *(struct kvm *kvm, gfn_t gfn));
+DEFINE_STATIC_CALL_NULL(page_dirty, void(struct kvm *kvm, gfn_t gfn));
+DEFINE_STATIC_CALL_NULL(get_safe, bool(struct kvm *kvm));
 
+#define FUNCTION(call, name) { name, &STATIC_CALL_KEY(call), STATIC_CALL_TRAMP_ADDR(call) }
 static const struct {
 	const char *name;
-	void **to;
-} names[] = {
-	{ "kvm_arch_vcpu_postcreate", (void **)&kvm_functions.vcpu_created },
-	{ "kvm_arch_destroy_vm", (void **)&kvm_functions.vm_destroyed },
-	{ "kvm_emulate_cpuid", (void **)&kvm_functions.cpuid },
-	{ "kvm_emulate_hypercall", (void **)&kvm_functions.hypercall },
-	{ "kvm_arch_commit_memory_region", (void **)&kvm_functions.memory_committed },
-	{ "kvm_emulate_instruction_from_buffer", (void **)&kvm_functions.emulate },
-	{ "kvm_get_linear_rip", (void **)&kvm_functions.linear_rip },
-	{ "kvm_get_segment", (void **)&kvm_functions.get_segment },
-	{ "kvm_read_guest", (void **)&kvm_functions.read_guest },
-	{ "gfn_to_hva", (void **)&kvm_functions.gfn_to_hva },
-	{ "gfn_to_memslot", (void **)&kvm_functions.gfn_to_memslot },
-	{ "mark_page_dirty", (void **)&kvm_functions.mark_page_dirty },
-	{ "kvm_get_kvm_safe", (void **)&kvm_functions.get_safe },
+	struct static_call_key *key;
+	void *trampoline;
+} functions[] = {
+	FUNCTION(vcpu_created, "kvm_arch_vcpu_postcreate"),
+	FUNCTION(vm_destroyed, "kvm_arch_destroy_vm"),
+	FUNCTION(cpuid, "kvm_emulate_cpuid"),
+	FUNCTION(hypercall, "kvm_emulate_hypercall"),
+	FUNCTION(memory_committed, "kvm_arch_commit_memory_region"),
+	FUNCTION(emulate, "kvm_emulate_instruction_from_buffer"),
+	FUNCTION(linear_rip, "kvm_get_linear_rip"),
+	/* the trampolines of KVM's own static calls into its vendor module (kvm_x86_ops) */
+	FUNCTION(segment_base, "__SCT__kvm_x86_get_segment_base"),
+	FUNCTION(cache_reg, "__SCT__kvm_x86_cache_reg"),
+	FUNCTION(read_guest, "kvm_read_guest"),
+	FUNCTION(find_hva, "gfn_to_hva"),
+	FUNCTION(find_memslot, "gfn_to_memslot"),
+	FUNCTION(page_dirty, "mark_page_dirty"),
+	FUNCTION(get_safe, "kvm_get_kvm_safe"),
 };
+
+/* is_endbr() takes a pointer from 6.15 on and is not exported. */
+static bool is_endbr_or_was(u32 instruction)
+{
+#ifdef CONFIG_X86_KERNEL_IBT
+	return instruction == gen_endbr_poison() || instruction == gen_endbr();
+#else
+	return false;
+#endif
+}
 
 /* Where a probe on the function would go is where it starts, or just behind its ENDBR (arch_adjust_kprobe_addr()). */
 static void *find_function(const char *name)
 {
-	struct kprobe probe = { .symbol_name = name };
+	struct kprobe probe = { .symbol_name = name, .flags = KPROBE_FLAG_DISABLED };
 	u8 *address;
 
 	if (register_kprobe(&probe))
 		return NULL;
 	address = (u8 *)probe.addr;
 	unregister_kprobe(&probe);
-	if (is_endbr(*(u32 *)(address - 4)))
+	if (is_endbr_or_was(*(u32 *)(address - 4)))
 		address -= 4;
 	return address;
 }
 
 int lac_kvm_init(void)
 {
+	void *function;
 	size_t i;
 
-	for (i = 0; i < ARRAY_SIZE(names); i++) {
-		*names[i].to = find_function(names[i].name);
-		if (!*names[i].to) {
+	for (i = 0; i < ARRAY_SIZE(functions); i++) {
+		function = find_function(functions[i].name);
+		if (!function) {
 			pr_err("this kernel's KVM has no function %s that can be found: this version of KVM is not supported\n",
-			       names[i].name);
+			       functions[i].name);
 			return -ENOENT;
 		}
+		__static_call_update(functions[i].key, functions[i].trampoline, function);
 	}
 	return 0;
 }
 
 void lac_kvm_vcpu_created(struct kvm_vcpu *vcpu)
 {
-	kvm_functions.vcpu_created(vcpu);
+	static_call(vcpu_created)(vcpu);
 }
 
 void lac_kvm_vm_destroyed(struct kvm *kvm)
 {
-	kvm_functions.vm_destroyed(kvm);
+	static_call(vm_destroyed)(kvm);
 }
 
 int lac_kvm_cpuid(struct kvm_vcpu *vcpu)
 {
-	return kvm_functions.cpuid(vcpu);
+	return static_call(cpuid)(vcpu);
 }
 
 int lac_kvm_hypercall(struct kvm_vcpu *vcpu)
 {
-	return kvm_functions.hypercall(vcpu);
+	return static_call(hypercall)(vcpu);
 }
 
 void lac_kvm_memory_committed(struct kvm *kvm, struct kvm_memory_slot *old, const struct kvm_memory_slot *new,
 			      enum kvm_mr_change change)
 {
-	kvm_functions.memory_committed(kvm, old, new, change);
+	static_call(memory_committed)(kvm, old, new, change);
 }
 
 bool lac_kvm_ordinary(struct kvm_vcpu *vcpu)
@@ -126,12 +149,20 @@ bool lac_kvm_private(struct kvm_vcpu *vcpu)
 
 u64 lac_kvm_rip(struct kvm_vcpu *vcpu)
 {
-	return kvm_functions.linear_rip(vcpu);
+	return static_call(linear_rip)(vcpu);
+}
+
+/* As kvm_register_read_raw(): what the world switch has not saved is fetched when it is asked for. */
+static void fetch(struct kvm_vcpu *vcpu, enum kvm_reg reg)
+{
+	if (!test_bit(reg, (unsigned long *)&vcpu->arch.regs_avail))
+		static_call(cache_reg)(vcpu, reg);
 }
 
 u64 lac_kvm_cr3(struct kvm_vcpu *vcpu)
 {
-	return vcpu->arch.root_mmu.get_guest_pgd(vcpu);
+	fetch(vcpu, VCPU_EXREG_CR3);
+	return vcpu->arch.cr3;
 }
 
 /* Never cached: the world switch saves it at every exit. */
@@ -142,10 +173,7 @@ u64 lac_kvm_rdi(struct kvm_vcpu *vcpu)
 
 u64 lac_kvm_gs_base(struct kvm_vcpu *vcpu)
 {
-	struct kvm_segment gs;
-
-	kvm_functions.get_segment(vcpu, &gs, VCPU_SREG_GS);
-	return gs.base;
+	return static_call(segment_base)(vcpu, VCPU_SREG_GS);
 }
 
 /* CR0.PG, CR4.LA57 and EFER.LMA are never left to the guest, so KVM's copies are up to date. */
@@ -177,7 +205,7 @@ enum lac_emulated lac_kvm_emulate(struct kvm_vcpu *vcpu, const u8 *bytes, u32 le
 	int ret;
 
 	memcpy(buffer, bytes, length);
-	ret = kvm_functions.emulate(vcpu, buffer, (int)length);
+	ret = static_call(emulate)(vcpu, buffer, (int)length);
 	if (lac_kvm_rip(vcpu) == rip + length)
 		return ret ? LAC_EMULATED : LAC_EMULATED_EXIT;
 	if (ret)
@@ -198,12 +226,12 @@ const u8 *lac_kvm_trap(void)
 
 struct kvm *lac_kvm_get(struct kvm *kvm)
 {
-	return kvm_functions.get_safe(kvm) ? kvm : NULL;
+	return static_call(get_safe)(kvm) ? kvm : NULL;
 }
 
 int lac_kvm_read(struct kvm *kvm, u64 gpa, void *buffer, u32 len)
 {
-	return kvm_functions.read_guest(kvm, gpa, buffer, len);
+	return static_call(read_guest)(kvm, gpa, buffer, len);
 }
 
 /*
@@ -215,17 +243,17 @@ static void mark_dirty(struct kvm *kvm, struct kvm_vcpu *vcpu, gfn_t gfn)
 	struct kvm_memory_slot *slot;
 
 	if (vcpu) {
-		kvm_functions.mark_page_dirty(kvm, gfn);
+		static_call(page_dirty)(kvm, gfn);
 		return;
 	}
-	slot = kvm_functions.gfn_to_memslot(kvm, gfn);
+	slot = static_call(find_memslot)(kvm, gfn);
 	if (slot && slot->dirty_bitmap)
 		set_bit_le(gfn - slot->base_gfn, slot->dirty_bitmap);
 }
 
 int lac_kvm_exchange(struct kvm *kvm, struct kvm_vcpu *vcpu, u64 gpa, u64 *old, u64 new)
 {
-	unsigned long hva = kvm_functions.gfn_to_hva(kvm, gpa_to_gfn(gpa));
+	unsigned long hva = static_call(find_hva)(kvm, gpa_to_gfn(gpa));
 	u64 __user *at;
 	int err;
 
@@ -241,7 +269,7 @@ int lac_kvm_exchange(struct kvm *kvm, struct kvm_vcpu *vcpu, u64 gpa, u64 *old, 
 
 bool lac_kvm_is_logged(struct kvm *kvm, u64 gpa)
 {
-	struct kvm_memory_slot *slot = kvm_functions.gfn_to_memslot(kvm, gpa_to_gfn(gpa));
+	struct kvm_memory_slot *slot = static_call(find_memslot)(kvm, gpa_to_gfn(gpa));
 
 	return slot && slot->flags & KVM_MEM_LOG_DIRTY_PAGES;
 }

@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The lab host's kernel and the headers to build modules for it: Debian packages unpacked into the cache."""
 
+import os
+import re
 import shutil
 from pathlib import Path
 
 from . import cache
+from .build_root import BuildRoot
 from .kernel_headers import headers
 from .kernel_modules import ModuleTree
 from .kernel_package import KernelPackage, payload, unpack_kernel
@@ -15,7 +18,7 @@ MODULES = ("virtio_pci", "9pnet_virtio", "9p", "overlay", "kvm_amd")
 
 
 class HostKernel:
-    """A kernel chosen as KernelPackage does; `vmlinux`, `modules()` and `headers()` are its parts."""
+    """A kernel chosen as KernelPackage does; `vmlinux` and `modules()` are its parts, `make()` builds for it."""
 
     def __init__(self, choice=DEFAULT):
         self.package = KernelPackage(choice)
@@ -40,5 +43,27 @@ class HostKernel:
         return [(name, (self.root / name).read_bytes()) for name in names]
 
     def headers(self):
-        """The folder to give to `make -C` for building modules."""
+        """The folder to give to `make -C` for building modules with this machine's compiler."""
         return headers(self.package)
+
+    def make(self, folder, module, options):
+        """The command that builds the kernel module in `folder`/`module` with these options for make.
+
+        Where this machine has the kernel's compiler it builds, otherwise tools of the kernel's own suite do.
+        """
+        depends = self.package.apt.records(f"linux-headers-{self.release}")[0]["Depends"]
+        compiler = re.search(r"gcc-\d+", depends).group()
+        if shutil.which(compiler):
+            return make_command(self.headers(), folder / module, compiler, options)
+        tools = [compiler, re.search(r"linux-kbuild-[^\s,]+", depends).group()]
+        build = headers(self.package, relocated=False)
+        mounts = {"usr/src": build.parent, "build": folder}
+        command = make_command(f"/usr/src/{build.name}", f"/build/{module}", compiler, options)
+        return BuildRoot(self.package.apt, tools).command(command, mounts)
+
+
+def make_command(headers_folder, module, compiler, options):
+    """The command that builds the module in a folder."""
+    words = ["make", "-C", headers_folder, f"M={module}", f"-j{os.cpu_count()}", f"CC={compiler}"]
+    # without BTF of its own, for which make would want pahole
+    return [*words, "CONFIG_DEBUG_INFO_BTF_MODULES=", *options, "modules"]

@@ -8,8 +8,8 @@ from . import cache
 from .debian import Apt, unpack
 
 
-def headers(package):
-    """The folder to give to `make -C`, of the kernel in a KernelPackage."""
+def headers(package, relocated=True):
+    """The folder to give to `make -C`, of the kernel in a KernelPackage; not relocated it works below /usr/src only."""
 
     def make(folder):
         name = f"linux-headers-{package.release}"
@@ -19,9 +19,11 @@ def headers(package):
         # Programs that run here, whatever the kernel's architecture is.
         tools = re.search(r"linux-kbuild-[^\s,]+", depends).group()
         unpack(Apt(*package.apt.suites).fetch(tools), folder)
-        relocate(folder)
+        if relocated:
+            relocate(folder)
 
-    root = cache.folder("kernel-headers", [package.release, package.version, cache.CACHE], make)
+    place = cache.CACHE if relocated else "/usr/src"
+    root = cache.folder("kernel-headers", [package.release, package.version, place], make)
     return root / f"usr/src/linux-headers-{package.release}"
 
 

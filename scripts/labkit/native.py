@@ -8,6 +8,7 @@ from pathlib import Path
 
 from .base import LabError, say
 from .host import follow
+from .host_kernel import make_command
 
 HERE = Path(__file__).resolve().parent
 VENDOR_MODULES = ("kvm_amd", "kvm_intel")
@@ -20,12 +21,12 @@ class RunningKernel:
         self.release = os.uname().release
         self.version = os.uname().version
 
-    def headers(self):
-        """What modules are built against."""
-        folder = Path("/lib/modules") / self.release / "build"
-        if not folder.exists():
-            raise LabError(f"{folder} is missing: install linux-headers-{self.release}")
-        return folder
+    def make(self, folder, module, options):
+        """The command that builds the kernel module in `folder`/`module` with these options for make."""
+        headers = Path("/lib/modules") / self.release / "build"
+        if not headers.exists():
+            raise LabError(f"{headers} is missing: install linux-headers-{self.release}")
+        return make_command(headers, folder / module, "gcc", options)
 
 
 class Native:
