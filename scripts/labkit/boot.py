@@ -6,6 +6,7 @@ import shutil
 
 from . import guest_initrd, guest_kernel, judge, module, other_systems, show
 from .base import REPOSITORY, LabError, run, say
+from .bochs import Bochs, IntelHost
 from .emulator import Emulator
 from .host import Host, emulator_failed, warnings
 from .host_kernel import HostKernel
@@ -14,8 +15,6 @@ from .native import Native
 from .truth import truth_of
 
 GUEST_KERNEL = "bookworm"
-SECONDS, SECONDS_PER_GUEST = 240, 60
-STARTUP_SECONDS = 120
 # Scenarios after which nothing need have been found.
 NOT_JUDGED = ("kill-daemon", "rmmod", "other-kernel", "save", "not-linux")
 
@@ -37,7 +36,7 @@ def boot(options):
     host = choose_host(options)
     job = make_job(options, kernel, host)
     (out / "job.json").write_text(json.dumps(job, indent=1, default=str))
-    run_host(host, out, job["timeout"] + STARTUP_SECONDS)
+    run_host(host, out, job["timeout"] + host.STARTUP_SECONDS)
     result = read_result(out)
     codes = [check["code"] for check in result["checks"]]
     if truth and job["judged"]:
@@ -85,6 +84,8 @@ def choose_host(options):
     """Where the guests are to run, by the options given."""
     if options.native:
         return Native()
+    if options.cpu_vendor == "intel":
+        return IntelHost(Bochs(), HostKernel(options.host_kernel))
     return Host(Emulator(), HostKernel(options.host_kernel), options.memory, options.la57)
 
 
@@ -112,7 +113,8 @@ def make_job(options, kernel, host):
         {
             "name": f"guest{number}",
             "folder": f"guest{number}" if options.guests > 1 else ".",
-            "kernel": kernel.vmlinuz,
+            "kernel": host.guest_image(kernel),
+            "machine": host.GUEST_MACHINE,
             "initrd": initrd,
             "append": options.append,
             "cpus": options.cpus,
@@ -126,7 +128,7 @@ def make_job(options, kernel, host):
         "vmlinux": None if options.native else host.kernel.vmlinux,
         "other_systems": other_systems.floppies(),
         "judged": options.scenario not in NOT_JUDGED,
-        "timeout": options.timeout or SECONDS + SECONDS_PER_GUEST * (options.guests - 1),
+        "timeout": options.timeout or host.SECONDS + host.SECONDS_PER_GUEST * (options.guests - 1),
         "lacuna": None if options.without_lacuna else lacuna_job(options, host),
     }
 

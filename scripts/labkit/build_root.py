@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A suite's own compiler and tools in a folder of the cache: for headers that this machine's cannot build with."""
+"""A suite's own compiler and tools in a folder of the cache: where this machine's will not do."""
 
 import os
 import shlex
@@ -57,7 +57,7 @@ class BuildRoot:
             (folder / name).mkdir(parents=True, exist_ok=True)
 
     def command(self, words, mounts):
-        """The command that runs `words` in the root, `mounts` being folders by where they are to be seen in it."""
+        """The command that runs `words` in the root; `mounts`: folders by where they are to be seen in it."""
         steps = [["mount", "--rbind", f"/{name}", self.root / name] for name in ("dev", "proc")]
         steps += [["mount", "--bind", folder, self.root / where] for where, folder in mounts.items()]
         steps += [["exec", "chroot", self.root, *words]]

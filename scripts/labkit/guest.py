@@ -31,7 +31,7 @@ class Guest:
 
     def command(self):
         """QEMU's command line."""
-        machine = "-machine pc,vmport=off -accel kvm -cpu host -m 512 -nodefaults -display none"
+        machine = f"-machine {self.job['machine']} -accel kvm -cpu host -m 512 -nodefaults -display none"
         command = ["qemu-system-x86_64", "-name", f"guest={self.name}", *machine.split(), *QUIET_APIC]
         command += ["-smp", str(self.job["cpus"])]
         command += [] if self.reboots else ["-no-reboot"]

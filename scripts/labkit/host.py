@@ -9,6 +9,7 @@ from pathlib import Path
 from . import cache
 from .base import LabError, say
 from .cpio import Archive
+from .host_kernel import SHARES
 
 HERE = Path(__file__).resolve().parent
 BUSYBOX = Path("/bin/busybox")
@@ -22,15 +23,21 @@ WARNING_SIGNS = re.compile(
 class Host:
     """A lab host made of an emulator and a host kernel."""
 
+    MODULES = (*SHARES, "kvm_amd")
+    ARGUMENTS = ""
+    SECONDS, SECONDS_PER_GUEST, STARTUP_SECONDS = 240, 60, 120
+    ENDS_WITH = (0, -9)
+    GUEST_MACHINE = "pc,vmport=off"
+
     def __init__(self, emulator, kernel, memory="4G", la57=False):
         self.emulator, self.kernel, self.memory, self.la57 = emulator, kernel, memory, la57
-        inputs = [str(kernel.root), cache.hash_files([HERE / "host-init.sh", BUSYBOX])]
+        inputs = [str(kernel.root), self.MODULES, cache.hash_files([HERE / "host-init.sh", BUSYBOX])]
         self.initramfs = cache.folder("host-initramfs", inputs, self._pack) / "initramfs"
 
     def _pack(self, folder):
         if not BUSYBOX.exists():
             raise LabError("/bin/busybox (package busybox-static) is missing: run scripts/setup")
-        archive, modules = Archive(), self.kernel.modules()
+        archive, modules = Archive(), self.kernel.modules(self.MODULES)
         archive.console()
         for name in ("bin", "modules", "lower", "overlay", "root"):
             archive.folder(name)
@@ -41,6 +48,15 @@ class Host:
         archive.file("modules/order", "".join(f"{name}\n" for name, _ in modules).encode())
         (folder / "initramfs").write_bytes(archive.bytes())
 
+    def arguments(self):
+        """The host kernel's command line."""
+        common = f"console=ttyS0 quiet loglevel=5 panic=-1 LAB_AGENT={HERE / 'agent.py'}"
+        return f"{common} {self.ARGUMENTS}".strip()
+
+    def guest_image(self, kernel):
+        """The file to boot a guest kernel from."""
+        return kernel.vmlinuz
+
     def command(self, out):
         """The emulator's command line, with results shared in the folder `out`; it ends when the lab ends."""
         processor = "EPYC,+svm,+npt,+la57" if self.la57 else "EPYC,+svm,+npt"
@@ -48,7 +64,7 @@ class Host:
         share = "local,security_model=none,multidevs=remap"
         command = ["setpriv", "--pdeathsig", "KILL", *self.emulator.command(), *machine.split(), "-no-reboot"]
         command += ["-m", self.memory, "-kernel", self.kernel.vmlinux, "-initrd", self.initramfs]
-        command += ["-append", f"console=ttyS0 quiet loglevel=5 panic=-1 LAB_AGENT={HERE / 'agent.py'}"]
+        command += ["-append", self.arguments()]
         command += ["-serial", f"file:{out}/host-console.log"]
         command += ["-virtfs", f"{share},path=/,mount_tag=root,readonly=on"]
         command += ["-virtfs", f"{share},path={out},mount_tag=out"]
@@ -58,7 +74,8 @@ class Host:
         """Boot it, show the agent's progress, wait until it has powered off; LabError after `timeout` s."""
         say("starting the lab host")
         progress = out / "agent.log"
-        progress.write_text("")
+        for log in (progress, out / "host-console.log"):
+            log.write_text("")
         with open(out / "emulator.log", "wb") as log:
             process = subprocess.Popen(
                 [str(word) for word in self.command(out)],
@@ -72,7 +89,7 @@ class Host:
         finally:
             process.kill()
             process.wait()
-        if process.returncode not in (0, -9):
+        if process.returncode not in self.ENDS_WITH:
             raise LabError(f"the emulator failed: {(out / 'emulator.log').read_text()}")
 
 

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The lab host's kernel and the headers to build modules for it: Debian packages unpacked into the cache."""
 
+import functools
 import os
 import re
 import shutil
-from pathlib import Path
 
 from . import cache
 from .build_root import BuildRoot
@@ -13,34 +13,46 @@ from .kernel_modules import ModuleTree
 from .kernel_package import KernelPackage, payload, unpack_kernel
 
 DEFAULT = "bookworm"
-# What the lab host needs: its disks (shared folders), and KVM.
-MODULES = ("virtio_pci", "9pnet_virtio", "9p", "overlay", "kvm_amd")
+# What lab hosts need to see their disks (shared folders or ATA), and KVM.
+SHARES, DISKS = ("virtio_pci", "9pnet_virtio", "9p", "overlay"), ("ata_piix", "sd_mod", "crc32c_generic", "ext4")
+MODULES = (*SHARES, *DISKS, "kvm_amd", "kvm_intel")
 
 
 class HostKernel:
-    """A kernel chosen as KernelPackage does; `vmlinux` and `modules()` are its parts, `make()` builds for it."""
+    """A kernel chosen as KernelPackage does: its parts, and make() for it."""
 
     def __init__(self, choice=DEFAULT):
         self.package = KernelPackage(choice)
         self.release, self.version = self.package.release, self.package.version
-        self.root = cache.folder("host-kernel", [self.release, self.version], self._unpack_image)
-        # Uncompressed, QEMU starts it by its PVH note: that saves decompressing it under emulation.
-        self.vmlinux = self.root / "vmlinux"
+
+    @functools.cached_property
+    def root(self):
+        """The folder with the image and the modules, which building a module does not need."""
+        return cache.folder("host-kernel", [self.release, self.version], self._unpack_image)
+
+    @property
+    def image(self):
+        """The kernel as it is booted."""
+        return self.root / "vmlinuz"
+
+    @property
+    def vmlinux(self):
+        """The kernel uncompressed: QEMU starts it by its PVH note, which saves decompressing it."""
+        return self.root / "vmlinux"
 
     def _unpack_image(self, folder):
         image, modules = unpack_kernel(self.package.fetch(), folder / "unpacked")
         (folder / "vmlinux").write_bytes(payload(image))
+        image.rename(folder / "vmlinuz")
         tree = ModuleTree(modules)
-        order = tree.load_order(MODULES)
-        for name in order:
+        for name in tree.load_order(MODULES):
             (folder / f"{name}.ko").write_bytes(tree.content(name))
-        (folder / "order").write_text("".join(f"{name}.ko\n" for name in order))
         shutil.rmtree(folder / "unpacked")
 
-    def modules(self):
-        """[(file name, content)] of the modules to load at boot, in that order."""
-        names = (self.root / "order").read_text().split()
-        return [(name, (self.root / name).read_bytes()) for name in names]
+    def modules(self, wanted):
+        """[(file name, content)] of these of MODULES and what they need, in the order to load them."""
+        tree = ModuleTree(self.root)
+        return [(f"{name}.ko", tree.content(name)) for name in tree.load_order(wanted)]
 
     def headers(self):
         """The folder to give to `make -C` for building modules with this machine's compiler."""

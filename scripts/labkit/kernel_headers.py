@@ -9,7 +9,7 @@ from .debian import Apt, unpack
 
 
 def headers(package, relocated=True):
-    """The folder to give to `make -C`, of the kernel in a KernelPackage; not relocated it works below /usr/src only."""
+    """The folder to give to `make -C`, of the kernel in a KernelPackage; not relocated: if it is /usr/src."""
 
     def make(folder):
         name = f"linux-headers-{package.release}"

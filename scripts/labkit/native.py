@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from .base import LabError, say
-from .host import follow
+from .host import Host, follow
 from .host_kernel import make_command
 
 HERE = Path(__file__).resolve().parent
@@ -32,6 +32,10 @@ class RunningKernel:
 class Native:
     """Runs the agent right here. Refuses a machine that cannot do it, or whose Lacuna is in use."""
 
+    SECONDS, SECONDS_PER_GUEST = Host.SECONDS, Host.SECONDS_PER_GUEST
+    STARTUP_SECONDS = Host.STARTUP_SECONDS
+    GUEST_MACHINE = Host.GUEST_MACHINE
+
     def __init__(self):
         if os.geteuid() != 0:
             raise LabError("--native loads a kernel module: run it as root")
@@ -40,6 +44,10 @@ class Native:
         if Path("/sys/module/lacuna").exists():
             raise LabError("lacuna.ko is loaded and perhaps in use here: unload it first (rmmod lacuna)")
         self.kernel = RunningKernel()
+
+    def guest_image(self, kernel):
+        """The file to boot a guest kernel from."""
+        return kernel.vmlinuz
 
     def run(self, out, timeout):
         """Run the job in `out`; of the kernel's log only what is new is kept."""

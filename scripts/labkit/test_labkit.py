@@ -7,7 +7,7 @@ import tempfile
 import unittest
 from pathlib import Path
 
-from labkit import guest_console, judge, matrix, views
+from labkit import guest_console, host_disk, judge, matrix, views
 from labkit.base import LabError
 from labkit.cpio import Archive
 from labkit.guest_kernel import choose
@@ -184,6 +184,23 @@ class ArchiveTest(unittest.TestCase):
             ["cpio", "-itv", "--quiet"], input=archive.bytes(), capture_output=True, check=True
         )
         self.assertRegex(listed.stdout.decode(), r"drwxr-xr-x.* modules\n-rw-r--r--.* 6 .* modules/order\n")
+
+
+class DiskTest(unittest.TestCase):
+    def test_what_is_put_on_a_disk_comes_back(self):
+        folder = Path(self.enterContext(tempfile.TemporaryDirectory()))
+        for name in ("in/below", "out"):
+            (folder / name).mkdir(parents=True)
+        (folder / "in/below/file").write_bytes(b"\0content" * 1000)
+        host_disk.make_disk(folder / "disk", folder / "in")
+        self.assertEqual((folder / "disk").stat().st_size % host_disk.CYLINDER, 0)
+        host_disk.read_disk(folder / "disk", folder / "out")
+        self.assertEqual((folder / "out/below/file").read_bytes(), b"\0content" * 1000)
+        self.assertEqual([path.name for path in (folder / "out").iterdir()], ["below"])
+
+    def test_paths_in_a_job(self):
+        job = {"kernel": "/bin/sh", "guests": [{"folder": ".", "initrd": "/no/such"}, {"initrd": "/etc"}]}
+        self.assertEqual(host_disk.paths_in(job), [Path("/bin/sh"), Path("/etc")])
 
 
 class ModulesTest(unittest.TestCase):
