@@ -10,6 +10,7 @@ from .bochs import Bochs, IntelHost
 from .emulator import Emulator
 from .host import Host, emulator_failed, warnings
 from .host_kernel import HostKernel
+from .kernel_build import BUILT, BuiltKernel
 from .kernel_package import KernelPackage
 from .native import Native
 from .truth import truth_of
@@ -77,6 +78,8 @@ def choose_kernel(options):
         return guest_kernel.from_files(options.kernel, options.modules, options.headers)
     if options.kernel_deb:
         return guest_kernel.from_debs(options.kernel_deb, options.headers)
+    if options.guest_kernel.startswith(BUILT):
+        return guest_kernel.from_build(BuiltKernel(options.guest_kernel.removeprefix(BUILT)).build())
     return guest_kernel.from_package(KernelPackage(options.guest_kernel))
 
 

@@ -37,19 +37,24 @@ def hash_files(paths, suffixes=("",)):
     return digest.hexdigest()
 
 
+def place(name, inputs, make):
+    """Where folder() keeps, or would make, what these arguments stand for."""
+    recipe = Path(make.__code__.co_filename).read_text(encoding="utf-8")
+    key = hashlib.sha256(json.dumps([inputs, recipe], sort_keys=True, default=str).encode()).hexdigest()[:16]
+    return CACHE / name / key
+
+
 def folder(name, inputs, make):
     """The cached folder made by make(empty folder) from `inputs` (anything JSON can hold).
 
     Its key is these inputs and the source file of `make`: a changed recipe makes it anew.
     """
-    recipe = Path(make.__code__.co_filename).read_text(encoding="utf-8")
-    key = hashlib.sha256(json.dumps([inputs, recipe], sort_keys=True, default=str).encode()).hexdigest()[:16]
-    target = CACHE / name / key
+    target = place(name, inputs, make)
     with locked(name):
         if target.is_dir():
             os.utime(target)
             return target
-        say(f"preparing {name} ({key})")
+        say(f"preparing {name} ({target.name})")
         unfinished = target.with_suffix(".unfinished")
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(parents=True)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The guest's kernel: from Debian packages or from files, with a choice of modules to load."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -33,6 +34,13 @@ PREFERRED = (
     "bridge",
     "cramfs",
     "msdos",
+    "autofs4",
+    "autofs",
+    "binfmt_misc",
+    "nls_ascii",
+    "nls_cp437",
+    "nls_iso8859_1",
+    "nls_utf8",
 )
 WANTED, LIMIT = 10, 14
 
@@ -40,7 +48,8 @@ WANTED, LIMIT = 10, 14
 class GuestKernel:
     """A kernel image and the modules its guest is to load: files in the cache.
 
-    `headers` is the folder its true offsets are compiled against; without, they are read from its BTF.
+    `headers` is the folder its true offsets are compiled against; without, they are read from its BTF. `truth` is
+    what is known of them already: of a kernel that was built here.
     """
 
     def __init__(self, folder, headers_folder=None):
@@ -49,6 +58,8 @@ class GuestKernel:
         self.is_64_bit = is_64_bit(self.vmlinuz)
         self.release = (folder / "release").read_text()
         self.order = (folder / "order").read_text()
+        truth = folder / "truth.json"
+        self.truth = json.loads(truth.read_text()) if truth.exists() else None
 
     def modules(self):
         """[(file name, content)] of the modules, uncompressed."""
@@ -89,6 +100,17 @@ def from_files(vmlinuz, modules=None, headers_folder=None):
     release = Path(modules).name if modules else "unknown"
     folder = cache.folder("guest-kernel", inputs, lambda folder: fill(folder, vmlinuz, modules, release))
     return GuestKernel(folder, headers_folder)
+
+
+def from_build(kernel):
+    """A labkit.kernel_build.BuiltKernel."""
+    inputs = [cache.hash_files([kernel.vmlinuz, kernel.modules]), kernel.truth, PREFERRED, WANTED, LIMIT]
+
+    def make(folder):
+        fill(folder, kernel.vmlinuz, kernel.modules, kernel.release)
+        (folder / "truth.json").write_text(json.dumps(kernel.truth))
+
+    return GuestKernel(cache.folder("guest-kernel", inputs, make))
 
 
 def fill(folder, image, modules, release):

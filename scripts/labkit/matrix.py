@@ -9,6 +9,7 @@ import sys
 
 from .base import REPOSITORY, LabError, say
 from .judge import VERDICTS
+from .kernel_build import BUILT, BuiltKernel, known
 from .kernel_package import KernelPackage, series
 
 LAB = REPOSITORY / "scripts/lab"
@@ -41,6 +42,7 @@ SUITES = (
 NEWEST = "trixie-backports"
 CONFIGURATIONS = tuple({**ARGUMENTS, **OPTIONS})
 SHORT = ("bullseye", "bookworm@1cpu", "trixie", NEWEST, "bookworm:686")
+SHUFFLED = "randstruct-1"
 COLUMNS = ("kernel", "configuration", *VERDICTS, "traps", "seconds", "remark")
 
 
@@ -54,7 +56,13 @@ def long_list():
         for flavour in FLAVOURS
     ]
     configured = [f"{kernel}@{name}" for kernel in ("bookworm", NEWEST) for name in CONFIGURATIONS]
-    return [*kernels, "bullseye:686", "bookworm:686", *configured]
+    built = [f"{BUILT}{name}" for name in known()]
+    return [*kernels, "bullseye:686", "bookworm:686", *built, *configured]
+
+
+def short_list():
+    """One kernel of each kind; what is built here, only if it is built already, since that takes minutes."""
+    return [*SHORT, f"{BUILT}{SHUFFLED}"] if BuiltKernel(SHUFFLED).is_built() else SHORT
 
 
 class Entry:
@@ -104,6 +112,13 @@ class Entry:
         return {**row, "remark": "; ".join([", ".join(open_members), *failed]).strip("; ")}
 
 
+def find(kernel):
+    """Find out whether there is such a kernel; LabError if not."""
+    if kernel.startswith(BUILT):
+        return BuiltKernel(kernel.removeprefix(BUILT))
+    return KernelPackage(kernel)
+
+
 def load(file):
     """A result, {} when it is not there."""
     return json.loads(file.read_text()) if file.exists() else {}
@@ -116,10 +131,10 @@ def last_line(log):
 
 def matrix(options):
     """Do what `scripts/lab matrix` was asked for; returns the worst exit code."""
-    texts = options.kernels or (SHORT if options.short else long_list())
+    texts = options.kernels or (short_list() if options.short else long_list())
     entries = [Entry(text) for text in texts]
     for entry in entries:
-        KernelPackage(entry.kernel)  # what is not there shall be told now
+        find(entry.kernel)  # what is not there shall be told now
     folder = options.out.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     say(f"{len(entries)} boots, {options.jobs} at a time")

@@ -7,7 +7,7 @@ import tempfile
 import unittest
 from pathlib import Path
 
-from labkit import guest_console, host_disk, judge, matrix, views
+from labkit import guest_console, host_disk, judge, kernel_build, matrix, views
 from labkit.base import LabError
 from labkit.cpio import Archive
 from labkit.guest_kernel import choose
@@ -110,6 +110,34 @@ class FlavourTest(unittest.TestCase):
         self.assertEqual(FLAVOUR.fullmatch("686-pae").groups(), (None, "686-pae"))
         for release in ("6.1.0-56-amd64", "6.12.117+deb13-rt-amd64", "5.10.0-32-686-pae"):
             self.assertIsNone(FLAVOUR.fullmatch(release))
+
+
+class KernelBuildTest(unittest.TestCase):
+    def test_options(self):
+        text = "CONFIG_A=y\n# CONFIG_B is not set\nCONFIG_C=0x10\nCONFIG_A=n\n"
+        self.assertEqual(kernel_build.options(text), {"CONFIG_A": "n", "CONFIG_C": "0x10"})
+
+    def test_pinning_a_seed_leaves_the_other_link_alone(self):
+        folder = Path(self.enterContext(tempfile.TemporaryDirectory()))
+        script, link = folder / "script", folder / "link"
+        script.write_text('#!/bin/sh\nSEED=$(od -N 32 /dev/urandom)\necho "$SEED" > "$1"\n')
+        script.chmod(0o755)
+        link.hardlink_to(script)
+        kernel_build.pin_seed(link, "c0ffee")
+        subprocess.run([link, folder / "seed"], check=True)
+        self.assertEqual((folder / "seed").read_text(), "c0ffee\n")
+        self.assertIn("urandom", script.read_text())
+
+    def test_a_script_without_a_seed_is_an_error(self):
+        script = Path(self.enterContext(tempfile.TemporaryDirectory())) / "script"
+        script.write_text("#!/bin/sh\n")
+        with self.assertRaises(LabError):
+            kernel_build.pin_seed(script, "c0ffee")
+
+    def test_every_kernel_says_why_and_has_its_patch(self):
+        for name, variant in kernel_build.known().items():
+            self.assertTrue(variant["why"], name)
+            self.assertTrue((kernel_build.KERNELS / variant.get("patch", "kernels.json")).is_file(), name)
 
 
 class ConsoleTest(unittest.TestCase):

@@ -15,6 +15,8 @@ OFFSET = re.compile(r"->(\w+)\.(\w+) \$?(-?\d+)")
 
 def truth_of(kernel, btf_tool):
     """The truth about a GuestKernel."""
+    if kernel.truth:
+        return kernel.truth
     return from_headers(kernel.headers) if kernel.headers else from_btf(kernel.vmlinuz, btf_tool)
 
 

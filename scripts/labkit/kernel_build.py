@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Guest kernels that no package holds: Debian's kernel source, built with another configuration or a patch."""
+
+import json
+import os
+import re
+import shutil
+from pathlib import Path
+
+from . import cache, truth
+from .base import REPOSITORY, LabError, plain_environment, run, say
+from .kernel_source import KernelSource
+
+KERNELS = REPOSITORY / "tests/lab/kernels"
+BASE = KERNELS / "base.config"
+# What marks a kernel's name as one of these.
+BUILT = "built:"
+SOURCE = ("bookworm", "linux-source-6.1")
+# A kernel says by whom, where and when it was built: the same for everybody, so that builds can be compared.
+SIGNATURE = {
+    "KBUILD_BUILD_USER": "lab",
+    "KBUILD_BUILD_HOST": "lacuna",
+    "KBUILD_BUILD_TIMESTAMP": "2026-01-01",
+    "KBUILD_BUILD_VERSION": "1",
+}
+
+
+class BuiltKernel:
+    """A kernel of kernels.json. After build(): `vmlinuz`, `modules` (/lib/modules/RELEASE), `release`, `truth`."""
+
+    def __init__(self, name):
+        variants = known()
+        if name not in variants:
+            raise LabError(f"no kernel {name} in {KERNELS / 'kernels.json'}: one of {', '.join(variants)}")
+        self.name, self.variant = name, variants[name]
+        self.source = KernelSource(*self.variant.get("source", SOURCE))
+        files = [BASE, truth.SOURCE, *self._patch()]
+        inputs = [self.variant, self.source.version, cache.hash_files(files), run(["gcc", "--version"])]
+        self._cached = (f"kernel-{name}", inputs, self._build)
+
+    def is_built(self):
+        """Whether it is in the cache."""
+        return cache.place(*self._cached).is_dir()
+
+    def build(self):
+        """Build it if it is not in the cache; returns itself."""
+        self.folder = cache.folder(*self._cached)
+        self.vmlinuz = self.folder / "vmlinuz"
+        self.release = (self.folder / "release").read_text()
+        self.modules = self.folder / "lib/modules" / self.release
+        self.truth = json.loads((self.folder / "truth.json").read_text())
+        return self
+
+    def _patch(self):
+        return [KERNELS / self.variant["patch"]] if "patch" in self.variant else []
+
+    def _build(self, folder):
+        # Hard links: what is changed here is written anew, and the other builds keep what they have.
+        # The objects lie inside, where the kernel's build calls its source "..", whatever the folder is called.
+        tree, objects = folder / "source", folder / "source/objects"
+        run(["cp", "-al", self.source.folder(), tree])
+        objects.mkdir()
+        self._change(tree)
+        self._configure(tree, objects)
+        say(f"building the kernel {self.name}: some minutes")
+        make(objects, "bzImage", "modules", f"-j{os.cpu_count()}")
+        make(objects, "modules_install", f"INSTALL_MOD_PATH={folder}", "INSTALL_MOD_STRIP=1", "DEPMOD=true")
+        release = make(objects, "-s", "kernelrelease").strip()
+        shutil.copyfile(objects / "arch/x86/boot/bzImage", folder / "vmlinuz")
+        shutil.copyfile(objects / ".config", folder / "config")
+        (folder / "release").write_text(release)
+        (folder / "truth.json").write_text(json.dumps(truth.compiled(objects, folder / "truth"), indent=1))
+        for name in ("source", "build"):
+            (folder / "lib/modules" / release / name).unlink(missing_ok=True)
+        for done in (tree, folder / "truth"):
+            shutil.rmtree(done)
+
+    def _change(self, tree):
+        for patch in self._patch():
+            run(["patch", "--directory", tree, "--strip=1", "--fuzz=0", "--input", patch])
+        if "seed" in self.variant:
+            pin_seed(tree / "scripts/gen-randstruct-seed.sh", self.variant["seed"])
+
+    def _configure(self, tree, objects):
+        own = [f'LOCALVERSION="-{self.name}"', *self.variant.get("config", [])]
+        asked = BASE.read_text() + "".join(f"CONFIG_{line}\n" for line in own)
+        make(tree, "tinyconfig", f"O={objects}")
+        with open(objects / ".config", "a", encoding="ascii") as config:
+            config.write(asked)  # of an option set twice the later counts
+        make(objects, "olddefconfig")
+        got = options((objects / ".config").read_text())
+        lost = [name for name, value in options(asked).items() if got.get(name, "n") != value]
+        if lost:
+            raise LabError(
+                f"the kernel {self.name} does not get what its configuration asks for: {', '.join(lost)}: "
+                "see what they depend on"
+            )
+
+
+def known():
+    """What can be built: {name: how}, see README.md."""
+    return json.loads((KERNELS / "kernels.json").read_text())
+
+
+def make(folder, *words):
+    """Run make in a folder of the kernel's; returns what it prints."""
+    return run(["make", "-C", folder, "CC=gcc", *words], env=plain_environment(**SIGNATURE))
+
+
+def options(text):
+    """The options set in a configuration: {name: value}; those not set are left out or n."""
+    return dict(re.findall(r"^(CONFIG_\w+)=(.*)$", text, re.M))
+
+
+def pin_seed(script, seed):
+    """Make the kernel's script that invents the seed of CONFIG_RANDSTRUCT use this one."""
+    text, count = re.subn(r"^SEED=.*$", f"SEED={seed}", script.read_text(), flags=re.M)
+    if count != 1:
+        raise LabError(f"{script} does not set SEED in one place: extend kernel_build.py for this source")
+    mode = script.stat().st_mode
+    script.unlink()  # it is a hard link
+    script.write_text(text)
+    script.chmod(mode)
