@@ -2,6 +2,7 @@
 """The lab host with an Intel processor: Bochs implements VMX with EPT, which QEMU's emulation does not."""
 
 import os
+import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -44,6 +45,8 @@ error: action=ignore
 info: action=ignore
 debug: action=ignore
 """
+# The ELF note XEN_ELFNOTE_PHYS32_ENTRY: lengths of name and address, type 18, name.
+PVH_NOTE = re.compile(rb"\x04\0\0\0[\x04\x08]\0\0\0\x12\0\0\0Xen\0")
 BOOT_MENU = """\
 DEFAULT lab
 PROMPT 0
@@ -107,12 +110,16 @@ class IntelHost(Host):
     GUEST_MACHINE = "microvm,pit=on,pic=on,rtc=on,isa-serial=on"
 
     def guest_image(self, kernel):
-        """The guest's kernel, uncompressed: decompressing it would take longer than the rest of its boot."""
+        """The guest's kernel, uncompressed: decompressing it would take longer than the rest of its boot.
+
+        One that has no PVH entry (such as a 686 without PAE) QEMU can only boot as it is.
+        """
 
         def make(folder):
             (folder / "vmlinux").write_bytes(payload(kernel.vmlinuz))
 
-        return cache.folder("guest-vmlinux", [str(kernel.folder)], make) / "vmlinux"
+        vmlinux = cache.folder("guest-vmlinux", [str(kernel.folder)], make) / "vmlinux"
+        return vmlinux if PVH_NOTE.search(vmlinux.read_bytes()) else kernel.vmlinuz
 
     def run(self, out, timeout):
         """As any host; its results are on a disk until it is off."""

@@ -208,7 +208,9 @@ def text(trial):
     trial.start_lacuna()
     after = kernel_text(trial, None)
     if before and after:
-        different = [at for at in range(min(len(before), len(after))) if before[at] != after[at]]
+        # byte by byte only if need be: under emulation that takes a minute
+        pairs = [] if before == after else zip(before, after)
+        different = [at for at, (one, other) in enumerate(pairs) if one != other]
         trial.check(
             "both boots have the same amount of kernel text",
             len(before) == len(after),
