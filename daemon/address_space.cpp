@@ -2,6 +2,7 @@
 #include "address_space.h"
 
 #include <algorithm>
+#include <array>
 
 #include <spdlog/fmt/fmt.h>
 
@@ -11,59 +12,104 @@ namespace lacuna {
 
 namespace {
 
-constexpr unsigned page_shift = 12;
-constexpr std::size_t page_size = 1 << page_shift;
-constexpr unsigned index_bits = 9;
+constexpr std::size_t page_size = 4096;
 
 constexpr std::uint64_t present = 1;
-constexpr std::uint64_t large = 1 << 7; // PS: this entry maps a page of 1 GiB or 2 MiB
+constexpr std::uint64_t large = 1 << 7; // PS: this entry maps a page of 1 GiB, 4 MiB or 2 MiB
 // Bits 12-51 are the address; above them lie NX and protection keys, below them flags.
 constexpr std::uint64_t address_bits = 0x000f'ffff'ffff'f000;
 
-bool canonical(std::uint64_t gva, bool five_level)
+} // namespace
+
+// One way of paging: its tables from the root down.
+struct Paging {
+    const char* name;
+    unsigned entry_size;
+    unsigned address_size;            // bits of a virtual address
+    std::uint64_t root_bits;          // of CR3, that are the root's address
+    std::array<unsigned, 5> shifts;   // per table: the lowest bit of the address that selects an entry; 0: no table
+    std::array<bool, 5> maps_pages;   // per table: an entry with PS maps a page
+};
+
+namespace {
+
+constexpr std::array<Paging, LACUNA_PAGINGS> pagings{{
+    {"4-level", 8, 48, address_bits, {39, 30, 21, 12}, {false, true, true, true}},
+    {"5-level", 8, 57, address_bits, {48, 39, 30, 21, 12}, {false, false, true, true, true}},
+    {"PAE", 8, 32, 0xffff'ffe0, {30, 21, 12}, {false, true, true}},
+    {"32-bit", 4, 32, 0xffff'f000, {22, 12}, {true, true}},
+}};
+
+// In 32-bit mode addresses are what they are; in 64-bit mode the unused bits repeat the highest used one.
+bool valid(std::uint64_t gva, const Paging& paging)
 {
-    const unsigned unused = five_level ? 64 - 57 : 64 - 48;
+    const unsigned unused = 64 - paging.address_size;
+    if (paging.address_size == 32)
+        return !(gva >> 32);
     return static_cast<std::uint64_t>(static_cast<std::int64_t>(gva << unused) >> unused) == gva;
+}
+
+// Of a page larger than 4 KiB, the bits up to its size are flags, but for PSE-36: with 4-byte entries the address's
+// bits 32-39 stand in 13-20.
+std::uint64_t page_address(const Paging& paging, std::uint64_t entry, unsigned shift)
+{
+    const std::uint64_t inside = (std::uint64_t{1} << shift) - 1;
+    const std::uint64_t high = paging.entry_size == 4 && shift > 12 ? (entry >> 13 & 0xff) << 32 : 0;
+    return (entry & address_bits & ~inside) | high;
 }
 
 } // namespace
 
-AddressSpace::AddressSpace(PhysicalReader memory, std::uint64_t root_gpa, bool five_level)
+AddressSpace::AddressSpace(PhysicalReader memory, std::uint64_t root, lacuna_paging paging)
     : memory_(std::move(memory)),
-      root_(root_gpa & address_bits),
-      five_level_(five_level)
+      paging_(pagings.at(paging)),
+      root_(root & paging_.root_bits)
 {}
 
-std::uint64_t AddressSpace::entry(std::uint64_t table_gpa, unsigned index)
+std::uint64_t AddressSpace::entry(std::uint64_t gpa)
 {
-    auto table = tables_.find(table_gpa);
+    const std::uint64_t page = gpa & ~(page_size - 1);
+    auto table = tables_.find(page);
     if (table == tables_.end())
-        table = tables_.emplace(table_gpa, memory_(table_gpa, page_size)).first;
-    const auto entry = load<std::uint64_t>(table->second, index * sizeof(std::uint64_t));
-    if (!entry)
-        throw Error(fmt::format("the page table at {:#x} could only be read in part", table_gpa));
-    return *entry;
+        table = tables_.emplace(page, memory_(page, page_size)).first;
+    std::optional<std::uint64_t> found;
+    if (paging_.entry_size == 8)
+        found = load<std::uint64_t>(table->second, gpa - page);
+    else
+        found = load<std::uint32_t>(table->second, gpa - page);
+    if (!found)
+        throw Error(fmt::format("the page table at {:#x} could only be read in part", page));
+    return *found;
 }
 
 std::optional<std::uint64_t> AddressSpace::translate(std::uint64_t gva)
 {
-    if (!canonical(gva, five_level_))
+    if (!valid(gva, paging_))
         return std::nullopt;
     std::uint64_t table = root_;
-    for (unsigned level = five_level_ ? 5 : 4; level >= 1; level--) {
-        const unsigned shift = page_shift + index_bits * (level - 1);
-        const std::uint64_t found = entry(table, (gva >> shift) & ((1u << index_bits) - 1));
+    unsigned above = paging_.address_size;
+    for (std::size_t level = 0; level < paging_.shifts.size(); level++) {
+        const unsigned shift = paging_.shifts[level];
+        const std::uint64_t index = gva >> shift & ((1u << (above - shift)) - 1);
+        const std::uint64_t found = entry(table + index * paging_.entry_size);
         if (!(found & present))
             return std::nullopt;
-        const bool maps_page = level == 1 || ((level == 2 || level == 3) && (found & large));
-        if (maps_page) {
-            // In an entry of a large page, bit 12 is PAT and the bits up to the page's size are reserved.
-            const std::uint64_t inside = (std::uint64_t{1} << shift) - 1;
-            return (found & address_bits & ~inside) | (gva & inside);
-        }
+        if (shift == 12 || (paging_.maps_pages[level] && found & large))
+            return page_address(paging_, found, shift) | (gva & ((std::uint64_t{1} << shift) - 1));
         table = found & address_bits;
+        above = shift;
     }
     return std::nullopt;
+}
+
+unsigned AddressSpace::word_size() const
+{
+    return paging_.address_size == 32 ? 4 : 8;
+}
+
+std::uint64_t AddressSpace::word(std::uint64_t gva)
+{
+    return word_size() == 4 ? value<std::uint32_t>(gva) : value<std::uint64_t>(gva);
 }
 
 Bytes AddressSpace::read(std::uint64_t gva, std::size_t length)
@@ -83,6 +129,11 @@ Bytes AddressSpace::read(std::uint64_t gva, std::size_t length)
     }
     bytes.resize(length);
     return bytes;
+}
+
+const char* to_string(lacuna_paging paging)
+{
+    return pagings.at(paging).name;
 }
 
 } // namespace lacuna

@@ -7,6 +7,8 @@
 #include <map>
 #include <optional>
 
+#include <lacuna/abi.h>
+
 #include "bytes.h"
 
 namespace lacuna {
@@ -15,13 +17,13 @@ namespace lacuna {
 using PhysicalReader = std::function<Bytes(std::uint64_t gpa, std::size_t length)>;
 
 // A guest's virtual memory, seen from outside through one of its page tables.
-// Paging as in the Intel SDM, volume 3A, section 4.5 (4-level and 5-level paging).
+// Paging as in the Intel SDM, volume 3A, sections 4.3 (32-bit), 4.4 (PAE) and 4.5 (4-level and 5-level).
 class AddressSpace {
 public:
     static constexpr std::size_t max_read = 1 << 20; // bytes in one call
 
-    // root_gpa: physical address of the top-level table; bits 0-11 (PCID, PTI) are ignored.
-    AddressSpace(PhysicalReader memory, std::uint64_t root_gpa, bool five_level);
+    // root: CR3, whose bits that are not part of the top-level table's address (PCID, PTI) are ignored.
+    AddressSpace(PhysicalReader memory, std::uint64_t root, lacuna_paging paging);
 
     // The guest physical address, or nothing if it is not canonical or not mapped.
     std::optional<std::uint64_t> translate(std::uint64_t gva);
@@ -37,16 +39,23 @@ public:
         return value;
     }
 
+    // Bytes of the guest kernel's longs and pointers, and one of them.
+    unsigned word_size() const;
+    std::uint64_t word(std::uint64_t gva);
+
     // Tables that were read are remembered until this is called: the guest may change them.
     void forget() { tables_.clear(); }
 
 private:
-    std::uint64_t entry(std::uint64_t table_gpa, unsigned index);
+    std::uint64_t entry(std::uint64_t gpa);
 
     PhysicalReader memory_;
+    const struct Paging& paging_;
     std::uint64_t root_;
-    bool five_level_;
-    std::map<std::uint64_t, Bytes> tables_; // by GPA
+    std::map<std::uint64_t, Bytes> tables_; // pages that hold some, by GPA
 };
+
+// "4-level", "5-level", "PAE", "32-bit"
+const char* to_string(lacuna_paging paging);
 
 } // namespace lacuna

@@ -28,11 +28,10 @@ constexpr int max_instances = 32; // different instances the engine counts up to
 
 struct TypeRule {
     std::string_view name;
-    int size; // 0: the file says
-    int align;
+    unsigned bytes, words; // its size in all kernels: so many bytes and words; a text's says the file
 };
 constexpr TypeRule type_rules[LACUNA_TYPES] = {
-    {"int", 4, 4}, {"long", 8, 8}, {"pointer", 8, 8}, {"list", 16, 8}, {"text", 0, 1}};
+    {"int", 4, 0}, {"long", 0, 1}, {"pointer", 0, 1}, {"list", 0, 2}, {"text", 0, 0}};
 
 constexpr std::string_view source_names[LACUNA_SOURCES] = {"task", "pointer", "module"};
 constexpr std::string_view event_names[] = {"fork", "exit", "initcall"}; // LACUNA_ON_*, bit by bit
@@ -308,16 +307,16 @@ std::uint8_t read_size(const Section& section, std::uint8_t type)
 {
     if (type == LACUNA_TYPE_TEXT)
         return static_cast<std::uint8_t>(section.integer("size", 2, max_text));
-    const int size = type_rules[type].size;
     if (section.has("size"))
-        section.integer("size", size, size);
-    return static_cast<std::uint8_t>(size);
+        section.fail(fmt::format("\"size\" of the type {} follows from the guest's architecture", type_rules[type].name),
+                     "leave it out; only a text has one");
+    return 0;
 }
 
-std::uint8_t read_align(const Section& section, std::uint8_t type)
+std::uint8_t read_align(const Section& section)
 {
     if (!section.has("align"))
-        return static_cast<std::uint8_t>(type_rules[type].align);
+        return 0; // as the guest's architecture has it
     const auto align = section.integer("align", 1, 8);
     if (align & (align - 1))
         section.fail(fmt::format("\"align\" is {}", align), "1, 2, 4 or 8 is allowed");
@@ -337,7 +336,7 @@ Member read_member(const Json& value, const std::string& file, const std::string
     copy_text(binary.name, name);
     binary.type = section.choice("type", names_of(type_rules), "type");
     binary.size = read_size(section, binary.type);
-    binary.align = read_align(section, binary.type);
+    binary.align = read_align(section);
     binary.strikes =
         section.has("strikes") ? static_cast<std::uint8_t>(section.integer("strikes", 1, 255)) : 2;
     binary.witnesses = static_cast<std::uint8_t>(section.integer("witnesses", 1, 255));
@@ -632,6 +631,14 @@ std::string qualified_name(const lacuna_constraints& set, std::size_t member)
 const char* type_name(std::uint8_t type)
 {
     return type < LACUNA_TYPES ? type_rules[type].name.data() : "unknown";
+}
+
+unsigned member_size(const lacuna_member& member, lacuna_architecture architecture)
+{
+    if (member.type == LACUNA_TYPE_TEXT)
+        return member.size;
+    const TypeRule& rule = type_rules[member.type];
+    return rule.bytes + rule.words * (architecture == LACUNA_I386 ? 4 : 8);
 }
 
 } // namespace lacuna

@@ -31,4 +31,7 @@ std::string qualified_name(const lacuna_constraints& set, std::size_t member);
 // "int", "long", "pointer", "list" or "text", as in the files.
 const char* type_name(std::uint8_t type);
 
+// Bytes of the member in a guest of that architecture.
+unsigned member_size(const lacuna_member& member, lacuna_architecture architecture);
+
 } // namespace lacuna

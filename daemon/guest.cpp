@@ -6,6 +6,7 @@
 
 #include <spdlog/fmt/fmt.h>
 
+#include "address_space.h"
 #include "constraint_set.h"
 
 namespace lacuna {
@@ -57,6 +58,14 @@ std::string hex(std::uint64_t value)
     return fmt::format("{:#x}", value);
 }
 
+// The kernel's image has page tables only on 64 bit; those of i386 are found by what runs on them.
+std::uint64_t Guest::page_table_gpa() const
+{
+    if (root || !kernel || !kernel->page_table)
+        return root;
+    return text_gpa + (kernel->page_table - kernel->text);
+}
+
 bool Guest::update(const GuestReport& report)
 {
     // Told again by an older event, after the guest has been armed or ignored.
@@ -71,8 +80,8 @@ bool Guest::update(const GuestReport& report)
         kernel.reset();
         members.clear();
         reason.clear();
-        slide = text_gpa = 0;
-        five_level = published = kernel_lost = false;
+        slide = text_gpa = root = 0;
+        published = kernel_lost = false;
     }
     state = new_state;
     reason = report.reason.value_or(reason);
@@ -85,7 +94,8 @@ bool Guest::update(const GuestReport& report)
     }
     slide = report.slide.value_or(slide);
     text_gpa = report.text_gpa.value_or(text_gpa);
-    five_level |= report.five_level;
+    paging = report.paging.value_or(paging);
+    root = report.root.value_or(root);
     members = report.members.value_or(members);
     stats = report.stats.value_or(stats);
     return changed || reset;
@@ -157,7 +167,7 @@ Json facts_json(const Guest& guest)
     if (!guest.kernel_id.empty()) {
         json["slide"] = hex(guest.slide);
         json["text_gpa"] = hex(guest.text_gpa);
-        json["five_level_paging"] = guest.five_level;
+        json["paging"] = to_string(guest.paging);
     }
     if (guest.kernel)
         json["addresses"] = {{"init_task", hex(guest.kernel->init_task + guest.slide)},

@@ -34,7 +34,8 @@ struct Guest {
     // Once its kernel has been found:
     std::string kernel_id;
     std::uint64_t slide = 0, text_gpa = 0;
-    bool five_level = false;
+    lacuna_paging paging = LACUNA_PAGING_4LEVEL;
+    std::uint64_t root = 0; // physical address of the kernel's own page-table root; 0: not known yet
     std::shared_ptr<const KernelDescriptor> kernel; // null until its source has been read
     bool kernel_lost = false;                       // its source does not hold it any more
     bool published = false;
@@ -49,7 +50,8 @@ struct Guest {
         return state == LACUNA_GUEST_WAITING || state == LACUNA_GUEST_TRAPPING ||
                state == LACUNA_GUEST_RESTORING;
     }
-    std::uint64_t page_table_gpa() const { return text_gpa + (kernel->page_table - kernel->text); }
+    // Through which page tables the kernel can be seen; 0: not known (yet).
+    std::uint64_t page_table_gpa() const;
 
     // Takes over what a report says; what it does not say stays. Returns whether state or kernel changed,
     // or a new boot began.

@@ -13,20 +13,15 @@ namespace lacuna {
 
 namespace {
 
-struct ListNode {
-    std::uint64_t next, prev;
-};
-
 // The nodes of the circular list behind `head`, without it. Throws Error if it is damaged (or being changed).
 // Every step must lead back, so a circle that leaves out the head is found where it closes.
 std::vector<std::uint64_t> nodes_of(AddressSpace& memory, std::uint64_t head, const char* name)
 {
     std::vector<std::uint64_t> nodes;
     std::uint64_t from = head;
-    for (ListNode node = memory.value<ListNode>(head);; from = nodes.back()) {
-        const std::uint64_t next = node.next;
-        node = memory.value<ListNode>(next);
-        if (node.prev != from)
+    for (std::uint64_t next = memory.word(head), after;; next = after) {
+        after = memory.word(next);
+        if (memory.word(next + memory.word_size()) != from)
             throw Error(
                 fmt::format("the list {} is damaged: {:#x} leads to {:#x}, but not back", name, from, next));
         if (next == head)
@@ -34,6 +29,7 @@ std::vector<std::uint64_t> nodes_of(AddressSpace& memory, std::uint64_t head, co
         if (nodes.size() == max_nodes)
             throw Error(fmt::format("the list {} has more than {} entries", name, max_nodes));
         nodes.push_back(next);
+        from = next;
     }
 }
 
@@ -80,8 +76,8 @@ Snapshot<Process> list_processes(AddressSpace& memory, const Profile& profile, s
             process.address = node - tasks;
             process.pid = memory.value<std::int32_t>(process.address + pid);
             process.comm = text_at(memory, process.address + comm, comm_size);
-            if (const auto space = memory.value<std::uint64_t>(process.address + mm))
-                process.pgd = memory.value<std::uint64_t>(space + pgd);
+            if (const auto space = memory.word(process.address + mm))
+                process.pgd = memory.word(space + pgd);
             processes.push_back(std::move(process));
         }
         return processes;
@@ -99,7 +95,7 @@ Snapshot<Module> list_modules(AddressSpace& memory, const Profile& profile, std:
         std::vector<Module> found;
         for (const std::uint64_t node : nodes_of(memory, modules, "modules"))
             found.push_back({text_at(memory, node + name, name_size),
-                             memory.value<std::uint64_t>(node + core),
+                             memory.word(node + core),
                              memory.value<std::uint32_t>(node + size)});
         return found;
     });

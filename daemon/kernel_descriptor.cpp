@@ -172,7 +172,17 @@ const char* to_string(SiteKind kind)
 
 const char* to_string(CurrentKind kind)
 {
-    return kind == CurrentKind::percpu_offset ? "percpu_offset" : "percpu_address";
+    switch (kind) {
+    case CurrentKind::percpu_offset:
+        return "percpu_offset";
+    case CurrentKind::percpu_address:
+        return "percpu_address";
+    case CurrentKind::global:
+        return "global";
+    case CurrentKind::stack:
+        return "stack";
+    }
+    return "unknown";
 }
 
 const char* to_string(Architecture architecture)

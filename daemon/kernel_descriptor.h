@@ -35,6 +35,8 @@ enum class CurrentKind {
     percpu_offset,  // word at gs + current_task             (up to 6.15: a small per-CPU offset, does not
                     // slide)
     percpu_address, // word at gs + current_task + slide     (from 6.16: a kernel address, slides with KASLR)
+    global,         // word at current_task + slide          (a kernel for one CPU: no CONFIG_SMP)
+    stack,          // first word of the stack, which current_task says the size of (before 4.9: thread_info)
 };
 
 // What the kernel module needs to know of one kernel build. Addresses are link-time addresses: KASLR's slide

@@ -25,7 +25,8 @@ struct GuestReport {
     std::optional<std::string> kernel_id;
     std::optional<std::uint64_t> slide;    // run-time minus link-time address
     std::optional<std::uint64_t> text_gpa; // physical address of _text
-    bool five_level = false;
+    std::optional<lacuna_paging> paging;
+    std::optional<std::uint64_t> root; // physical address of the kernel's own page-table root
     std::optional<std::vector<lacuna_member_report>> members; // in the order of the constraint set
     std::optional<lacuna_stats> stats;
 };

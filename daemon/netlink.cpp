@@ -130,12 +130,35 @@ void put_site(nl_msg* message, const TrapSite& site)
     nest.end();
 }
 
+lacuna_current current_of(CurrentKind kind)
+{
+    switch (kind) {
+    case CurrentKind::percpu_offset:
+    case CurrentKind::percpu_address:
+        break;
+    case CurrentKind::global:
+        return LACUNA_CURRENT_GLOBAL;
+    case CurrentKind::stack:
+        return LACUNA_CURRENT_STACK;
+    }
+    return LACUNA_CURRENT_PER_CPU;
+}
+
+bool current_slides(CurrentKind kind)
+{
+    return kind == CurrentKind::percpu_address || kind == CurrentKind::global;
+}
+
+static_assert(static_cast<int>(Architecture::x86_64) == LACUNA_X86_64 &&
+              static_cast<int>(Architecture::i386) == LACUNA_I386);
+
 void put_kernel(nl_msg* message, const KernelDescriptor& kernel)
 {
     if (kernel.id.size() >= LACUNA_MAX_ID || kernel.banner.size() > LACUNA_MAX_BANNER)
         throw Error("the name or the banner is too long for the module", "kernel " + kernel.id);
     Nest nest(message, LACUNA_A_KERNEL);
     put(nla_put_string(message, LACUNA_K_ID, kernel.id.c_str()));
+    put(nla_put_u8(message, LACUNA_K_ARCHITECTURE, static_cast<std::uint8_t>(kernel.architecture)));
     put(nla_put_u64(message, LACUNA_K_TEXT, kernel.text));
     put(nla_put_u64(message, LACUNA_K_END, kernel.end));
     put(nla_put_u64(message, LACUNA_K_BANNER, kernel.banner_address));
@@ -143,8 +166,8 @@ void put_kernel(nl_msg* message, const KernelDescriptor& kernel)
     put(nla_put_u64(message, LACUNA_K_INIT_TASK, kernel.init_task));
     put(nla_put_u64(message, LACUNA_K_MODULES, kernel.modules));
     put(nla_put_u64(message, LACUNA_K_CURRENT, kernel.current_task));
-    put(nla_put_u8(message, LACUNA_K_CURRENT_KIND, LACUNA_CURRENT_PER_CPU));
-    if (kernel.current_kind == CurrentKind::percpu_address)
+    put(nla_put_u8(message, LACUNA_K_CURRENT_KIND, current_of(kernel.current_kind)));
+    if (current_slides(kernel.current_kind))
         put(nla_put_flag(message, LACUNA_K_CURRENT_SLIDES));
     for (const TrapSite& site : kernel.sites)
         put_site(message, site);
@@ -502,7 +525,12 @@ GuestReport parse_report(nlmsghdr* header)
     report.kernel_id = attributes.text(LACUNA_A_KERNEL_ID);
     report.slide = attributes.integer<std::uint64_t>(LACUNA_A_SLIDE);
     report.text_gpa = attributes.integer<std::uint64_t>(LACUNA_A_TEXT_GPA);
-    report.five_level = attributes.of[LACUNA_A_LA57] != nullptr;
+    if (const auto paging = attributes.integer<std::uint8_t>(LACUNA_A_PAGING)) {
+        if (*paging >= LACUNA_PAGINGS)
+            malformed(fmt::format("there is no way of paging with the number {}", *paging));
+        report.paging = static_cast<lacuna_paging>(*paging);
+    }
+    report.root = attributes.integer<std::uint64_t>(LACUNA_A_ROOT);
     report.members = attributes.array<lacuna_member_report>(LACUNA_A_MEMBERS, LACUNA_MAX_MEMBERS);
     report.stats = attributes.integer<lacuna_stats>(LACUNA_A_STATS);
     return report;

@@ -15,7 +15,7 @@ namespace lacuna {
 namespace {
 
 ProfileMember make_member(const lacuna_constraints& set, std::size_t index,
-                          const lacuna_member_report& report)
+                          const lacuna_member_report& report, lacuna_architecture architecture)
 {
     const lacuna_member& binary = set.members[index];
     const lacuna_structure& structure = set.structures[binary.structure];
@@ -23,7 +23,7 @@ ProfileMember make_member(const lacuna_constraints& set, std::size_t index,
     member.structure = structure.name;
     member.name = binary.name;
     member.type = type_name(binary.type);
-    member.size = binary.size;
+    member.size = member_size(binary, architecture);
     // What is still open when the hunt is over is ambiguous.
     member.state =
         report.state == LACUNA_OPEN ? LACUNA_AMBIGUOUS : static_cast<lacuna_member_state>(report.state);
@@ -154,7 +154,7 @@ Profile make_profile(const KernelDescriptor& kernel, const lacuna_constraints& s
     profile.banner = kernel.banner;
     profile.architecture = to_string(kernel.architecture);
     for (std::size_t i = 0; i < reports.size(); i++)
-        profile.members.push_back(make_member(set, i, reports[i]));
+        profile.members.push_back(make_member(set, i, reports[i], static_cast<lacuna_architecture>(kernel.architecture)));
     return profile;
 }
 

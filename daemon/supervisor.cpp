@@ -440,11 +440,14 @@ AddressSpace Supervisor::memory_of(const Guest& guest) const
                     "lacunactl status shows what it waits for");
     if (!guest.present())
         throw Error("is gone", guest.name);
+    if (!guest.page_table_gpa())
+        throw Error("its kernel's page tables have not been found yet", guest.name,
+                    "they are when its first process is started: ask again");
     ModuleLink& link = need_link();
     const auto read = [&link, number = guest.number](std::uint64_t gpa, std::size_t length) {
         return link.read(number, gpa, length);
     };
-    return AddressSpace(read, guest.page_table_gpa(), guest.five_level);
+    return AddressSpace(read, guest.page_table_gpa(), guest.paging);
 }
 
 Bytes Supervisor::recording(const std::string& name, std::uint64_t offset) const

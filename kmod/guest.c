@@ -416,7 +416,8 @@ int lac_guest_start(struct lac_guest *guest, struct kvm_vcpu *vcpu, const struct
 	guest->kernel = kernel;
 	guest->slide = slide;
 	guest->text_gpa = page.gpa;
-	guest->la57 = space->levels == 5;
+	guest->paging = space->paging;
+	guest->root = 0;
 	guest->stats.found_ns = lac_guest_time(guest);
 	spin_lock(&guest->pending_lock);
 	guest->pending_nr = 0;

@@ -61,7 +61,8 @@ struct lac_guest {
 	const struct lac_kernel *kernel; /* the one that runs */
 	u64 slide;
 	u64 text_gpa;
-	bool la57;
+	u8 paging; /* enum lacuna_paging */
+	u64 root; /* GPA of the kernel's own page-table root; 0: not known yet */
 	bool seen_firmware; /* the boot CPU without paging, since the orders came */
 	u32 strange_exits; /* of a kernel that none of the descriptors fits */
 	struct lac_site sites[LACUNA_SITE_KINDS];

@@ -21,13 +21,18 @@ struct lac_site_descriptor {
 /* Addresses are link-time GVAs. */
 struct lac_kernel {
 	char id[LACUNA_MAX_ID];
-	u64 text, end, banner, init_task, modules, current_task;
-	u8 current_kind;
+	u8 architecture; /* enum lacuna_architecture */
+	u64 text, end, banner, init_task, modules;
+	u64 current_task; /* value of the symbol; LACUNA_CURRENT_STACK: bytes of a stack */
+	u8 current_kind; /* enum lacuna_current */
 	bool current_slides;
 	u16 banner_nr;
 	u8 banner_text[LACUNA_MAX_BANNER];
 	struct lac_site_descriptor sites[LACUNA_SITE_KINDS];
 };
+
+/* Is @va where kernels run, in the address space @space? No firmware or boot loader is. */
+bool lac_kernel_runs(struct lac_space *space, u64 va);
 
 /* Which of @kernels is mapped in @space, and how far from where it was linked to? NULL: none. */
 const struct lac_kernel *lac_kernel_find(const struct lac_kernel *kernels, u32 kernels_nr, struct lac_space *space,

@@ -3,8 +3,6 @@
 
 #include "kvm.h"
 
-#include <lacuna/abi.h>
-
 #include <linux/kprobes.h>
 #include <linux/kthread.h>
 #include <linux/rcupdate.h>
@@ -165,18 +163,24 @@ u64 lac_kvm_cr3(struct kvm_vcpu *vcpu)
 	return vcpu->arch.cr3;
 }
 
-/* Never cached: the world switch saves it at every exit. */
-u64 lac_kvm_rdi(struct kvm_vcpu *vcpu)
+/* Neither register is ever cached: the world switch saves them at every exit. */
+u64 lac_kvm_argument(struct kvm_vcpu *vcpu)
 {
-	return vcpu->arch.regs[VCPU_REGS_RDI];
+	return lac_kvm_long_mode(vcpu) ? vcpu->arch.regs[VCPU_REGS_RDI] : (u32)vcpu->arch.regs[VCPU_REGS_RAX];
 }
 
-u64 lac_kvm_gs_base(struct kvm_vcpu *vcpu)
+u64 lac_kvm_percpu_base(struct kvm_vcpu *vcpu)
 {
-	return static_call(segment_base)(vcpu, VCPU_SREG_GS);
+	return static_call(segment_base)(vcpu, lac_kvm_long_mode(vcpu) ? VCPU_SREG_GS : VCPU_SREG_FS);
 }
 
-/* CR0.PG, CR4.LA57 and EFER.LMA are never left to the guest, so KVM's copies are up to date. */
+u64 lac_kvm_stack_pointer(struct kvm_vcpu *vcpu)
+{
+	fetch(vcpu, VCPU_REGS_RSP);
+	return vcpu->arch.regs[VCPU_REGS_RSP];
+}
+
+/* CR0.PG, CR4.PAE, CR4.LA57 and EFER.LMA are never left to the guest, so KVM's copies are up to date. */
 bool lac_kvm_paging(struct kvm_vcpu *vcpu)
 {
 	return vcpu->arch.cr0 & X86_CR0_PG;
@@ -187,9 +191,11 @@ bool lac_kvm_long_mode(struct kvm_vcpu *vcpu)
 	return vcpu->arch.efer & EFER_LMA;
 }
 
-bool lac_kvm_la57(struct kvm_vcpu *vcpu)
+enum lacuna_paging lac_kvm_paging_mode(struct kvm_vcpu *vcpu)
 {
-	return vcpu->arch.cr4 & X86_CR4_LA57;
+	if (lac_kvm_long_mode(vcpu))
+		return vcpu->arch.cr4 & X86_CR4_LA57 ? LACUNA_PAGING_5LEVEL : LACUNA_PAGING_4LEVEL;
+	return vcpu->arch.cr4 & X86_CR4_PAE ? LACUNA_PAGING_PAE : LACUNA_PAGING_32BIT;
 }
 
 bool lac_kvm_boot_cpu(struct kvm_vcpu *vcpu)

@@ -3,6 +3,7 @@
 #ifndef LACUNA_KVM_H
 #define LACUNA_KVM_H
 
+#include <lacuna/abi.h>
 #include <linux/kvm_host.h>
 
 /* Finds KVM's functions: 0, or a negative errno after saying what is missing. */
@@ -22,14 +23,17 @@ bool lac_kvm_ordinary(struct kvm_vcpu *vcpu);
 /* Are the guest's registers or memory private to it (SEV-ES, SEV-SNP, TDX)? Plain SEV does not show here: see trap.c. */
 bool lac_kvm_private(struct kvm_vcpu *vcpu);
 
-/* Registers, fetched as KVM itself does: on VMX some are read from the VMCS when asked for. In 64-bit mode. */
+/* Registers, fetched as KVM itself does: on VMX some are read from the VMCS when asked for. */
 u64 lac_kvm_rip(struct kvm_vcpu *vcpu);
 u64 lac_kvm_cr3(struct kvm_vcpu *vcpu);
-u64 lac_kvm_rdi(struct kvm_vcpu *vcpu);
-u64 lac_kvm_gs_base(struct kvm_vcpu *vcpu);
+/* The first argument of a function of the kernel: RDI, or EAX on i386, which is built with -mregparm=3. */
+u64 lac_kvm_argument(struct kvm_vcpu *vcpu);
+/* Where the kernel keeps what belongs to this CPU: the base of GS, or of FS on i386. */
+u64 lac_kvm_percpu_base(struct kvm_vcpu *vcpu);
+u64 lac_kvm_stack_pointer(struct kvm_vcpu *vcpu);
 bool lac_kvm_paging(struct kvm_vcpu *vcpu);
 bool lac_kvm_long_mode(struct kvm_vcpu *vcpu);
-bool lac_kvm_la57(struct kvm_vcpu *vcpu);
+enum lacuna_paging lac_kvm_paging_mode(struct kvm_vcpu *vcpu);
 bool lac_kvm_boot_cpu(struct kvm_vcpu *vcpu);
 
 enum lac_emulated {

@@ -2,6 +2,8 @@
 #include "netlink.h"
 
 #include <linux/kvm_host.h>
+#include <linux/log2.h>
+#include <linux/sizes.h>
 #include <linux/slab.h>
 #include <net/genetlink.h>
 
@@ -10,6 +12,9 @@
 #include "recording.h"
 
 #define MAX_DEADLINE_MS (60 * 60 * 1000)
+/* bytes of a task's stack with its thread_info: 4 KiB (CONFIG_4KSTACKS) up to 16 KiB, and twice that under KASAN */
+#define MIN_STACK SZ_4K
+#define MAX_STACK SZ_64K
 
 static const struct nla_policy site_policy[LACUNA_SITE_ATTRIBUTES] = {
 	[LACUNA_S_KIND] = NLA_POLICY_MAX(NLA_U8, LACUNA_SITE_KINDS - 1),
@@ -20,6 +25,7 @@ static const struct nla_policy site_policy[LACUNA_SITE_ATTRIBUTES] = {
 
 static const struct nla_policy kernel_policy[LACUNA_KERNEL_ATTRIBUTES] = {
 	[LACUNA_K_ID] = { .type = NLA_NUL_STRING, .len = LACUNA_MAX_ID - 1 },
+	[LACUNA_K_ARCHITECTURE] = NLA_POLICY_MAX(NLA_U8, LACUNA_ARCHITECTURES - 1),
 	[LACUNA_K_TEXT] = { .type = NLA_U64 },
 	[LACUNA_K_END] = { .type = NLA_U64 },
 	[LACUNA_K_BANNER] = { .type = NLA_U64 },
@@ -27,7 +33,7 @@ static const struct nla_policy kernel_policy[LACUNA_KERNEL_ATTRIBUTES] = {
 	[LACUNA_K_INIT_TASK] = { .type = NLA_U64 },
 	[LACUNA_K_MODULES] = { .type = NLA_U64 },
 	[LACUNA_K_CURRENT] = { .type = NLA_U64 },
-	[LACUNA_K_CURRENT_KIND] = NLA_POLICY_MAX(NLA_U8, LACUNA_CURRENT_PER_CPU),
+	[LACUNA_K_CURRENT_KIND] = NLA_POLICY_MAX(NLA_U8, LACUNA_CURRENTS - 1),
 	[LACUNA_K_CURRENT_SLIDES] = { .type = NLA_FLAG },
 	[LACUNA_K_SITE] = NLA_POLICY_NESTED(site_policy),
 };
@@ -125,12 +131,17 @@ static bool kernel_ok(const struct lac_kernel *k)
 	for (i = 0; i < LACUNA_SITE_KINDS; i++)
 		if (k->sites[i].address < k->text || k->sites[i].address >= k->end)
 			return false;
+	if (k->architecture == LACUNA_I386 ? k->end >> 32 : !(k->text >> 32))
+		return false;
+	if (k->current_kind == LACUNA_CURRENT_STACK &&
+	    (!is_power_of_2(k->current_task) || k->current_task < MIN_STACK || k->current_task > MAX_STACK))
+		return false;
 	return k->text < k->end && k->banner_nr >= 16;
 }
 
 static int parse_kernel(struct lac_kernel *kernel, const struct nlattr *attr, struct netlink_ext_ack *extack)
 {
-	static const u8 needed[] = { LACUNA_K_ID, LACUNA_K_TEXT, LACUNA_K_END, LACUNA_K_BANNER, LACUNA_K_BANNER_TEXT,
+	static const u8 needed[] = { LACUNA_K_ID, LACUNA_K_ARCHITECTURE, LACUNA_K_TEXT, LACUNA_K_END, LACUNA_K_BANNER, LACUNA_K_BANNER_TEXT,
 				     LACUNA_K_INIT_TASK, LACUNA_K_MODULES, LACUNA_K_CURRENT, LACUNA_K_CURRENT_KIND };
 	struct nlattr *a[LACUNA_KERNEL_ATTRIBUTES], *one;
 	int err, rest, i;
@@ -142,6 +153,7 @@ static int parse_kernel(struct lac_kernel *kernel, const struct nlattr *attr, st
 		if (!a[needed[i]])
 			return -EINVAL;
 	nla_strscpy(kernel->id, a[LACUNA_K_ID], sizeof(kernel->id));
+	kernel->architecture = nla_get_u8(a[LACUNA_K_ARCHITECTURE]);
 	kernel->text = nla_get_u64(a[LACUNA_K_TEXT]);
 	kernel->end = nla_get_u64(a[LACUNA_K_END]);
 	kernel->banner = nla_get_u64(a[LACUNA_K_BANNER]);
@@ -252,7 +264,9 @@ static int put_kernel(struct sk_buff *msg, const struct lac_guest *guest)
 	    nla_put_u64_64bit(msg, LACUNA_A_SLIDE, guest->slide, LACUNA_A_PAD) ||
 	    nla_put_u64_64bit(msg, LACUNA_A_TEXT_GPA, guest->text_gpa, LACUNA_A_PAD))
 		return -EMSGSIZE;
-	return guest->la57 ? nla_put_flag(msg, LACUNA_A_LA57) : 0;
+	if (nla_put_u8(msg, LACUNA_A_PAGING, guest->paging))
+		return -EMSGSIZE;
+	return guest->root ? nla_put_u64_64bit(msg, LACUNA_A_ROOT, guest->root, LACUNA_A_PAD) : 0;
 }
 
 static int put_stats(struct sk_buff *msg, struct lac_guest *guest)

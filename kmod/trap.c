@@ -15,7 +15,6 @@
 /* CPUID exits of a kernel that none of the descriptors fits. */
 #define MAX_STRANGE_EXITS 64
 
-#define KERNEL_HALF 0xffffffff80000000ull
 /* Linux under SEV keeps the C-bit (47 or 51) in CR3; no guest has so much memory. */
 #define ENCRYPTED_CR3 (1ull << 47 | 1ull << 51)
 
@@ -91,7 +90,9 @@ static const char *look_for_kernel(struct lac_guest *guest, struct kvm_vcpu *vcp
 	u64 slide;
 	int err;
 
-	lac_space_init(&space, &memory, lac_kvm_cr3(vcpu), lac_kvm_la57(vcpu));
+	lac_space_init(&space, &memory, lac_kvm_cr3(vcpu), lac_kvm_paging_mode(vcpu));
+	if (!lac_kernel_runs(&space, lac_kvm_rip(vcpu)))
+		return NULL;
 	kernel = lac_kernel_find(guest->orders.kernels, guest->orders.kernels_nr, &space, &slide);
 	if (kernel) {
 		err = lac_guest_start(guest, vcpu, kernel, slide, &space);
@@ -109,10 +110,10 @@ static const char *wait_for_kernel(struct lac_guest *guest, struct kvm_vcpu *vcp
 	guest->stats.early_exits++;
 	if (lac_kvm_private(vcpu))
 		return PRIVATE_MEMORY;
-	if (lac_kvm_long_mode(vcpu) && lac_kvm_rip(vcpu) >= KERNEL_HALF)
-		return look_for_kernel(guest, vcpu);
 	guest->seen_firmware |= lac_kvm_boot_cpu(vcpu) && !lac_kvm_paging(vcpu);
-	return guest->stats.early_exits < MAX_EARLY_EXITS ? NULL : "no Linux kernel was started";
+	if (guest->stats.early_exits >= MAX_EARLY_EXITS)
+		return "no Linux kernel was started";
+	return lac_kvm_paging(vcpu) ? look_for_kernel(guest, vcpu) : NULL;
 }
 
 /* Once Linux runs, the boot CPU does not turn paging off again: a CPUID without it is the firmware after a reset. */
@@ -187,36 +188,48 @@ static void forget_postponed(struct lac_guest *guest)
 	}
 }
 
+static int find_current(struct lac_guest *guest, struct kvm_vcpu *vcpu, struct lac_space *space, u64 *current_task)
+{
+	const struct lac_kernel *kernel = guest->kernel;
+	u64 at = kernel->current_task + (kernel->current_slides ? guest->slide : 0);
+
+	switch (kernel->current_kind) {
+	case LACUNA_CURRENT_PER_CPU:
+		at += lac_kvm_percpu_base(vcpu);
+		break;
+	case LACUNA_CURRENT_STACK:
+		at = lac_kvm_stack_pointer(vcpu) & ~(kernel->current_task - 1);
+		break;
+	}
+	if (space->word == 4)
+		at = (u32)at;
+	return lac_read_word(space, at, current_task);
+}
+
 static int find_subject(struct lac_guest *guest, struct kvm_vcpu *vcpu, u32 kind, struct lac_space *space, u64 *subject)
 {
-	u64 at;
-
-	if (kind != LACUNA_SITE_FORK) {
-		*subject = lac_kvm_rdi(vcpu);
-		return 0;
-	}
-	at = lac_kvm_gs_base(vcpu) + guest->kernel->current_task;
-	if (guest->kernel->current_slides)
-		at += guest->slide;
-	return lac_read(space, at, subject, sizeof(*subject));
+	if (kind == LACUNA_SITE_FORK)
+		return find_current(guest, vcpu, space, subject);
+	*subject = lac_kvm_argument(vcpu);
+	return 0;
 }
 
 static void make_event(struct lac_guest *guest, struct kvm_vcpu *vcpu, u32 kind, struct reader *reader)
 {
 	static const u8 on[LACUNA_SITE_KINDS] = { LACUNA_ON_FORK, LACUNA_ON_EXIT, LACUNA_ON_INITCALL };
 	struct lac_memory memory = { .read = read_guest, .context = reader };
-	struct lac_event event = { .on = on[kind], .cr3 = lac_kvm_cr3(vcpu), .la57 = guest->la57 };
+	struct lac_event event = { .on = on[kind], .cr3 = lac_kvm_cr3(vcpu), .paging = guest->paging };
 	struct lac_record_event record;
 	struct lac_space space;
 	int err;
 
-	lac_space_init(&space, &memory, event.cr3, event.la57);
+	lac_space_init(&space, &memory, event.cr3, event.paging);
 	err = find_subject(guest, vcpu, kind, &space, &event.subject);
 	if (err) {
 		count_skip(guest, LACUNA_SKIP_NO_INSTANCE);
 		return;
 	}
-	record = (struct lac_record_event){ event.on, event.la57, event.subject, event.cr3 };
+	record = (struct lac_record_event){ event.on, event.paging, event.subject, event.cr3 };
 	lac_recording_add(guest->recording, LAC_RECORD_EVENT, &record, sizeof(record));
 	switch (lac_engine_event(guest->engine, &event, &memory)) {
 	case LAC_USED:
@@ -239,6 +252,7 @@ static bool update_members(struct lac_guest *guest)
 	u32 i;
 
 	mutex_lock(&guest->lock);
+	guest->root = lac_engine_root(guest->engine);
 	for (i = 0; i < guest->members_nr; i++) {
 		then = &guest->members[i];
 		lac_engine_report(guest->engine, i, &now);
@@ -289,7 +303,7 @@ static void filter(struct lac_guest *guest, struct kvm_vcpu *vcpu, struct lac_si
 
 	if (!mutex_trylock(&guest->filter)) {
 		if (kind == LACUNA_SITE_EXIT)
-			postpone_exit(guest, lac_kvm_rdi(vcpu));
+			postpone_exit(guest, lac_kvm_argument(vcpu));
 		count_skip(guest, LACUNA_SKIP_BUSY);
 		return;
 	}
@@ -318,7 +332,7 @@ static bool trapped(struct lac_guest *guest, struct kvm_vcpu *vcpu, int *ret)
 {
 	struct lac_site *site;
 
-	if (lac_kvm_private(vcpu) || !lac_kvm_ordinary(vcpu) || !lac_kvm_long_mode(vcpu))
+	if (lac_kvm_private(vcpu) || !lac_kvm_ordinary(vcpu) || !lac_kvm_paging(vcpu))
 		return false;
 	site = site_at(guest, lac_kvm_rip(vcpu));
 	if (!site)

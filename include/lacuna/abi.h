@@ -10,10 +10,26 @@
 
 #include <linux/types.h>
 
-#define LACUNA_ABI_VERSION 1
+#define LACUNA_ABI_VERSION 2
 
 #define LACUNA_GENL_NAME "lacuna"
 #define LACUNA_GENL_EVENTS "events"
+
+/* What a guest's kernel was built for. Words, and with them longs, pointers and lists, are as wide as it says. */
+enum lacuna_architecture {
+	LACUNA_X86_64,
+	LACUNA_I386,
+	LACUNA_ARCHITECTURES,
+};
+
+/* How a guest's page tables are read (Intel SDM 3A, 4.1.1). The first two are those of 64-bit kernels. */
+enum lacuna_paging {
+	LACUNA_PAGING_4LEVEL,
+	LACUNA_PAGING_5LEVEL,
+	LACUNA_PAGING_PAE,
+	LACUNA_PAGING_32BIT,
+	LACUNA_PAGINGS,
+};
 
 /* ---- constraint sets ------------------------------------------------------------------------------------------------ */
 
@@ -35,8 +51,8 @@ enum lacuna_source {
 
 enum lacuna_type {
 	LACUNA_TYPE_INT, /* 4 bytes */
-	LACUNA_TYPE_LONG, /* as long as a pointer */
-	LACUNA_TYPE_POINTER,
+	LACUNA_TYPE_LONG, /* a word of the guest's kernel */
+	LACUNA_TYPE_POINTER, /* a word */
 	LACUNA_TYPE_LIST, /* two pointers: next, prev */
 	LACUNA_TYPE_TEXT, /* `size` bytes */
 	LACUNA_TYPES,
@@ -84,8 +100,8 @@ struct lacuna_member {
 	char name[LACUNA_NAME_LEN]; /* NUL-terminated */
 	__u8 structure; /* index */
 	__u8 type; /* enum lacuna_type */
-	__u8 size; /* bytes */
-	__u8 align; /* bytes, a power of two */
+	__u8 size; /* of a text: bytes; 0 of all others: it follows from the type and the guest's architecture */
+	__u8 align; /* bytes, a power of two; 0: as the type is aligned in the guest */
 	__u8 strikes; /* so many events must speak against a candidate before it is struck */
 	__u8 witnesses; /* so many events must have shown the survivor in action before it is resolved */
 	__u8 instances; /* … in so many different instances */
@@ -180,7 +196,10 @@ struct lacuna_stats {
 
 /* How the kernel says which task runs on a CPU. */
 enum lacuna_current {
-	LACUNA_CURRENT_PER_CPU, /* the word at GS base plus the address of the symbol, modulo 2^64 */
+	LACUNA_CURRENT_PER_CPU, /* the word at the base of GS (i386: FS) plus the value of the symbol, modulo the word */
+	LACUNA_CURRENT_GLOBAL, /* the word at the symbol: a kernel for one CPU (no CONFIG_SMP) */
+	LACUNA_CURRENT_STACK, /* the first word of the stack, whose size is given (thread_info lies there before 4.9) */
+	LACUNA_CURRENTS,
 };
 
 /* ---- generic netlink ------------------------------------------------------------------------------------------------ */
@@ -232,7 +251,8 @@ enum lacuna_attribute {
 	LACUNA_A_KERNEL_ID, /* string, of the kernel that was found */
 	LACUNA_A_SLIDE, /* u64, run-time minus link-time address */
 	LACUNA_A_TEXT_GPA, /* u64, physical address of _text */
-	LACUNA_A_LA57, /* flag: five-level paging */
+	LACUNA_A_PAGING, /* u8, enum lacuna_paging */
+	LACUNA_A_ROOT, /* u64, GPA of the kernel's own page-table root; once it is known */
 	LACUNA_A_MEMBERS, /* array of struct lacuna_member_report */
 	LACUNA_A_STATS, /* struct lacuna_stats */
 	LACUNA_A_DEADLINE_MS, /* u32, of trapping */
@@ -248,13 +268,14 @@ enum lacuna_kernel_attribute {
 	LACUNA_K_UNSPEC,
 	LACUNA_K_PAD,
 	LACUNA_K_ID, /* string */
+	LACUNA_K_ARCHITECTURE, /* u8, enum lacuna_architecture */
 	LACUNA_K_TEXT, /* u64, _text */
 	LACUNA_K_END, /* u64, _end */
 	LACUNA_K_BANNER, /* u64, linux_banner */
 	LACUNA_K_BANNER_TEXT, /* binary, what stands there */
 	LACUNA_K_INIT_TASK, /* u64 */
 	LACUNA_K_MODULES, /* u64, the list head */
-	LACUNA_K_CURRENT, /* u64, value of the symbol */
+	LACUNA_K_CURRENT, /* u64, value of the symbol; LACUNA_CURRENT_STACK: bytes of a stack, a power of two */
 	LACUNA_K_CURRENT_KIND, /* u8, enum lacuna_current */
 	LACUNA_K_CURRENT_SLIDES, /* flag: the symbol's value moves with the kernel (an address, not a small per-CPU offset) */
 	LACUNA_K_SITE, /* nested enum lacuna_site_attribute, one per kind */

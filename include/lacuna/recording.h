@@ -25,7 +25,7 @@ struct lac_record_head {
 	__u32 size; /* of what follows */
 };
 
-/* Run-time GVAs. */
+/* Run-time GVAs; an i386 kernel is one below 4 GiB. */
 struct lac_record_start {
 	__u64 magic;
 	__u64 init_task;
@@ -36,7 +36,7 @@ struct lac_record_start {
 
 struct lac_record_event {
 	__u64 on; /* LACUNA_ON_* */
-	__u64 la57;
+	__u64 paging; /* enum lacuna_paging */
 	__u64 subject;
 	__u64 cr3;
 };

@@ -62,14 +62,13 @@ static bool predicate_ok(const struct lacuna_constraints *set, const struct lacu
 
 static bool member_ok(const struct lacuna_constraints *set, const struct lacuna_member *m)
 {
-	static const u8 sizes[LACUNA_TYPES] = { 4, 8, 8, 16, 0 };
 	u32 i;
 
 	if (!terminated(m->name, sizeof(m->name)) || m->structure >= set->structures_nr || m->type >= LACUNA_TYPES)
 		return false;
-	if (m->type == LACUNA_TYPE_TEXT ? m->size < 2 || m->size > LAC_MAX_TEXT : m->size != sizes[m->type])
+	if (m->type == LACUNA_TYPE_TEXT ? m->size < 2 || m->size > LAC_MAX_TEXT : m->size)
 		return false;
-	if (m->align != 1 && m->align != 2 && m->align != 4 && m->align != 8)
+	if (m->align & (m->align - 1) || m->align > 8)
 		return false;
 	if (!m->strikes || !m->witnesses || !m->instances || m->instances > LAC_SEEN)
 		return false;

@@ -5,22 +5,34 @@
 /* A survivor that was refuted this often, and for every fourth time it was seen at work, was not the truth. */
 #define MAX_DOUBTS 4
 
+/* Where can the member be, in a kernel with words of @word bytes? */
+static void hunt_shape(struct lac_hunt *hunt, const struct lacuna_constraints *set, u8 word)
+{
+	const struct lacuna_member *member = hunt->member;
+	const struct lacuna_structure *structure = &set->structures[member->structure];
+	const u8 sizes[LACUNA_TYPES] = { 4, word, word, 2 * word, member->size };
+	const u8 aligns[LACUNA_TYPES] = { 4, word, word, word, 1 };
+
+	hunt->size = sizes[member->type];
+	hunt->align = member->align ? member->align : aligns[member->type];
+	hunt->low = structure->low;
+	hunt->number = (u32)(structure->high - structure->low - hunt->size) / hunt->align + 1;
+}
+
+/* Memory for the kernel in which the member can be in more places. */
 static bool hunt_init(struct lac_hunt *hunt, const struct lacuna_constraints *set, u32 index)
 {
-	const struct lacuna_member *member = &set->members[index];
-	const struct lacuna_structure *structure = &set->structures[member->structure];
-
-	hunt->member = member;
-	hunt->low = structure->low;
-	hunt->number = (u32)(structure->high - structure->low - member->size) / member->align + 1;
+	hunt->member = &set->members[index];
+	hunt_shape(hunt, set, 4);
 	hunt->strikes = lac_alloc(hunt->number * sizeof(*hunt->strikes));
 	hunt->witnesses = lac_alloc(hunt->number * sizeof(*hunt->witnesses));
 	hunt->instances = lac_alloc(hunt->number * sizeof(*hunt->instances));
 	return hunt->strikes && hunt->witnesses && hunt->instances;
 }
 
-static void hunt_start(struct lac_hunt *hunt)
+static void hunt_start(struct lac_hunt *hunt, const struct lacuna_constraints *set, u8 word)
 {
+	hunt_shape(hunt, set, word);
 	memset(hunt->strikes, 0, hunt->number * sizeof(*hunt->strikes));
 	memset(hunt->witnesses, 0, hunt->number * sizeof(*hunt->witnesses));
 	memset(hunt->instances, 0, hunt->number * sizeof(*hunt->instances));
@@ -61,7 +73,7 @@ static enum lac_outcome ask_all(struct lac_engine *engine, const struct lac_hunt
 	enum lac_outcome all = LAC_SILENT, one;
 	u32 i;
 
-	if (lac_absent(engine->view.instance, offset, hunt->member->size))
+	if (lac_absent(engine->view.instance, offset, hunt->size))
 		return LAC_REFUTED;
 	for (i = 0; i < hunt->member->predicates_nr; i++) {
 		const struct lacuna_predicate *p = &hunt->member->predicates[i];
@@ -242,7 +254,7 @@ static enum lac_used task_event(struct lac_engine *engine, u8 structure)
 	const struct lac_event *event = engine->view.event;
 	struct lac_space *space = &engine->view.space;
 
-	if (!lac_is_kernel(space, event->subject) || event->subject % 8)
+	if (!lac_is_kernel(space, event->subject) || event->subject % engine->word)
 		return LAC_NO_INSTANCE;
 	if (!lac_window_read(&engine->instance, space, event->subject, s->low, s->high) ||
 	    !lac_window_read(&engine->anchor, space, engine->facts.init_task, s->low, s->high))
@@ -267,7 +279,7 @@ static bool window_holds(const struct lac_window *window, u64 wanted)
 	s32 offset;
 	u64 word;
 
-	for (offset = window->low; offset < window->low + (s32)window->size; offset += 8)
+	for (offset = window->low; offset < window->low + (s32)window->size; offset += window->word)
 		if (lac_word(window, offset, &word) && word == wanted)
 			return true;
 	return false;
@@ -277,16 +289,15 @@ static bool window_holds(const struct lac_window *window, u64 wanted)
 static enum lac_used module_event(struct lac_engine *engine, u8 structure)
 {
 	const struct lacuna_structure *s = &engine->set.structures[structure];
-	u64 function = engine->view.event->subject, head = engine->facts.modules, node = head, links[2];
+	u64 function = engine->view.event->subject, head = engine->facts.modules, node = head;
 	struct lac_space *space = &engine->view.space;
 	u32 i;
 
 	if (engine->facts.text <= function && function < engine->facts.end)
 		return LAC_BUILTIN;
 	for (i = 0; i < LAC_MAX_MODULES; i++) {
-		if (!lac_is_kernel(space, node) || node % 8 || lac_read(space, node, links, sizeof(links)))
+		if (!lac_is_kernel(space, node) || node % engine->word || lac_read_word(space, node, &node))
 			break;
-		node = links[0];
 		if (node == head || !lac_window_read(&engine->instance, space, node, s->low, s->high))
 			break;
 		if (!window_holds(&engine->instance, function))
@@ -298,6 +309,22 @@ static enum lac_used module_event(struct lac_engine *engine, u8 structure)
 	return LAC_NO_INSTANCE;
 }
 
+/*
+ * An i386 kernel and all its slide lie in the first 512 MiB that it maps from CONFIG_PAGE_OFFSET on (KERNEL_IMAGE_SIZE), so
+ * no address of it can be further below its text than that.
+ */
+#define I386_IMAGE_SIZE 0x20000000ull
+
+static bool start_space(struct lac_engine *engine, const struct lac_event *event, const struct lac_memory *memory)
+{
+	struct lac_space *space = &engine->view.space;
+
+	lac_space_init(space, memory, event->cr3, event->paging);
+	if (space->word == 4 && engine->facts.text > space->kernel_start + I386_IMAGE_SIZE)
+		space->kernel_start = engine->facts.text - I386_IMAGE_SIZE;
+	return space->word == engine->word;
+}
+
 enum lac_used lac_engine_event(struct lac_engine *engine, const struct lac_event *event,
 			       const struct lac_memory *memory)
 {
@@ -306,7 +333,8 @@ enum lac_used lac_engine_event(struct lac_engine *engine, const struct lac_event
 	u8 i;
 
 	engine->view.event = event;
-	lac_space_init(&engine->view.space, memory, event->cr3, event->la57);
+	if (!start_space(engine, event, memory))
+		return LAC_NO_INSTANCE;
 	for (i = 0; i < engine->set.structures_nr; i++) {
 		if (engine->set.structures[i].source != source)
 			continue;
@@ -341,6 +369,11 @@ bool lac_engine_settled(const struct lac_engine *engine, bool modules)
 bool lac_engine_user_space(const struct lac_engine *engine)
 {
 	return engine->user_space;
+}
+
+u64 lac_engine_root(const struct lac_engine *engine)
+{
+	return engine->kernel_root;
 }
 
 u32 lac_engine_members(const struct lac_engine *engine)
@@ -407,9 +440,10 @@ void lac_engine_start(struct lac_engine *engine, const struct lac_facts *facts)
 	u32 i;
 
 	engine->facts = *facts;
+	engine->word = facts->text >> 32 ? 8 : 4;
 	engine->user_space = false;
 	engine->kernel_root = 0;
 	memset(&engine->live, 0, sizeof(engine->live));
 	for (i = 0; i < engine->set.members_nr; i++)
-		hunt_start(&engine->hunts[i]);
+		hunt_start(&engine->hunts[i], &engine->set, engine->word);
 }

@@ -38,7 +38,7 @@
 
 struct lac_engine;
 
-/* Run-time GVAs of the guest's kernel. */
+/* Run-time GVAs of the guest's kernel. One below 4 GiB is an i386 kernel. */
 struct lac_facts {
 	u64 init_task;
 	u64 modules; /* the list head */
@@ -48,7 +48,7 @@ struct lac_facts {
 
 struct lac_event {
 	u8 on; /* one of LACUNA_ON_* */
-	bool la57;
+	u8 paging; /* enum lacuna_paging */
 	u64 subject; /* fork: the current task; exit: the task being released; initcall: the function */
 	u64 cr3;
 };
@@ -82,6 +82,9 @@ bool lac_engine_settled(const struct lac_engine *engine, bool modules);
 
 /* Has anything run on page tables other than the kernel's own? */
 bool lac_engine_user_space(const struct lac_engine *engine);
+
+/* GPA of the page-table root that init_task runs on, the kernel's own; 0: not seen yet. */
+u64 lac_engine_root(const struct lac_engine *engine);
 
 u32 lac_engine_members(const struct lac_engine *engine);
 void lac_engine_report(const struct lac_engine *engine, u32 member, struct lacuna_member_report *report);

@@ -30,6 +30,8 @@ enum lac_outcome {
 /* All candidates of one member. */
 struct lac_hunt {
 	const struct lacuna_member *member;
+	u8 size; /* in this guest: bytes */
+	u8 align;
 	s32 low; /* offset of candidate 0 */
 	u32 number;
 	u32 alive;
@@ -69,6 +71,7 @@ struct lac_view {
 	bool code_known;
 	struct lac_code code;
 	bool init_part_known;
+	bool nx_tells; /* that memory is executable says that it is not data; computed with the parts */
 	u64 init_part;
 	u32 echoes_nr;
 	const struct lac_hunt *ids_for; /* whose candidates the numbers were compared with; NULL: none yet */
@@ -81,6 +84,7 @@ struct lac_view {
 struct lac_engine {
 	struct lacuna_constraints set;
 	struct lac_facts facts;
+	u8 word; /* of the guest's kernel: bytes */
 	bool user_space;
 	u64 kernel_root; /* the page-table root that init_task ran on; 0: not seen */
 	struct lac_live live;
@@ -96,7 +100,7 @@ struct lac_engine {
 
 static inline s32 lac_offset(const struct lac_hunt *hunt, u32 candidate)
 {
-	return hunt->low + (s32)(candidate * hunt->member->align);
+	return hunt->low + (s32)(candidate * hunt->align);
 }
 
 static inline bool lac_alive(const struct lac_hunt *hunt, u32 candidate)

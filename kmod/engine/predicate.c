@@ -25,7 +25,7 @@ static bool read_value(const struct lac_window *window, u8 type, s32 offset, s64
 	}
 	if (!lac_word(window, offset, &word))
 		return false;
-	*value = (s64)word;
+	*value = window->word == 4 ? (s32)word : (s64)word;
 	return true;
 }
 
@@ -37,7 +37,7 @@ static enum lac_outcome fits_if(bool fits)
 static enum lac_outcome anchor_text(struct lac_engine *engine, const struct lac_hunt *hunt,
 				    const struct lacuna_predicate *p, s32 offset)
 {
-	u32 size = hunt->member->size;
+	u32 size = hunt->size;
 	const u8 *bytes = lac_bytes(engine->view.anchor, offset, size);
 
 	if (!bytes)
@@ -67,9 +67,9 @@ static enum lac_outcome range(struct lac_engine *engine, const struct lac_hunt *
 
 static enum lac_outcome text(struct lac_engine *engine, const struct lac_hunt *hunt, s32 offset)
 {
-	const u8 *bytes = lac_bytes(engine->view.instance, offset, hunt->member->size);
+	const u8 *bytes = lac_bytes(engine->view.instance, offset, hunt->size);
 
-	return bytes ? fits_if(is_text(bytes, hunt->member->size)) : LAC_UNKNOWN;
+	return bytes ? fits_if(is_text(bytes, hunt->size)) : LAC_UNKNOWN;
 }
 
 /* The texts that pointers in the instance lead to. */
@@ -82,7 +82,7 @@ static void read_echoes(struct lac_engine *engine, u32 size)
 	char *to;
 
 	view->echoes_read = true;
-	for (offset = w->low; offset < w->low + (s32)w->size && view->echoes_nr < LAC_MAX_ECHOES; offset += 8) {
+	for (offset = w->low; offset < w->low + (s32)w->size && view->echoes_nr < LAC_MAX_ECHOES; offset += w->word) {
 		if (!lac_word(w, offset, &pointer) || !lac_is_kernel(&view->space, pointer))
 			continue;
 		to = engine->echoes[view->echoes_nr];
@@ -95,7 +95,7 @@ static void read_echoes(struct lac_engine *engine, u32 size)
 static enum lac_outcome text_echoed(struct lac_engine *engine, const struct lac_hunt *hunt, s32 offset)
 {
 	struct lac_view *view = &engine->view;
-	u32 size = hunt->member->size, i;
+	u32 size = hunt->size, i;
 	const u8 *bytes = lac_bytes(view->instance, offset, size);
 
 	if (!bytes)
@@ -112,7 +112,8 @@ static enum lac_outcome text_echoed(struct lac_engine *engine, const struct lac_
 
 static bool read_links(struct lac_space *space, u64 node, u64 links[2])
 {
-	return !(node % 8) && lac_is_kernel(space, node) && !lac_read(space, node, links, 16);
+	return !(node % space->word) && lac_is_kernel(space, node) && !lac_read_word(space, node, &links[0]) &&
+	       !lac_read_word(space, node + space->word, &links[1]);
 }
 
 /*
@@ -146,7 +147,7 @@ static u32 walk_ring(struct lac_engine *engine, s32 offset)
  */
 static enum lac_outcome ring(struct lac_engine *engine, const struct lacuna_predicate *p, s32 offset)
 {
-	u32 size = engine->hunts[p->member].member->size, number, known = 0, i;
+	u32 size = engine->hunts[p->member].size, number, known = 0, i;
 	s32 text_offset;
 
 	if (!lac_known(engine, p->member))
@@ -256,6 +257,13 @@ static bool is_id(const struct lac_view *view, s32 value)
 	return false;
 }
 
+static bool is_user(struct lac_space *space, u64 va)
+{
+	struct lac_page page;
+
+	return va >= LAC_PAGE_SIZE && !lac_translate(space, va, &page) && page.rights & LAC_USER;
+}
+
 static void read_ids(struct lac_view *view, const struct lac_hunt *hunt)
 {
 	const struct lac_window *w = view->instance;
@@ -266,8 +274,8 @@ static void read_ids(struct lac_view *view, const struct lac_hunt *hunt)
 	view->ids_for = hunt;
 	view->ids_tell = false;
 	view->ids_nr = 0;
-	for (offset = w->low; offset < w->low + (s32)w->size && view->ids_nr < LAC_MAX_IDS; offset += 8) {
-		if (!lac_word(w, offset, &pointer) || pointer % 4 || pointer < LAC_PAGE_SIZE || (s64)pointer < 0)
+	for (offset = w->low; offset < w->low + (s32)w->size && view->ids_nr < LAC_MAX_IDS; offset += w->word) {
+		if (!lac_word(w, offset, &pointer) || pointer % 4 || !is_user(&view->space, pointer))
 			continue;
 		if (!lac_read(&view->space, pointer, &value, sizeof(value)) && value >= LAC_MIN_ID)
 			view->ids[view->ids_nr++] = value;
@@ -296,27 +304,28 @@ static enum lac_outcome thread_id(struct lac_engine *engine, const struct lac_hu
 	return view->ids_tell ? fits_if(is_id(view, mine)) : LAC_SILENT;
 }
 
-/* The root is page-aligned, so of a pointer to it the low bits are zero. */
+/* The root is aligned, so of a pointer to it the low bits are zero. */
 static bool points_to_root(struct lac_view *view, u64 pointer)
 {
 	struct lac_page page;
 
-	return !(pointer % LAC_PAGE_SIZE) && lac_is_kernel(&view->space, pointer) &&
+	return !(pointer % lac_root_alignment(&view->space)) && lac_is_kernel(&view->space, pointer) &&
 	       !lac_translate(&view->space, pointer, &page) && page.gpa == view->space.root;
 }
 
 static bool holds_root(struct lac_engine *engine, u64 from, u32 size)
 {
-	u64 to = from + size, word;
-	u32 part, i;
+	u32 part, i, word = engine->word;
+	u64 to = from + size, pointer;
 
 	for (; from < to; from += part) {
 		part = min((u32)(to - from), LAC_PAGE_SIZE - (u32)(from % LAC_PAGE_SIZE));
 		if (lac_read(&engine->view.space, from, engine->page, part))
 			continue;
-		for (i = 0; i + 8 <= part; i += 8) {
-			memcpy(&word, engine->page + i, 8);
-			if (points_to_root(&engine->view, word))
+		for (i = 0; i + word <= part; i += word) {
+			pointer = 0;
+			memcpy(&pointer, engine->page + i, word); /* little-endian, as all x86 */
+			if (points_to_root(&engine->view, pointer))
 				return true;
 		}
 	}
@@ -335,7 +344,7 @@ static enum lac_outcome leads_to_root(struct lac_engine *engine, const struct la
 		return LAC_UNKNOWN;
 	if (!pointer || engine->view.space.root == engine->kernel_root)
 		return LAC_SILENT;
-	return fits_if(!(pointer % 8) && lac_is_kernel(&engine->view.space, pointer) &&
+	return fits_if(!(pointer % engine->word) && lac_is_kernel(&engine->view.space, pointer) &&
 		       holds_root(engine, pointer, (u32)p->arg[0]));
 }
 
@@ -349,8 +358,6 @@ static enum lac_outcome is_root(struct lac_engine *engine, s32 offset)
 }
 
 /* The parts of the ELF format that are needed (System V ABI, chapters 4 and 5). */
-#define ELF_HEADER_SIZE 64u
-#define ELF_PHENT 56u
 #define ELF_MAX_PHNUM 64u
 #define PT_LOAD 1
 #define PT_PHDR 6
@@ -358,27 +365,68 @@ static enum lac_outcome is_root(struct lac_engine *engine, s32 offset)
 
 struct elf_segment {
 	u32 type, flags;
-	u64 file_offset, va, pa, file_size, memory_size, align;
+	u64 file_offset, va, file_size;
 };
+
+/* What of the format depends on the word. */
+static const struct elf_class {
+	u8 header; /* bytes */
+	u8 phoff; /* offset of e_phoff in the header */
+	u8 entry; /* bytes of a program header; of its fields the offsets: */
+	u8 flags, file_offset, va, file_size;
+} elf32 = { 52, 28, 32, 24, 4, 8, 16 }, elf64 = { 64, 32, 56, 4, 8, 16, 32 };
+
+static const struct elf_class *elf_class(u8 word)
+{
+	return word == 4 ? &elf32 : &elf64;
+}
+
+static u64 load_word(const u8 *bytes, u8 word)
+{
+	u64 value = 0;
+
+	memcpy(&value, bytes, word); /* little-endian, as all x86 */
+	return value;
+}
+
+static struct elf_segment load_segment(const u8 *bytes, u8 word)
+{
+	const struct elf_class *class = elf_class(word);
+
+	return (struct elf_segment){
+		.type = (u32)load_word(bytes, 4),
+		.flags = (u32)load_word(bytes + class->flags, 4),
+		.file_offset = load_word(bytes + class->file_offset, word),
+		.va = load_word(bytes + class->va, word),
+		.file_size = load_word(bytes + class->file_size, word),
+	};
+}
+
+/* Addresses of a guest's program wrap around as its words do. */
+static u64 wrap(u64 va, u8 word)
+{
+	return word == 4 ? (u32)va : va;
+}
 
 /*
  * A process's auxiliary vector is kept in its mm_struct as the process itself got it: that it names the program headers
- * with AT_PHDR (3), AT_PHENT (4) and AT_PHNUM (5), one after the other, is what user space was given since 2.6.
+ * with AT_PHDR (3), AT_PHENT (4) and AT_PHNUM (5), one after the other, is what user space was given since 2.6. That of a
+ * 32-bit process of a 64-bit kernel has other words and is not recognised.
  */
-static bool find_program_headers(const struct lac_window *w, u64 *headers, u32 *number)
+static bool find_program_headers(struct lac_space *space, const struct lac_window *w, u64 *headers, u32 *number)
 {
 	u64 pair[6];
-	const u8 *bytes;
 	s32 offset;
+	u32 i;
 
-	for (offset = w->low; offset + (s32)sizeof(pair) <= w->low + (s32)w->size; offset += 8) {
-		bytes = lac_bytes(w, offset, sizeof(pair));
-		if (!bytes)
+	for (offset = w->low; offset < w->low + (s32)w->size; offset += w->word) {
+		for (i = 0; i < ARRAY_SIZE(pair); i++)
+			if (!lac_word(w, offset + (s32)(i * w->word), &pair[i]))
+				break;
+		if (i < ARRAY_SIZE(pair) || pair[0] != 3 || pair[2] != 4 || pair[4] != 5)
 			continue;
-		memcpy(pair, bytes, sizeof(pair));
-		if (pair[0] != 3 || pair[2] != 4 || pair[4] != 5 || pair[3] != ELF_PHENT)
-			continue;
-		if (!pair[5] || pair[5] > ELF_MAX_PHNUM || (s64)pair[1] <= 0)
+		if (pair[3] != elf_class(w->word)->entry || !pair[5] || pair[5] > ELF_MAX_PHNUM ||
+		    !is_user(space, pair[1]))
 			continue;
 		*headers = pair[1];
 		*number = (u32)pair[5];
@@ -389,28 +437,31 @@ static bool find_program_headers(const struct lac_window *w, u64 *headers, u32 *
 
 static bool elf_header_precedes(struct lac_space *space, u64 headers)
 {
-	u8 header[ELF_HEADER_SIZE];
-	u64 phoff;
+	const struct elf_class *class = elf_class(space->word);
+	u8 header[64];
 
-	if (lac_read(space, headers - ELF_HEADER_SIZE, header, sizeof(header)) || memcmp(header, "\177ELF", 4))
+	if (lac_read(space, headers - class->header, header, class->header) || memcmp(header, "\177ELF", 4))
 		return false;
-	memcpy(&phoff, header + 32, 8);
-	return phoff == ELF_HEADER_SIZE;
+	return load_word(header + class->phoff, space->word) == class->header;
 }
 
-static bool load_bias(struct lac_space *space, const struct elf_segment *segments, u32 number, u64 headers, u64 *bias)
+static bool load_bias(struct lac_space *space, const u8 *table, u32 number, u64 headers, u64 *bias)
 {
+	const struct elf_class *class = elf_class(space->word);
+	struct elf_segment s;
 	u32 i;
 
 	for (i = 0; i < number; i++) {
-		if (segments[i].type == PT_PHDR) {
-			*bias = headers - segments[i].va;
+		s = load_segment(table + i * class->entry, space->word);
+		if (s.type == PT_PHDR) {
+			*bias = headers - s.va;
 			return true;
 		}
 	}
 	for (i = 0; i < number; i++) {
-		if (segments[i].type == PT_LOAD && !segments[i].file_offset) {
-			*bias = headers - ELF_HEADER_SIZE - segments[i].va;
+		s = load_segment(table + i * class->entry, space->word);
+		if (s.type == PT_LOAD && !s.file_offset) {
+			*bias = headers - class->header - s.va;
 			return elf_header_precedes(space, headers);
 		}
 	}
@@ -420,30 +471,33 @@ static bool load_bias(struct lac_space *space, const struct elf_segment *segment
 /* As load_elf_binary() does (fs/binfmt_elf.c): code is what lies in executable segments, up to the end of the file's bytes. */
 static bool read_code(struct lac_engine *engine, struct lac_code *code)
 {
-	struct elf_segment *segments = (struct elf_segment *)engine->page;
+	const struct elf_class *class = elf_class(engine->word);
 	struct lac_space *space = &engine->view.space;
-	u64 headers, bias;
+	const u8 *table = engine->page;
+	u64 headers, bias, start, end;
+	struct elf_segment s;
 	u32 number, i;
 
-	if (!find_program_headers(engine->view.instance, &headers, &number))
+	if (!find_program_headers(space, engine->view.instance, &headers, &number))
 		return false;
-	if (lac_read(space, headers, segments, number * ELF_PHENT) ||
-	    !load_bias(space, segments, number, headers, &bias))
+	if (lac_read(space, headers, engine->page, number * class->entry) ||
+	    !load_bias(space, table, number, headers, &bias))
 		return false;
 	code->start = ~0ull;
 	code->lowest = ~0ull;
 	code->end = 0;
 	for (i = 0; i < number; i++) {
-		const struct elf_segment *s = &segments[i];
-
-		if (s->type != PT_LOAD)
+		s = load_segment(table + i * class->entry, engine->word);
+		if (s.type != PT_LOAD)
 			continue;
-		code->lowest = min(code->lowest, s->va + bias);
-		if (!(s->flags & PF_X))
+		start = wrap(s.va + bias, engine->word);
+		end = wrap(s.va + s.file_size + bias, engine->word);
+		code->lowest = min(code->lowest, start);
+		if (!(s.flags & PF_X))
 			continue;
-		code->start = min(code->start, s->va + bias);
-		if (code->end < s->va + s->file_size + bias)
-			code->end = s->va + s->file_size + bias;
+		code->start = min(code->start, start);
+		if (code->end < end)
+			code->end = end;
 	}
 	return code->start < code->end;
 }
@@ -466,17 +520,28 @@ static enum lac_outcome code_bound(struct lac_engine *engine, const struct lacun
 	return fits_if(value == view->code.start || value == view->code.lowest);
 }
 
-/* … of a module: the kernel's own code is not meant. */
-static bool is_executable_page(const struct lac_facts *facts, struct lac_view *view, u64 va)
+static bool is_executable(struct lac_space *space, u64 va)
+{
+	struct lac_page page;
+
+	return !lac_translate(space, va, &page) && page.rights & LAC_EXEC;
+}
+
+/*
+ * Could text of a module start here? The kernel's own is not meant. Where data is executable too, as in an i386 kernel without
+ * PAE, text is at least never writable (CONFIG_STRICT_MODULE_RWX).
+ */
+static bool is_text_page(const struct lac_facts *facts, struct lac_view *view, u64 va)
 {
 	struct lac_page page;
 
 	return !(va % LAC_PAGE_SIZE) && lac_is_kernel(&view->space, va) && !(facts->text <= va && va < facts->end) &&
-	       !lac_translate(&view->space, va, &page) && page.rights & LAC_EXEC;
+	       !lac_translate(&view->space, va, &page) && page.rights & LAC_EXEC &&
+	       (view->nx_tells || !(page.rights & LAC_WRITE));
 }
 
 /*
- * Of the executable parts that the instance names, the init function lies in the init part: the one that starts last before
+ * Of the parts with text that the instance names, the init function lies in the init part: the one that starts last before
  * it. With a single part there is nothing to tell apart.
  */
 static void find_init_part(const struct lac_facts *facts, struct lac_view *view)
@@ -488,8 +553,9 @@ static void find_init_part(const struct lac_facts *facts, struct lac_view *view)
 
 	view->parts_read = true;
 	view->init_part = 0;
-	for (offset = w->low; offset < w->low + (s32)w->size; offset += 8) {
-		if (!lac_word(w, offset, &value) || !is_executable_page(facts, view, value))
+	view->nx_tells = !is_executable(&view->space, w->at) || !is_executable(&view->space, facts->init_task);
+	for (offset = w->low; offset < w->low + (s32)w->size; offset += w->word) {
+		if (!lac_word(w, offset, &value) || !is_text_page(facts, view, value))
 			continue;
 		two |= other && other != value;
 		other = value;
@@ -510,7 +576,7 @@ static enum lac_outcome text_part(struct lac_engine *engine, s32 offset)
 		find_init_part(&engine->facts, view);
 	if (!view->init_part_known)
 		return LAC_UNKNOWN;
-	return fits_if(value != view->init_part && is_executable_page(&engine->facts, view, value));
+	return fits_if(value != view->init_part && is_text_page(&engine->facts, view, value));
 }
 
 /* Where the first part of a module starts that lies behind @base; @offset: where modules say where their text starts. */
@@ -526,7 +592,7 @@ static u64 next_part(struct lac_engine *engine, u64 base, s32 offset)
 		if (!read_links(space, node, links) || links[0] == head)
 			break;
 		node = links[0];
-		if (!lac_read(space, node + (s64)offset, &text, sizeof(text)) && text > base)
+		if (!lac_read_word(space, node + (s64)offset, &text) && text > base)
 			next = min(next, text);
 	}
 	return next;
@@ -548,16 +614,51 @@ static bool is_unused(struct lac_engine *engine, u64 va)
 }
 
 /*
+ * Behind a module's text lies what is only read, and of that its notes come first: its build id ("GNU") or what the kernel's
+ * build adds ("Linux"). An ELF note: the sizes of name and description, a type, the name (System V ABI, chapter 5).
+ */
+static bool is_note(struct lac_engine *engine, u64 va)
+{
+	u32 head[3];
+	char name[6];
+
+	if (lac_read(&engine->view.space, va, head, sizeof(head)) ||
+	    lac_read(&engine->view.space, va + sizeof(head), name, sizeof(name)))
+		return false;
+	return (head[0] == 4 && !memcmp(name, "GNU", 4)) || (head[0] == 6 && !memcmp(name, "Linux", 6));
+}
+
+/* As text_extent(), where data is executable as well. */
+static u64 extent_up_to_note(struct lac_engine *engine, u64 base)
+{
+	struct lac_page page;
+	u64 va;
+	u32 i;
+
+	for (i = 0; i < LAC_MAX_EXTENT; i++) {
+		va = base + (u64)i * LAC_PAGE_SIZE;
+		if (lac_translate(&engine->view.space, va, &page) || page.rights & LAC_WRITE)
+			return 0;
+		if (is_note(engine, va))
+			return va - base;
+	}
+	return 0;
+}
+
+/*
  * Bytes of the module's text: as far as memory is executable, and where modules share an executable page
  * (CONFIG_ARCH_HAS_EXECMEM_ROX, 6.16 and later) up to where something else starts or nothing is. 0: cannot be told, because
  * nothing there keeps text from data (no CONFIG_STRICT_MODULE_RWX).
  */
 static u64 text_extent(struct lac_engine *engine, u64 base, s32 offset)
 {
-	u64 next = next_part(engine, base, offset), va;
+	u64 next, va;
 	struct lac_page page;
 	u32 i;
 
+	if (is_executable(&engine->view.space, engine->view.instance->at))
+		return extent_up_to_note(engine, base);
+	next = next_part(engine, base, offset);
 	for (i = 0; i < LAC_MAX_EXTENT; i++) {
 		va = base + (u64)i * LAC_PAGE_SIZE;
 		if (va >= next || lac_translate(&engine->view.space, va, &page) || !(page.rights & LAC_EXEC) ||

@@ -8,12 +8,42 @@
 #define PTE_NX (1ull << 63)
 #define PTE_ADDRESS 0x000ffffffffff000ull
 
-void lac_space_init(struct lac_space *space, const struct lac_memory *memory, u64 cr3, bool la57)
+/* A way of paging: the tables from the root down, with the lowest address bit that selects an entry of each. */
+static const struct scheme {
+	u8 entry; /* bytes */
+	u8 levels;
+	u8 shifts[5];
+	u8 bits; /* of an address */
+	bool roots_say_nothing; /* an entry of the root has no rights */
+	u64 root; /* the bits of CR3 that are its address */
+} schemes[LACUNA_PAGINGS] = {
+	[LACUNA_PAGING_4LEVEL] = { 8, 4, { 39, 30, 21, 12 }, 48, false, 0x000ffffffffff000ull },
+	[LACUNA_PAGING_5LEVEL] = { 8, 5, { 48, 39, 30, 21, 12 }, 57, false, 0x000ffffffffff000ull },
+	[LACUNA_PAGING_PAE] = { 8, 3, { 30, 21, 12 }, 32, true, 0xffffffe0ull },
+	[LACUNA_PAGING_32BIT] = { 4, 2, { 22, 12 }, 32, false, 0xfffff000ull },
+};
+
+/* The lowest CONFIG_PAGE_OFFSET of i386 (VMSPLIT_1G). */
+#define I386_KERNEL_START 0x40000000ull
+
+static const struct scheme *scheme_of(const struct lac_space *space)
+{
+	return &schemes[space->paging];
+}
+
+void lac_space_init(struct lac_space *space, const struct lac_memory *memory, u64 cr3, u8 paging)
 {
 	memset(space, 0, sizeof(*space));
 	space->memory = memory;
-	space->root = cr3 & LAC_ROOT_MASK;
-	space->levels = la57 ? 5 : 4;
+	space->paging = paging < LACUNA_PAGINGS ? paging : LACUNA_PAGING_4LEVEL;
+	space->word = scheme_of(space)->bits > 32 ? 8 : 4;
+	space->root = cr3 & scheme_of(space)->root;
+	space->kernel_start = space->word == 8 ? 1ull << 63 : I386_KERNEL_START;
+}
+
+u32 lac_root_alignment(const struct lac_space *space)
+{
+	return (u32)(~scheme_of(space)->root & (LAC_PAGE_SIZE - 1)) + 1;
 }
 
 static int read_physical(struct lac_space *space, u64 gpa, void *buffer, u32 len)
@@ -28,39 +58,59 @@ static int read_physical(struct lac_space *space, u64 gpa, void *buffer, u32 len
 
 static bool canonical(const struct lac_space *space, u64 va)
 {
-	int unused = 64 - (12 + 9 * space->levels);
+	int unused = 64 - scheme_of(space)->bits;
 
+	if (space->word == 4)
+		return !(va >> 32);
 	return (u64)((s64)(va << unused) >> unused) == va;
 }
 
 bool lac_is_kernel(const struct lac_space *space, u64 va)
 {
-	return (s64)va < -4096 && canonical(space, va);
+	u64 errors = (space->word == 8 ? 0 : 1ull << 32) - 4096;
+
+	return space->kernel_start <= va && va < errors && canonical(space, va);
 }
 
-/* Intel SDM 3A, 4.5.4 and AMD APM 2, 5.3: rights are the intersection of those of all levels. */
+/* 32-bit paging has 36 to 40 address bits in the entry of a 4 MiB page: PSE-36 (Intel SDM 3A, table 4-4). */
+static u64 page_address(const struct scheme *scheme, u64 entry, u32 shift)
+{
+	u64 address = entry & PTE_ADDRESS & ~((1ull << shift) - 1);
+
+	if (scheme->entry == 4 && shift > 12)
+		address |= (entry >> 13 & 0xff) << 32;
+	return address;
+}
+
+/* Intel SDM 3A, 4.6 and AMD APM 2, 5.6: rights are the intersection of those of all levels. */
 static int walk(struct lac_space *space, u64 va, struct lac_page *page)
 {
-	u64 table = space->root, entry, mask;
+	const struct scheme *scheme = scheme_of(space);
 	u8 rights = LAC_WRITE | LAC_EXEC | LAC_USER;
-	int level, shift, err;
+	u64 table = space->root, entry, index;
+	u32 level, shift, most;
+	int err;
 
-	for (level = space->levels; level > 0; level--) {
-		shift = 12 + 9 * (level - 1);
-		err = read_physical(space, table + 8 * ((va >> shift) & 511), &entry, 8);
+	for (level = 0; level < scheme->levels; level++) {
+		shift = scheme->shifts[level];
+		most = (level ? scheme->shifts[level - 1] : scheme->bits) - shift;
+		index = va >> shift & ((1u << most) - 1);
+		entry = 0;
+		err = read_physical(space, table + scheme->entry * index, &entry, scheme->entry);
 		if (err)
 			return err;
 		if (!(entry & PTE_PRESENT))
 			return -ENOENT;
-		if (!(entry & PTE_WRITE))
-			rights &= ~LAC_WRITE;
-		if (!(entry & PTE_USER))
-			rights &= ~LAC_USER;
-		if (entry & PTE_NX)
-			rights &= ~LAC_EXEC;
-		if (level == 1 || (level <= 3 && entry & PTE_LARGE)) {
-			mask = (1ull << shift) - 1;
-			page->gpa = (entry & PTE_ADDRESS & ~mask) | (va & mask);
+		if (level || !scheme->roots_say_nothing) {
+			if (!(entry & PTE_WRITE))
+				rights &= ~LAC_WRITE;
+			if (!(entry & PTE_USER))
+				rights &= ~LAC_USER;
+			if (entry & PTE_NX)
+				rights &= ~LAC_EXEC;
+		}
+		if (shift == 12 || (shift <= 30 && entry & PTE_LARGE && (level || !scheme->roots_say_nothing))) {
+			page->gpa = page_address(scheme, entry, shift) | (va & ((1ull << shift) - 1));
 			page->rights = rights;
 			page->shift = shift;
 			return 0;
@@ -113,4 +163,17 @@ int lac_read(struct lac_space *space, u64 va, void *buffer, u32 len)
 		len -= part;
 	}
 	return 0;
+}
+
+int lac_read_word(struct lac_space *space, u64 va, u64 *word)
+{
+	u32 half;
+	int err;
+
+	if (space->word == 8)
+		return lac_read(space, va, word, sizeof(*word));
+	err = lac_read(space, va, &half, sizeof(half));
+	if (!err)
+		*word = half;
+	return err;
 }

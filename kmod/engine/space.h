@@ -5,8 +5,9 @@
 
 #include "shim.h"
 
+#include <lacuna/abi.h>
+
 #define LAC_PAGE_SIZE 4096u
-#define LAC_ROOT_MASK 0x000ffffffffff000ull /* CR3 without PCID and reserved bits (Intel SDM 3A, 4.5) */
 
 /* Guest physical memory: reads @len bytes at @gpa, which lie in one page; 0, or a negative errno. */
 struct lac_memory {
@@ -21,7 +22,7 @@ struct lac_memory {
 struct lac_page {
 	u64 gpa; /* of the address asked for */
 	u8 rights; /* LAC_* */
-	u8 shift; /* 12, 21 or 30: log2 of the size of the mapping */
+	u8 shift; /* log2 of the size of the mapping */
 };
 
 #define LAC_CACHED_PAGES 64
@@ -30,8 +31,10 @@ struct lac_page {
 /* Valid for one event: nothing is remembered while the guest runs on. */
 struct lac_space {
 	const struct lac_memory *memory;
+	u8 paging; /* enum lacuna_paging */
+	u8 word; /* bytes of a pointer: 8 or 4 */
 	u64 root;
-	u8 levels;
+	u64 kernel_start; /* no address below is the kernel's */
 	u32 reads; /* of guest memory so far */
 	bool exhausted; /* LAC_MAX_READS was not enough: what was concluded from failed reads is worth nothing */
 	struct {
@@ -42,7 +45,13 @@ struct lac_space {
 	} cache[LAC_CACHED_PAGES];
 };
 
-void lac_space_init(struct lac_space *space, const struct lac_memory *memory, u64 cr3, bool la57);
+void lac_space_init(struct lac_space *space, const struct lac_memory *memory, u64 cr3, u8 paging);
+
+/* The word at @va. As lac_read(). */
+int lac_read_word(struct lac_space *space, u64 va, u64 *word);
+
+/* What page-table roots are aligned to, and pointers to them. */
+u32 lac_root_alignment(const struct lac_space *space);
 
 /* 0, -ENOENT where nothing is mapped, or the error of the memory. */
 int lac_translate(struct lac_space *space, u64 va, struct lac_page *page);
@@ -50,7 +59,7 @@ int lac_translate(struct lac_space *space, u64 va, struct lac_page *page);
 /* Reads all of @len bytes at @va, or fails. */
 int lac_read(struct lac_space *space, u64 va, void *buffer, u32 len);
 
-/* A canonical address of the upper half, and not one of the error numbers kernels keep in pointers. */
+/* Could be an address of the kernel's, and is not one of the error numbers kernels keep in pointers. */
 bool lac_is_kernel(const struct lac_space *space, u64 va);
 
 #endif

@@ -17,6 +17,7 @@ bool lac_window_read(struct lac_window *window, struct lac_space *space, u64 at,
 	int err;
 
 	window->at = at;
+	window->word = space->word;
 	window->low = low;
 	window->size = (u32)(high - low);
 	for (index = 0; index < window->size; index += part) {
@@ -52,10 +53,15 @@ bool lac_absent(const struct lac_window *window, s32 offset, u32 size)
 
 bool lac_word(const struct lac_window *window, s32 offset, u64 *value)
 {
-	const u8 *bytes = lac_bytes(window, offset, sizeof(*value));
+	const u8 *bytes = lac_bytes(window, offset, window->word);
+	u32 half;
 
-	if (bytes)
+	if (bytes && window->word == sizeof(half)) {
+		memcpy(&half, bytes, sizeof(half));
+		*value = half;
+	} else if (bytes) {
 		memcpy(value, bytes, sizeof(*value));
+	}
 	return bytes;
 }
 

@@ -17,6 +17,7 @@ enum lac_window_page {
 
 struct lac_window {
 	u64 at; /* GVA of the instance */
+	u8 word; /* bytes */
 	s32 low; /* the first byte held is at @at + @low */
 	u32 size;
 	u8 pages[LAC_WINDOW_PAGES]; /* enum lac_window_page, per guest page from the one that holds the first byte */
@@ -35,6 +36,7 @@ bool lac_absent(const struct lac_window *window, s32 offset, u32 size);
 /* @size bytes at @offset from the instance; NULL if they are outside or could not be read. */
 const u8 *lac_bytes(const struct lac_window *window, s32 offset, u32 size);
 
+/* A word of the guest's, and an int. */
 bool lac_word(const struct lac_window *window, s32 offset, u64 *value);
 bool lac_int(const struct lac_window *window, s32 offset, s32 *value);
 

@@ -137,11 +137,24 @@ TEST(Engine, FindsAllMembersOfAnOrdinaryKernel)
 
 TEST(Engine, FindsAllMembersUnderFiveLevelPaging)
 {
-    SyntheticGuest guest(Layout::ordinary(), true);
+    SyntheticGuest guest(Layout::ordinary(), LACUNA_PAGING_5LEVEL);
     Hunt hunt(guest);
     run_all(guest, hunt);
     expect_all_resolved(hunt, guest.layout);
 }
+
+class I386 : public testing::TestWithParam<lacuna_paging> {};
+
+TEST_P(I386, AllMembersAreFound)
+{
+    SyntheticGuest guest(Layout::ordinary_i386(), GetParam());
+    Hunt hunt(guest);
+    run_all(guest, hunt);
+    expect_all_resolved(hunt, guest.layout);
+}
+
+INSTANTIATE_TEST_SUITE_P(Pagings, I386, testing::Values(LACUNA_PAGING_PAE, LACUNA_PAGING_32BIT),
+    [](const auto& p) { return p.param == LACUNA_PAGING_PAE ? "PAE" : "TwoLevels"; });
 
 class RandomLayout : public testing::TestWithParam<std::uint32_t> {};
 
@@ -209,7 +222,7 @@ TEST(Engine, SurvivesAListThatIsBrokenWhileItIsRead)
     Hunt hunt(guest);
     const Boot boot = boot_kernel(guest, hunt);
     const auto head = guest.facts().init_task + static_cast<std::uint64_t>(guest.layout.tasks);
-    const auto prev = head - 0xffffffff81000000 + 0x1000000 + 8;
+    const auto prev = guest.to_gpa(head) + 8;
     const auto good = guest.memory.get<std::uint64_t>(prev);
     guest.memory.put<std::uint64_t>(prev, boot.init.address);
     for (int i = 0; i < 3; i++)
@@ -227,7 +240,7 @@ TEST(Engine, SurvivesPagesThatCannotBeRead)
     const Boot boot = boot_kernel(guest, hunt);
     for (int i = 0; i < 12; i++) {
         const auto process = guest.spawn_process("victim");
-        const auto first = SyntheticGuest::linear_to_gpa(process.address) / 4096;
+        const auto first = guest.linear_to_gpa(process.address) / 4096;
         guest.memory.broken = {first + static_cast<std::uint64_t>(i) % 3};
         hunt.event(guest.fork_event(process));
         guest.memory.broken.clear();
@@ -294,8 +307,8 @@ TEST(Engine, ForgetsTasksThatAreGone)
     lac_engine_forget(hunt.engine(), process.address);
     // the memory now holds a copy of another task: with the dead one remembered, its pid would not be unique
     std::array<std::uint8_t, 3 * 4096> bytes{};
-    guest.memory.read(SyntheticGuest::linear_to_gpa(boot.kthreadd.address), bytes.data(), bytes.size());
-    guest.memory.write(SyntheticGuest::linear_to_gpa(process.address), bytes.data(), bytes.size());
+    guest.memory.read(guest.linear_to_gpa(boot.kthreadd.address), bytes.data(), bytes.size());
+    guest.memory.write(guest.linear_to_gpa(process.address), bytes.data(), bytes.size());
     for (int i = 0; i < 6; i++)
         hunt.event(guest.fork_event(boot.kthreadd));
     run_processes(guest, hunt, true);
@@ -332,7 +345,7 @@ TEST(Engine, EventsOfNonsenseMakeNothingWrong)
     Hunt hunt(guest);
     std::mt19937_64 random(7);
     for (int i = 0; i < 2000; i++) {
-        lac_event event{.on = static_cast<u8>(1u << random() % 3), .la57 = random() % 2 == 0, .subject = random(),
+        lac_event event{.on = static_cast<u8>(1u << random() % 3), .paging = static_cast<u8>(random() % LACUNA_PAGINGS), .subject = random(),
             .cr3 = random() % 4 ? random() : guest.fork_event(guest.init_task()).cr3};
         if (random() % 2)
             event.subject = 0xffff888000000000 + random() % (1 << 30);
@@ -443,7 +456,15 @@ TEST_F(BadSet, Alignment)
 {
     member("task_struct.pid").align = 3;
     EXPECT_EQ(lac_constraints_check(&set), -EINVAL);
-    member("task_struct.pid").align = 0;
+    member("task_struct.pid").align = 16;
+    EXPECT_EQ(lac_constraints_check(&set), -EINVAL);
+    member("task_struct.pid").align = 0; // the type's own
+    EXPECT_EQ(lac_constraints_check(&set), 0);
+}
+
+TEST_F(BadSet, SizeOfWhatIsAsLargeAsTheGuestHasIt)
+{
+    member("task_struct.mm").size = 8;
     EXPECT_EQ(lac_constraints_check(&set), -EINVAL);
 }
 

@@ -8,14 +8,38 @@ namespace lacuna::test {
 
 namespace {
 
-constexpr std::uint64_t linear_map = 0xffff888000000000;
-constexpr std::uint64_t image = 0xffffffff81000000;
 constexpr std::uint64_t image_gpa = 0x1000000;
 constexpr std::uint64_t image_size = 0x400000;
-constexpr std::uint64_t modules_head = image + 0x200000;
 constexpr std::uint64_t task_size = 3 * 4096;
 constexpr std::uint64_t present = 1, writable = 2, user = 4, large = 0x80, no_execute = 1ull << 63;
-constexpr int elf_header_size = 64, program_header_size = 56;
+
+// The tables of a way of paging from the root down: the lowest bit of the address that selects an entry of each.
+std::vector<unsigned> shifts_of(lacuna_paging paging)
+{
+    switch (paging) {
+    case LACUNA_PAGING_5LEVEL:
+        return {48, 39, 30, 21, 12};
+    case LACUNA_PAGING_PAE:
+        return {30, 21, 12};
+    case LACUNA_PAGING_32BIT:
+        return {22, 12};
+    default:
+        return {39, 30, 21, 12};
+    }
+}
+
+unsigned large_shift(lacuna_paging paging)
+{
+    return paging == LACUNA_PAGING_32BIT ? 22 : 21;
+}
+
+// On i386 the image lies in the linear map.
+AddressMap address_map(lacuna_paging paging)
+{
+    if (paging == LACUNA_PAGING_PAE || paging == LACUNA_PAGING_32BIT)
+        return {0xc0000000, 0xc1000000, 0xf8000000, 0x00400000, 0xb4000000, 0xb7f00000, 4};
+    return {0xffff888000000000, 0xffffffff81000000, 0xffffffffc0000000, 0x550000000000, 0x7f0000000000, 0x7fff00001000, 8};
+}
 
 } // namespace
 
@@ -64,7 +88,14 @@ Layout Layout::ordinary()
 {
     return {.pid = 2464, .tgid = 2468, .comm = 3008, .tasks = 2208, .mm = 2288, .active_mm = 2296, .cg_list = 4000,
         .tid = 936, .clear_child_tid = 2528, .pgd = 72, .start_code = 320, .end_code = 328, .auxv = 416, .vdso = 1000, .name = 16,
-        .kobj_name = 88, .core = 328, .init_part = 424, .init_function = 320, .size = 340, .total_size = 336};
+        .kobj_name = 88, .core = 328, .init_part = 424, .init_function = 320, .size = 340, .total_size = 336, .ro_size = 344};
+}
+
+Layout Layout::ordinary_i386()
+{
+    return {.pid = 1004, .tgid = 1008, .comm = 1268, .tasks = 868, .mm = 908, .active_mm = 912, .cg_list = 1804,
+        .tid = 436, .clear_child_tid = 1060, .pgd = 44, .start_code = 132, .end_code = 136, .auxv = 188, .vdso = 492, .name = 8,
+        .kobj_name = 68, .core = 236, .init_part = 276, .init_function = 228, .size = 244, .total_size = 240, .ro_size = 248};
 }
 
 // Slots of 64 bytes, dealt in random order: nothing overlaps, and nothing is where it is declared.
@@ -84,45 +115,58 @@ Layout Layout::random(std::uint32_t seed)
         .cg_list = task[6], .tid = task[7],
         .clear_child_tid = task[8], .pgd = mm[0], .start_code = mm[1], .end_code = mm[2], .auxv = 1104,
         .vdso = mm[3], .name = module[0], .kobj_name = module[1] + 8, .core = module[2] + 8, .init_part = module[3],
-        .init_function = module[4], .size = module[5] + 4, .total_size = module[6]};
+        .init_function = module[4], .size = module[5] + 4, .total_size = module[6], .ro_size = module[7] + 4};
 }
 
-SyntheticGuest::SyntheticGuest(const Layout& where, bool la57) : layout(where), la57_(la57)
+SyntheticGuest::SyntheticGuest(const Layout& described, lacuna_paging paging)
+    : layout(described), where(address_map(paging)), paging_(paging), next_module_(where.modules)
 {
-    kernel_root_ = memory.allocate_page();
-    map(kernel_root_, linear_map, 0, writable | no_execute | large, 3);
-    map(kernel_root_, image, image_gpa, writable | no_execute | large, 2);
-    map(kernel_root_, image + 0x200000, image_gpa + 0x200000, writable | no_execute | large, 2);
-    put<std::uint64_t>(modules_head, 0, modules_head);
-    put<std::uint64_t>(modules_head, 8, modules_head);
+    const unsigned shift = large_shift(paging);
+    // a root of PAE need not be page-aligned
+    kernel_root_ = memory.allocate_page() + (paging == LACUNA_PAGING_PAE ? 0x60 : 0);
+    for (std::uint64_t gpa = 0; gpa < 1ull << 28; gpa += 1ull << shift)
+        map(kernel_root_, where.linear_map + gpa, gpa, writable | no_execute | large, shift);
+    for (std::uint64_t at = 0; at < image_size; at += 1ull << shift)
+        map(kernel_root_, where.image + at, image_gpa + at, writable | no_execute | large, shift);
+    const std::uint64_t head = where.modules_head(), init_mm = where.image + 0x180000;
+    put_word(head, 0, head);
+    put_word(head, where.word, head);
 
-    cg_head_ = image + 0x300000;
-    put<std::uint64_t>(cg_head_, 0, cg_head_);
-    put<std::uint64_t>(cg_head_, 8, cg_head_);
-    init_task_.address = image + 0x100000;
-    put<std::uint64_t>(init_task_.address, layout.tasks, init_task_.address + static_cast<std::uint64_t>(layout.tasks));
-    put<std::uint64_t>(init_task_.address, layout.tasks + 8,
-        init_task_.address + static_cast<std::uint64_t>(layout.tasks));
-    put<std::uint64_t>(init_task_.address, layout.active_mm, image + 0x180000);
-    put<std::uint64_t>(image + 0x180000, layout.pgd, linear_map + kernel_root_);
+    cg_head_ = where.image + 0x300000;
+    put_word(cg_head_, 0, cg_head_);
+    put_word(cg_head_, where.word, cg_head_);
+    init_task_.address = where.image + 0x100000;
+    const std::uint64_t tasks = init_task_.address + static_cast<std::uint64_t>(layout.tasks);
+    put_word(tasks, 0, tasks);
+    put_word(tasks, where.word, tasks);
+    put_word(init_task_.address, layout.active_mm, init_mm);
+    put_word(init_mm, layout.pgd, where.linear_map + kernel_root_);
     set_comm(init_task_, "swapper/0");
 }
 
 lac_facts SyntheticGuest::facts() const
 {
-    return {.init_task = init_task_.address, .modules = modules_head, .text = image, .end = image + image_size};
-}
-
-std::uint64_t SyntheticGuest::linear_to_gpa(std::uint64_t va)
-{
-    return va - linear_map;
+    return {.init_task = init_task_.address, .modules = where.modules_head(), .text = where.image,
+        .end = where.image + image_size};
 }
 
 std::uint64_t SyntheticGuest::to_gpa(std::uint64_t va) const
 {
     if (const auto page = module_pages_.find(va & ~4095ull); page != module_pages_.end())
         return page->second + va % 4096;
-    return va >= image ? va - image + image_gpa : linear_to_gpa(va);
+    return va >= where.image ? va - where.image + image_gpa : linear_to_gpa(va);
+}
+
+void SyntheticGuest::put_word(std::uint64_t va, std::int64_t offset, std::uint64_t value)
+{
+    memory.write(to_gpa(va + static_cast<std::uint64_t>(offset)), &value, where.word);
+}
+
+std::uint64_t SyntheticGuest::word(std::uint64_t va) const
+{
+    std::uint64_t value = 0;
+    memory.read(to_gpa(va), &value, where.word);
+    return value;
 }
 
 std::uint64_t SyntheticGuest::allocate(std::size_t pages)
@@ -130,19 +174,35 @@ std::uint64_t SyntheticGuest::allocate(std::size_t pages)
     const std::uint64_t first = memory.allocate_page();
     for (std::size_t i = 1; i < pages; i++)
         memory.allocate_page();
-    return linear_map + first;
+    return where.linear_map + first;
 }
 
-void SyntheticGuest::map(std::uint64_t root, std::uint64_t va, std::uint64_t gpa, std::uint64_t flags, int last_level)
+void SyntheticGuest::map(
+    std::uint64_t root, std::uint64_t va, std::uint64_t gpa, std::uint64_t flags, unsigned last_shift)
 {
+    const bool narrow = paging_ == LACUNA_PAGING_32BIT, pae = paging_ == LACUNA_PAGING_PAE;
+    const std::size_t size = narrow ? 4 : 8;
+    const std::uint64_t mask = narrow ? 0x3ff : 0x1ff;
     std::uint64_t table = root;
-    for (int level = la57_ ? 5 : 4; level > last_level; level--) {
-        const std::uint64_t at = table + 8 * (va >> (12 + 9 * (level - 1)) & 511);
-        if (!(memory.get<std::uint64_t>(at) & present))
-            memory.put<std::uint64_t>(at, memory.allocate_page() | present | writable | user);
-        table = memory.get<std::uint64_t>(at) & 0x000ffffffffff000;
+    for (const unsigned shift : shifts_of(paging_)) {
+        const std::uint64_t at = table + size * (va >> shift & (pae && shift == 30 ? 3 : mask));
+        std::uint64_t entry = 0;
+        memory.read(at, &entry, size);
+        if (shift == last_shift)
+            entry = gpa | present | (narrow ? flags & 0xfff : flags);
+        else if (!(entry & present)) // the entries of a PAE root have no rights: those bits are reserved
+            entry = memory.allocate_page() | present | (table == root && pae ? 0 : writable | user);
+        memory.write(at, &entry, size);
+        if (shift == last_shift)
+            return;
+        table = entry & 0x000ffffffffff000;
     }
-    memory.put<std::uint64_t>(table + 8 * (va >> (12 + 9 * (last_level - 1)) & 511), gpa | present | flags);
+}
+
+// With what else stands in it: a PCID, or the cache bits.
+std::uint64_t SyntheticGuest::cr3(std::uint64_t root) const
+{
+    return where.word == 8 ? root | 5 : root | 0x18;
 }
 
 void SyntheticGuest::set_comm(const Task& task, const std::string& comm)
@@ -157,14 +217,14 @@ std::uint64_t SyntheticGuest::make_task(const std::string& comm, std::int32_t pi
     const std::uint64_t task = allocate(task_size / 4096);
     // what else is in a task: anything, but the same kind of thing in each
     for (int i = 0; i < 200; i++)
-        put<std::uint64_t>(task, 8 * static_cast<int>(random_() % (task_size / 8)), linear_map + random_() % (1 << 28));
+        put_word(task, 8 * static_cast<int>(random_() % (task_size / 8)), where.linear_map + random_() % (1 << 28));
     for (int offset = 0; offset < static_cast<int>(task_size); offset += 48)
         put<std::uint32_t>(task, offset, random_() % 4);
-    put<std::uint64_t>(task, layout.mm, 0);
+    put_word(task, layout.mm, 0);
     put<std::int32_t>(task, layout.pid, pid);
     put<std::int32_t>(task, layout.tgid, tgid);
     // as unique and as orderly as the pid, but a little ahead since other CPUs' idle tasks were numbered too
-    put<std::uint64_t>(task, layout.tid, static_cast<std::uint64_t>(pid < 10 ? pid : pid + 1));
+    put_word(task, layout.tid, static_cast<std::uint64_t>(pid < 10 ? pid : pid + 1));
     set_comm({task, 0}, comm);
     // all tasks are on the list of their control group too, whose head is in no task
     link(task + static_cast<std::uint64_t>(layout.cg_list), cg_head_);
@@ -179,74 +239,81 @@ void SyntheticGuest::link_process(std::uint64_t task)
 
 void SyntheticGuest::link(std::uint64_t node, std::uint64_t head)
 {
-    const auto last = memory.get<std::uint64_t>(to_gpa(head + 8));
-    put<std::uint64_t>(node, 0, head);
-    put<std::uint64_t>(node, 8, last);
-    put<std::uint64_t>(last, 0, node);
-    put<std::uint64_t>(head, 8, node);
+    const std::uint64_t last = word(head + where.word);
+    put_word(node, 0, head);
+    put_word(node, where.word, last);
+    put_word(last, 0, node);
+    put_word(head, where.word, node);
 }
 
 void SyntheticGuest::unlink(std::uint64_t node)
 {
-    const auto next = memory.get<std::uint64_t>(to_gpa(node)), last = memory.get<std::uint64_t>(to_gpa(node + 8));
-    put<std::uint64_t>(last, 0, next);
-    put<std::uint64_t>(next, 8, last);
+    const std::uint64_t next = word(node), last = word(node + where.word);
+    put_word(last, 0, next);
+    put_word(next, where.word, last);
 }
 
 SyntheticGuest::Task SyntheticGuest::spawn_kernel_thread(const std::string& comm)
 {
     const std::int32_t pid = next_pid_++;
     const Task task{make_task(comm, pid, pid), 0};
-    put<std::uint64_t>(task.address, layout.active_mm, image + 0x180000);
+    put_word(task.address, layout.active_mm, where.image + 0x180000);
     link_process(task.address);
     return task;
 }
 
+// A root that shares the kernel's half.
 std::uint64_t SyntheticGuest::make_space()
 {
-    const std::uint64_t root = memory.allocate_page();
-    for (std::uint64_t slot = 256; slot < 512; slot++)
-        memory.put<std::uint64_t>(root + 8 * slot, memory.get<std::uint64_t>(kernel_root_ + 8 * slot));
+    const std::uint64_t root = memory.allocate_page() + (paging_ == LACUNA_PAGING_PAE ? 0x20 : 0);
+    const std::uint64_t size = paging_ == LACUNA_PAGING_PAE ? 32 : 4096;
+    const std::uint64_t shared = where.word == 8 ? size / 2 : size * 3 / 4;
+    std::vector<std::uint8_t> entries(size - shared);
+    memory.read(kernel_root_ + shared, entries.data(), entries.size());
+    memory.write(root + shared, entries.data(), entries.size());
     return root;
 }
 
 // A position-independent program of three segments: headers, code, data.
 void SyntheticGuest::make_program(std::uint64_t mm, std::uint64_t root)
 {
-    const std::uint64_t base = 0x550000000000 + (std::uint64_t{random_()} << 12), page = memory.allocate_page();
-    const std::uint64_t code_size = 0x1000 + random_() % 0x9000;
+    const bool narrow = where.word == 4;
+    const std::uint64_t header_size = narrow ? 52 : 64, entry_size = narrow ? 32 : 56;
+    const std::uint64_t base = where.programs + (std::uint64_t{random_() % (narrow ? 0x40000 : 0xffffffff)} << 12);
+    const std::uint64_t page = memory.allocate_page(), code_size = 0x1000 + random_() % 0x9000;
     map(root, base, page, user | no_execute);
     map(root, base + 0x1000, memory.allocate_page(), user);
-    const std::uint64_t phoff = elf_header_size;
     memory.write(page, "\177ELF", 4);
-    memory.put<std::uint64_t>(page + 32, phoff);
-    const std::array<std::array<std::uint64_t, 5>, 3> segments{
-        {{4, 0, 0, 0x500, 0x500}, {5, 0x1000, 0x1000, code_size, code_size}, {6, 0x10000, 0x11000, 0x100, 0x800}}};
+    memory.write(page + (narrow ? 28 : 32), &header_size, where.word); // e_phoff
+    // flags, offset, address, size in the file, size in memory
+    const std::array<std::array<std::uint64_t, 5>, 3> segments{{{4, 0, 0, 0x500, 0x500},
+        {5, 0x1000, 0x1000, code_size, code_size}, {6, 0x10000, 0x11000, 0x100, 0x800}}};
     for (std::size_t i = 0; i < segments.size(); i++) {
-        const std::uint64_t at = page + elf_header_size + i * program_header_size;
+        const std::uint64_t at = page + header_size + i * entry_size;
+        const auto [flags, offset, address, in_file, in_memory] = segments[i];
         memory.put<std::uint32_t>(at, 1);
-        memory.put<std::uint32_t>(at + 4, static_cast<std::uint32_t>(segments[i][0]));
-        memory.put<std::uint64_t>(at + 8, segments[i][1]);
-        memory.put<std::uint64_t>(at + 16, segments[i][2]);
-        memory.put<std::uint64_t>(at + 32, segments[i][3]);
-        memory.put<std::uint64_t>(at + 40, segments[i][4]);
+        memory.write(at + (narrow ? 24 : 4), &flags, 4);
+        memory.write(at + (narrow ? 4 : 8), &offset, where.word);
+        memory.write(at + (narrow ? 8 : 16), &address, where.word);
+        memory.write(at + (narrow ? 16 : 32), &in_file, where.word);
+        memory.write(at + (narrow ? 20 : 40), &in_memory, where.word);
     }
-    put<std::uint64_t>(mm, layout.start_code, base + 0x1000);
-    put<std::uint64_t>(mm, layout.end_code, base + 0x1000 + code_size);
-    put<std::uint64_t>(mm, layout.vdso, 0x7fff00001000);
-    const std::array<std::uint64_t, 14> auxv{33, 0x7fff00001000, 6, 4096, 3, base + phoff, 4, program_header_size, 5,
-        segments.size(), 9, base + 0x1000 + code_size / 2, 7, 0x7fff10000000};
+    put_word(mm, layout.start_code, base + 0x1000);
+    put_word(mm, layout.end_code, base + 0x1000 + code_size);
+    put_word(mm, layout.vdso, where.vdso);
+    const std::array<std::uint64_t, 14> auxv{33, where.vdso, 6, 4096, 3, base + header_size, 4, entry_size, 5,
+        segments.size(), 9, base + 0x1000 + code_size / 2, 7, where.vdso - 0x100000};
     for (std::size_t i = 0; i < auxv.size(); i++)
-        put<std::uint64_t>(mm, layout.auxv + static_cast<std::int64_t>(8 * i), auxv[i]);
+        put_word(mm, layout.auxv + static_cast<std::int64_t>(where.word * i), auxv[i]);
 }
 
 // Where the C library keeps a thread's number.
 void SyntheticGuest::keep_thread_id(const Task& task, std::int32_t pid)
 {
-    const std::uint64_t va = 0x7f0000000000 + static_cast<std::uint64_t>(pid) * 0x10000, page = memory.allocate_page();
+    const std::uint64_t va = where.thread_memory + static_cast<std::uint64_t>(pid) * 0x10000, page = memory.allocate_page();
     map(task.space, va, page, user | writable | no_execute);
     memory.put<std::int32_t>(page + 0x2d0, pid);
-    put<std::uint64_t>(task.address, layout.clear_child_tid, va + 0x2d0);
+    put_word(task.address, layout.clear_child_tid, va + 0x2d0);
 }
 
 SyntheticGuest::Task SyntheticGuest::spawn_process(const std::string& comm)
@@ -254,10 +321,10 @@ SyntheticGuest::Task SyntheticGuest::spawn_process(const std::string& comm)
     const std::int32_t pid = next_pid_++;
     const Task task{make_task(comm, pid, pid), make_space()};
     const std::uint64_t mm = allocate(1);
-    put<std::uint64_t>(mm, layout.pgd, linear_map + task.space);
+    put_word(mm, layout.pgd, where.linear_map + task.space);
     make_program(mm, task.space);
-    put<std::uint64_t>(task.address, layout.mm, mm);
-    put<std::uint64_t>(task.address, layout.active_mm, mm);
+    put_word(task.address, layout.mm, mm);
+    put_word(task.address, layout.active_mm, mm);
     keep_thread_id(task, pid);
     link_process(task.address);
     return task;
@@ -268,9 +335,9 @@ SyntheticGuest::Task SyntheticGuest::spawn_thread(const Task& leader, const std:
     const auto tgid = memory.get<std::int32_t>(to_gpa(leader.address + static_cast<std::uint64_t>(layout.tgid)));
     const std::int32_t pid = next_pid_++;
     const Task task{make_task(comm, pid, tgid), leader.space};
-    const auto mm = memory.get<std::uint64_t>(to_gpa(leader.address + static_cast<std::uint64_t>(layout.mm)));
-    put<std::uint64_t>(task.address, layout.mm, mm);
-    put<std::uint64_t>(task.address, layout.active_mm, mm);
+    const auto mm = word(leader.address + static_cast<std::uint64_t>(layout.mm));
+    put_word(task.address, layout.mm, mm);
+    put_word(task.address, layout.active_mm, mm);
     keep_thread_id(task, pid);
     return task;
 }
@@ -279,21 +346,22 @@ void SyntheticGuest::exit(const Task& task)
 {
     unlink(task.address + static_cast<std::uint64_t>(layout.cg_list));
     const auto node = task.address + static_cast<std::uint64_t>(layout.tasks);
-    if (memory.get<std::uint64_t>(to_gpa(node)))
+    if (word(node))
         unlink(node);
 }
 
 lac_event SyntheticGuest::fork_event(const Task& current) const
 {
-    return {.on = LACUNA_ON_FORK, .la57 = la57_, .subject = current.address,
-        .cr3 = current.space ? current.space | 5 : kernel_root_};
+    return {.on = LACUNA_ON_FORK, .paging = static_cast<u8>(paging_), .subject = current.address,
+        .cr3 = current.space ? cr3(current.space) : kernel_root_};
 }
 
 lac_event SyntheticGuest::exit_event(const Task& task) const
 {
-    return {.on = LACUNA_ON_EXIT, .la57 = la57_, .subject = task.address, .cr3 = kernel_root_};
+    return {.on = LACUNA_ON_EXIT, .paging = static_cast<u8>(paging_), .subject = task.address, .cr3 = kernel_root_};
 }
 
+// As layout_sections() lays it out: text, what is only read, what is written; the init part elsewhere.
 lac_event SyntheticGuest::load_module(const std::string& name)
 {
     const std::uint64_t pages = 1 + random_() % 5, structure = next_module_, text = structure + 0x10000,
@@ -307,29 +375,33 @@ lac_event SyntheticGuest::load_module(const std::string& name)
     };
     add(structure, 2, writable | no_execute);
     add(text, pages, 0);
-    add(text + pages * 4096, 2, no_execute);
+    add(text + pages * 4096, 1, no_execute);
+    add(text + (pages + 1) * 4096, 1, writable | no_execute);
     add(init, 1, 0);
+    const std::array<std::uint32_t, 4> note{4, 20, 3, 0x554e47}; // its build id comes first: 4 bytes of name, "GNU"
+    memory.write(to_gpa(text + pages * 4096), note.data(), sizeof(note));
     const std::uint64_t list = structure + 2048, kobj_name = allocate(1);
     memory.write(to_gpa(list + static_cast<std::uint64_t>(layout.name)), name.c_str(), name.size() + 1);
     memory.write(to_gpa(kobj_name), name.c_str(), name.size() + 1);
-    put<std::uint64_t>(list, layout.kobj_name, kobj_name);
-    put<std::uint64_t>(list, layout.core, text);
-    put<std::uint64_t>(list, layout.init_part, init);
-    put<std::uint64_t>(list, layout.init_function, init + 0x10);
+    put_word(list, layout.kobj_name, kobj_name);
+    put_word(list, layout.core, text);
+    put_word(list, layout.init_part, init);
+    put_word(list, layout.init_function, init + 0x10);
     put<std::uint32_t>(list, layout.size, static_cast<std::uint32_t>(pages * 4096));
+    put<std::uint32_t>(list, layout.ro_size, static_cast<std::uint32_t>((pages + 1) * 4096));
     put<std::uint32_t>(list, layout.total_size, static_cast<std::uint32_t>((pages + 2) * 4096));
-    const auto first = memory.get<std::uint64_t>(to_gpa(modules_head));
-    put<std::uint64_t>(list, 0, first);
-    put<std::uint64_t>(list, 8, modules_head);
-    put<std::uint64_t>(first, 8, list);
-    put<std::uint64_t>(modules_head, 0, list);
+    const std::uint64_t head = where.modules_head(), first = word(head);
+    put_word(list, 0, first);
+    put_word(list, where.word, head);
+    put_word(first, where.word, list);
+    put_word(head, 0, list);
     last_module_ = list;
-    return {.on = LACUNA_ON_INITCALL, .la57 = la57_, .subject = init + 0x10, .cr3 = kernel_root_};
+    return {.on = LACUNA_ON_INITCALL, .paging = static_cast<u8>(paging_), .subject = init + 0x10, .cr3 = kernel_root_};
 }
 
 void SyntheticGuest::finish_module()
 {
-    put<std::uint64_t>(last_module_, layout.init_part, 0);
+    put_word(last_module_, layout.init_part, 0);
 }
 
 } // namespace lacuna::test

@@ -48,12 +48,21 @@ private:
 struct Layout {
     std::int32_t pid, tgid, comm, tasks, mm, active_mm, cg_list, tid, clear_child_tid;
     std::int32_t pgd, start_code, end_code, auxv, vdso;
-    std::int32_t name, kobj_name, core, init_part, init_function, size, total_size;
+    std::int32_t name, kobj_name, core, init_part, init_function, size, total_size, ro_size;
 
     // A declaration order as Debian's kernels have it.
     static Layout ordinary();
+    static Layout ordinary_i386();
     // Everything anywhere, as with CONFIG_RANDSTRUCT_FULL.
     static Layout random(std::uint32_t seed);
+};
+
+// Where the made-up kernel and its processes live.
+struct AddressMap {
+    std::uint64_t linear_map, image, modules, programs, thread_memory, vdso;
+    unsigned word; // bytes
+
+    std::uint64_t modules_head() const { return image + 0x200000; }
 };
 
 // A Linux guest as the engine sees it: tasks, address spaces and modules in a made-up physical memory.
@@ -64,7 +73,7 @@ public:
         std::uint64_t space = 0; // 0: a kernel thread
     };
 
-    explicit SyntheticGuest(const Layout& layout, bool la57 = false);
+    explicit SyntheticGuest(const Layout& layout, lacuna_paging paging = LACUNA_PAGING_4LEVEL);
 
     lac_facts facts() const;
 
@@ -84,16 +93,20 @@ public:
     void finish_module();
 
     // Address translation as the kernel's linear map does it, for tests that damage something.
-    static std::uint64_t linear_to_gpa(std::uint64_t va);
+    std::uint64_t linear_to_gpa(std::uint64_t va) const { return va - where.linear_map; }
+    std::uint64_t to_gpa(std::uint64_t va) const;
 
-    GuestMemory memory{1ull << 30};
+    GuestMemory memory{1ull << 29};
     const Layout layout;
+    const AddressMap where;
 
 private:
     std::uint64_t make_task(const std::string& comm, std::int32_t pid, std::int32_t tgid);
     std::uint64_t make_space();
     void make_program(std::uint64_t mm, std::uint64_t root);
-    void map(std::uint64_t root, std::uint64_t va, std::uint64_t gpa, std::uint64_t flags, int last_level = 1);
+    std::uint64_t cr3(std::uint64_t root) const;
+    // A page, or a large one where the paging has such with pages of 2^shift bytes.
+    void map(std::uint64_t root, std::uint64_t va, std::uint64_t gpa, std::uint64_t flags, unsigned shift = 12);
     void keep_thread_id(const Task& task, std::int32_t pid);
     void link_process(std::uint64_t task);
     // At the end of the list, as list_add_tail() does.
@@ -104,15 +117,16 @@ private:
     {
         memory.put<T>(to_gpa(va + static_cast<std::uint64_t>(offset)), value);
     }
-    std::uint64_t to_gpa(std::uint64_t va) const;
+    void put_word(std::uint64_t va, std::int64_t offset, std::uint64_t value);
+    std::uint64_t word(std::uint64_t va) const;
 
-    bool la57_;
+    lacuna_paging paging_;
     std::mt19937 random_{1};
     std::uint64_t kernel_root_ = 0;
     std::int32_t next_pid_ = 1;
     Task init_task_;
     std::uint64_t cg_head_ = 0;
-    std::uint64_t next_module_ = 0xffffffffc0000000;
+    std::uint64_t next_module_;
     std::uint64_t last_module_ = 0;
     std::map<std::uint64_t, std::uint64_t> module_pages_; // VA of a page -> GPA
 };

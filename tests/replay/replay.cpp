@@ -119,7 +119,7 @@ private:
             return;
         pending_ = false;
         events_++;
-        const lac_event event{.on = static_cast<u8>(event_.on), .la57 = event_.la57 != 0, .subject = event_.subject,
+        const lac_event event{.on = static_cast<u8>(event_.on), .paging = static_cast<u8>(event_.paging), .subject = event_.subject,
             .cr3 = event_.cr3};
         const lac_memory memory{.read = read, .context = this};
         lac_engine_event(engine_.get(), &event, &memory);

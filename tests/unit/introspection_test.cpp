@@ -36,20 +36,60 @@ Profile profile()
 Snapshot<Process> processes(FakeKernel& kernel)
 {
     AddressSpace space = kernel.memory.space();
-    return list_processes(space, profile(), FakeLayout::init_task);
+    return list_processes(space, profile(), kernel.init_task);
 }
 
 Snapshot<Module> modules(FakeKernel& kernel)
 {
     AddressSpace space = kernel.memory.space();
-    return list_modules(space, profile(), FakeLayout::modules);
+    return list_modules(space, profile(), kernel.modules);
 }
 
 } // namespace
 
-class PageWalk : public testing::TestWithParam<bool> {};
-INSTANTIATE_TEST_SUITE_P(Levels, PageWalk, testing::Bool(),
-                         [](const auto& p) { return p.param ? "five" : "four"; });
+std::string name_of(const testing::TestParamInfo<lacuna_paging>& paging)
+{
+    const char* names[] = {"four", "five", "PAE", "two"};
+    return names[paging.param];
+}
+
+class PageWalk : public testing::TestWithParam<lacuna_paging> {};
+INSTANTIATE_TEST_SUITE_P(Levels, PageWalk, testing::Values(LACUNA_PAGING_4LEVEL, LACUNA_PAGING_5LEVEL), name_of);
+
+TEST(PageWalk, Pae)
+{
+    FakeGuest guest(LACUNA_PAGING_PAE);
+    guest.map(0xc100'0000, 0x1'4020'0000, 2);
+    guest.map(0xffff'f000, 0x7000);
+    guest.map(0xb7fd'd000, 0x1'2345'6000);
+    AddressSpace space = guest.space();
+    EXPECT_EQ(space.word_size(), 4u);
+    EXPECT_EQ(space.translate(0xc11f'ffff), 0x1'403f'ffffu);
+    EXPECT_EQ(space.translate(0xc120'0000), std::nullopt);
+    EXPECT_EQ(space.translate(0xffff'f123), 0x7123u);
+    EXPECT_EQ(space.translate(0xb7fd'd123), 0x1'2345'6123u);
+    EXPECT_EQ(space.translate(0x0800'0000), std::nullopt);
+    EXPECT_EQ(space.translate(0xffffffff'c100'0000), std::nullopt); // 32 bits are all there are
+    EXPECT_EQ(space.translate(0x1'c100'0000), std::nullopt);
+}
+
+TEST(PageWalk, TwoLevels)
+{
+    FakeGuest guest(LACUNA_PAGING_32BIT);
+    guest.map(0xc100'0000, 0x40'0000, 2);
+    guest.map(0xc140'0000, 0x3'0080'0000, 2); // PSE-36
+    guest.map(0xb7fd'd000, 0x2345'6000);
+    AddressSpace space = guest.space();
+    EXPECT_EQ(space.word_size(), 4u);
+    EXPECT_EQ(space.translate(0xc13f'ffff), 0x7f'ffffu);
+    EXPECT_EQ(space.translate(0xc140'1234), 0x3'0080'1234u);
+    EXPECT_EQ(space.translate(0xc180'0000), std::nullopt);
+    EXPECT_EQ(space.translate(0xb7fd'd123), 0x2345'6123u);
+    EXPECT_EQ(space.translate(0x1'c100'0000), std::nullopt);
+    guest.put<std::uint32_t>(0xc800'0010, 0xfffe'dcba);
+    guest.put<std::uint32_t>(0xc800'0014, 0xffff'ffff);
+    EXPECT_EQ(guest.space().word(0xc800'0010), 0xfffe'dcbau);
+}
 
 TEST_P(PageWalk, SmallAndLargePages)
 {
@@ -82,7 +122,7 @@ TEST_P(PageWalk, WhatIsNotThere)
 
 TEST(PageWalk, CanonicalAddressesDependOnTheLevels)
 {
-    FakeGuest four(false), five(true);
+    FakeGuest four, five(LACUNA_PAGING_5LEVEL);
     five.map(0xff11'0000'0000'0000, 0x7000);
     EXPECT_EQ(five.space().translate(0xff11'0000'0000'0008), 0x7008u);
     // The same bits below 48 are mapped with four levels; bits 48-63 make it another address.
@@ -107,13 +147,16 @@ TEST(PageWalk, TablesOutsideOfMemory)
     FakeGuest guest;
     guest.root = 0xdead'f000; // no page of the guest
     EXPECT_ERROR(guest.space().translate(0x1000), "no memory there");
-    AddressSpace short_reads([](std::uint64_t, std::size_t) { return Bytes(8, 1); }, 0x1000, false);
+    AddressSpace short_reads([](std::uint64_t, std::size_t) { return Bytes(8, 1); }, 0x1000,
+                             LACUNA_PAGING_4LEVEL);
     EXPECT_ERROR(short_reads.translate(0xffffffff'8100'0000), "could only be read in part");
 }
 
-class Lists : public testing::TestWithParam<bool> {};
-INSTANTIATE_TEST_SUITE_P(Levels, Lists, testing::Bool(),
-                         [](const auto& p) { return p.param ? "five" : "four"; });
+class Lists : public testing::TestWithParam<lacuna_paging> {};
+INSTANTIATE_TEST_SUITE_P(Levels, Lists,
+                         testing::Values(LACUNA_PAGING_4LEVEL, LACUNA_PAGING_5LEVEL, LACUNA_PAGING_PAE,
+                                         LACUNA_PAGING_32BIT),
+                         name_of);
 
 TEST_P(Lists, Processes)
 {
@@ -124,19 +167,20 @@ TEST_P(Lists, Processes)
     const auto found = processes(kernel);
     EXPECT_TRUE(found.stable);
     EXPECT_EQ(found.entries,
-              (std::vector<Process>{{1, "init", init, init + 0x10'0000'0000},
+              (std::vector<Process>{{1, "init", init, kernel.pgd_of(init)},
                                     {2, "kthreadd", kthreadd, 0},
-                                    {4194303, "fifteen-chars-x", shell, shell + 0x10'0000'0000}}));
+                                    {4194303, "fifteen-chars-x", shell, kernel.pgd_of(shell)}}));
 }
 
 TEST_P(Lists, Modules)
 {
     FakeKernel kernel(GetParam());
     EXPECT_TRUE(modules(kernel).entries.empty());
-    kernel.add_module("dummy", 0xffffffff'c020'0000, 4096);
-    kernel.add_module("virtio_net", 0xffffffff'c030'0000, 0x9000);
-    EXPECT_EQ(modules(kernel).entries, (std::vector<Module>{{"dummy", 0xffffffff'c020'0000, 4096},
-                                                            {"virtio_net", 0xffffffff'c030'0000, 0x9000}}));
+    const std::uint64_t area = kernel.memory.wide() ? 0xffffffff'c000'0000 : 0xf800'0000;
+    kernel.add_module("dummy", area + 0x20'0000, 4096);
+    kernel.add_module("virtio_net", area + 0x30'0000, 0x9000);
+    EXPECT_EQ(modules(kernel).entries,
+              (std::vector<Module>{{"dummy", area + 0x20'0000, 4096}, {"virtio_net", area + 0x30'0000, 0x9000}}));
 }
 
 TEST(Lists, MissingMembersAreNamed)

@@ -92,6 +92,33 @@ TEST(Netlink, CurrentTaskThatIsAnAddressSlides)
     EXPECT_TRUE(nested(attributes_of(message.get()).at(LACUNA_A_KERNEL)).contains(LACUNA_K_CURRENT_SLIDES));
 }
 
+TEST(Netlink, HowAnI386KernelKeepsItsCurrentTask)
+{
+    KernelDescriptor kernel = fake_kernel("3.2-686");
+    kernel.architecture = Architecture::i386;
+    kernel.current_kind = CurrentKind::stack;
+    kernel.current_task = 8192;
+    const Message message = new_request(family, LACUNA_CMD_ARM);
+    put_arm(message.get(), 7, {kernel}, {});
+    auto k = nested(attributes_of(message.get()).at(LACUNA_A_KERNEL));
+    EXPECT_EQ(nla_get_u8(k.at(LACUNA_K_ARCHITECTURE)), LACUNA_I386);
+    EXPECT_EQ(nla_get_u8(k.at(LACUNA_K_CURRENT_KIND)), LACUNA_CURRENT_STACK);
+    EXPECT_EQ(nla_get_u64(k.at(LACUNA_K_CURRENT)), 8192u);
+    EXPECT_FALSE(k.contains(LACUNA_K_CURRENT_SLIDES));
+}
+
+TEST(Netlink, AKernelForOneCpuHasItsCurrentTaskInItsImage)
+{
+    KernelDescriptor kernel = fake_kernel("up");
+    kernel.current_kind = CurrentKind::global;
+    const Message message = new_request(family, LACUNA_CMD_ARM);
+    put_arm(message.get(), 7, {kernel}, {});
+    auto k = nested(attributes_of(message.get()).at(LACUNA_A_KERNEL));
+    EXPECT_EQ(nla_get_u8(k.at(LACUNA_K_ARCHITECTURE)), LACUNA_X86_64);
+    EXPECT_EQ(nla_get_u8(k.at(LACUNA_K_CURRENT_KIND)), LACUNA_CURRENT_GLOBAL);
+    EXPECT_TRUE(k.contains(LACUNA_K_CURRENT_SLIDES));
+}
+
 TEST(Netlink, EightKernelsFitAndNineDoNot)
 {
     KernelDescriptor kernel = fake_kernel(std::string(LACUNA_MAX_ID - 1, 'k'));
@@ -119,7 +146,8 @@ TEST(Netlink, ReportsInFull)
     nla_put_string(m, LACUNA_A_KERNEL_ID, "6.1-abc");
     nla_put_u64(m, LACUNA_A_SLIDE, 0x27c00000);
     nla_put_u64(m, LACUNA_A_TEXT_GPA, 0x1'2340'0000);
-    nla_put_flag(m, LACUNA_A_LA57);
+    nla_put_u8(m, LACUNA_A_PAGING, LACUNA_PAGING_PAE);
+    nla_put_u64(m, LACUNA_A_ROOT, 0x1a7'0020);
     nla_put(m, LACUNA_A_MEMBERS, sizeof(members), members);
     nla_put(m, LACUNA_A_STATS, sizeof(stats), &stats);
     const GuestReport report = parse(message);
@@ -130,7 +158,8 @@ TEST(Netlink, ReportsInFull)
     EXPECT_EQ(report.kernel_id, "6.1-abc");
     EXPECT_EQ(report.slide, 0x27c00000u);
     EXPECT_EQ(report.text_gpa, 0x1'2340'0000u);
-    EXPECT_TRUE(report.five_level);
+    EXPECT_EQ(report.paging, LACUNA_PAGING_PAE);
+    EXPECT_EQ(report.root, 0x1a7'0020u);
     EXPECT_EQ(report.reason, std::nullopt);
     ASSERT_EQ(report.members->size(), 2u);
     EXPECT_EQ((*report.members)[0].candidates[0], 1234);
@@ -150,11 +179,12 @@ TEST(Netlink, MalformedReportsAreRefused)
     EXPECT_ERROR(parse(with(LACUNA_A_SLIDE, bytes, 4)), "malformed");
     EXPECT_ERROR(parse(with(LACUNA_A_MEMBERS, bytes, sizeof(lacuna_member_report) + 1)), "malformed");
     EXPECT_ERROR(parse(with(LACUNA_A_STATS, bytes, sizeof(lacuna_stats) - 8)), "malformed");
-    EXPECT_ERROR(parse(with(LACUNA_A_VERSION, "\x02\0\0\0", 4)), "it is not of ABI version 1");
+    EXPECT_ERROR(parse(with(LACUNA_A_VERSION, "\x01\0\0\0", 4)), "it is not of ABI version 2");
+    EXPECT_ERROR(parse(with(LACUNA_A_PAGING, "\x04", 1)), "there is no way of paging with the number 4");
     EXPECT_ERROR(parse(new_request(family, LACUNA_CMD_EVENT)), "it names no guest");
     Message bare(nlmsg_alloc(), nlmsg_free);
     genlmsg_put(bare.get(), 0, 0, family, 0, 0, LACUNA_CMD_EVENT, 1);
-    EXPECT_ERROR(parse(bare), "it is not of ABI version 1");
+    EXPECT_ERROR(parse(bare), "it is not of ABI version 2");
     // A text without its NUL ends with the attribute.
     EXPECT_EQ(parse(with(LACUNA_A_REASON, "abc", 3)).reason, "abc");
 }

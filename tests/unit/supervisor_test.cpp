@@ -233,12 +233,24 @@ TEST_F(SupervisorTest, PublishesWhatWasFound)
     EXPECT_EQ(facts->at("kernel").at("id"), "id-web");
     EXPECT_EQ(facts->at("slide"), "0x10000000");
     EXPECT_EQ(facts->at("text_gpa"), "0x200000000");
-    EXPECT_EQ(facts->at("five_level_paging"), false);
+    EXPECT_EQ(facts->at("paging"), "4-level");
     EXPECT_EQ(facts->at("addresses").at("init_task"), "0xffffffff92a00000");
     EXPECT_EQ(facts->at("addresses").at("modules"), "0xffffffff92b00040");
     EXPECT_EQ(facts->at("addresses").at("page_table_gpa"), "0x201810000");
     tell(report(1, LACUNA_EVENT_GONE, LACUNA_GUEST_GONE));
     EXPECT_EQ(supervisor->store().guest("web1")->at("state"), "gone");
+}
+
+TEST_F(SupervisorTest, ThePageTablesThatRanGoBeforeThoseOfTheImage)
+{
+    create(1);
+    GuestReport r = finished(1, "id-web");
+    r.root = 0x7'0000;
+    r.paging = LACUNA_PAGING_5LEVEL;
+    tell(r);
+    const auto facts = supervisor->store().guest("web1");
+    EXPECT_EQ(facts->at("paging"), "5-level");
+    EXPECT_EQ(facts->at("addresses").at("page_table_gpa"), "0x70000");
 }
 
 TEST_F(SupervisorTest, ContradictingProfileDoesNotReplace)
