@@ -35,6 +35,7 @@ public:
     Architecture architecture() const { return architecture_; }
     unsigned pointer_size() const { return architecture_ == Architecture::x86_64 ? 8 : 4; }
     const std::vector<Segment>& segments() const { return segments_; } // PT_LOAD only
+    const std::vector<Section>& sections() const { return sections_; } // address 0: not part of the kernel
     const Section* section(std::string_view section_name) const;       // nullptr if there is none
 
     // The bytes the file holds from a link-time address on, at most `size`, cut at the segment's end; empty

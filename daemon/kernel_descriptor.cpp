@@ -7,10 +7,13 @@
 #include <initializer_list>
 
 #include <nlohmann/json.hpp>
+#include <spdlog/fmt/fmt.h>
 
 #include "error.h"
 #include "kernel_image.h"
+#include "ksymtab.h"
 #include "site_finder.h"
+#include "symbol_recovery.h"
 #include "symbols.h"
 
 namespace lacuna {
@@ -35,36 +38,75 @@ std::string hex(const std::vector<std::uint8_t>& bytes)
     return text;
 }
 
-// What the person can do about a symbol that is not there depends on where it was looked for.
-std::string missing_hint(const Symbols& symbols)
-{
-    return symbols.source() == "kallsyms" ? "the kernel was built without CONFIG_KALLSYMS_ALL or is not "
-                                            "supported: give the System.map of this build"
-                                          : "give the complete System.map of this build";
-}
+// Where things are in a kernel: as its symbol table says, or else as the image itself shows.
+class Locator {
+public:
+    Locator(const KernelImage& kernel, const Symbols& symbols, std::vector<std::string>& notices)
+        : kernel_(kernel),
+          symbols_(symbols),
+          notices_(notices)
+    {}
 
-struct Named {
-    std::string name;
-    std::uint64_t address;
-};
-
-// The first of several names a thing had over the versions.
-Named first_of(const Symbols& symbols, std::initializer_list<const char*> names, const KernelImage& kernel)
-{
-    std::string all;
-    for (const char* name : names) {
-        if (const auto address = symbols.find(name))
-            return {name, *address};
-        all += (all.empty() ? "" : " or ") + std::string(name);
+    // What is linked into the image under the first of several names it had over the versions.
+    std::uint64_t need(std::initializer_list<const char*> names) const
+    {
+        if (const auto found = find(names))
+            return *found;
+        fail(fmt::format("{}", fmt::join(names, " or ")));
     }
-    throw Error("symbol " + all + " is missing from " + symbols.source(), kernel.name(),
-                missing_hint(symbols));
-}
 
-std::uint64_t address_of(const Symbols& symbols, const char* name, const KernelImage& kernel)
-{
-    return first_of(symbols, {name}, kernel).address;
-}
+    std::optional<std::uint64_t> find(std::initializer_list<const char*> names) const
+    {
+        for (const char* name : names)
+            if (const auto address = symbols_.find(name))
+                return address;
+        for (const char* name : names)
+            if (const auto address = find_exported(kernel_.elf(), name)) {
+                tell(name, "among what is exported to modules");
+                return address;
+            }
+        return std::nullopt;
+    }
+
+    // A symbol, or what `recover` finds instead.
+    template <typename Recover> std::uint64_t need(const char* name, const Recover& recover) const
+    {
+        if (const auto address = symbols_.find(name))
+            return *address;
+        const std::optional<Recovered> recovered = recover();
+        if (!recovered)
+            fail(name);
+        tell(name, recovered->how);
+        return recovered->address;
+    }
+
+    std::string need_function(std::initializer_list<const char*> names) const
+    {
+        for (const char* name : names)
+            if (symbols_.find(name))
+                return name;
+        fail(fmt::format("{}", fmt::join(names, " or ")));
+    }
+
+private:
+    [[noreturn]] void fail(const std::string& what) const
+    {
+        // What the person can do depends on where it was looked for.
+        throw Error("symbol " + what + " is missing from " + symbols_.source(), kernel_.name(),
+                    symbols_.source() == "kallsyms"
+                        ? "it cannot be found in the image either: give the System.map of this build"
+                        : "give the complete System.map of this build");
+    }
+
+    void tell(const std::string& what, const std::string& how) const
+    {
+        notices_.push_back(fmt::format("{} is not in {}, found {}", what, symbols_.source(), how));
+    }
+
+    const KernelImage& kernel_;
+    const Symbols& symbols_;
+    std::vector<std::string>& notices_;
+};
 
 std::string read_banner(const KernelImage& kernel, std::uint64_t address)
 {
@@ -120,6 +162,30 @@ TrapSite site_in(const KernelImage& kernel, const Symbols& symbols, const std::s
     return std::move(*site);
 }
 
+void find_current(KernelDescriptor& descriptor, const KernelImage& kernel, const Symbols& symbols,
+                  const Locator& locator)
+{
+    // 6.2 to 6.14 keep the current task as the first member of struct pcpu_hot.
+    if (const auto found = locator.find({"current_task", "pcpu_hot"})) {
+        descriptor.current_task = *found;
+        const bool in_image = *found >= descriptor.text && *found < descriptor.end;
+        // A kernel for one CPU has no copies of its per-CPU variables, so nothing that says where they are.
+        const bool one_cpu = in_image && !locator.find({"__per_cpu_offset"});
+        descriptor.current_kind = one_cpu    ? CurrentKind::global
+                                  : in_image ? CurrentKind::percpu_address
+                                             : CurrentKind::percpu_offset;
+        return;
+    }
+    const auto size = recover_stack_size(kernel.elf(), symbols);
+    if (!size)
+        throw Error(
+            "it cannot be told how this kernel finds its current task: it has neither current_task nor "
+            "pcpu_hot, nor code that masks the stack pointer",
+            kernel.name(), "give the System.map of this build");
+    descriptor.current_task = *size;
+    descriptor.current_kind = CurrentKind::stack;
+}
+
 } // namespace
 
 KernelDescriptor describe_kernel(const std::filesystem::path& vmlinuz,
@@ -131,29 +197,24 @@ KernelDescriptor describe_kernel(const std::filesystem::path& vmlinuz,
     descriptor.symbol_source = symbols.source();
     descriptor.architecture = kernel.elf().architecture();
     descriptor.build_id = kernel.build_id();
-    descriptor.text = address_of(symbols, "_text", kernel);
-    descriptor.end = address_of(symbols, "_end", kernel);
-    descriptor.banner_address = address_of(symbols, "linux_banner", kernel);
+    const ElfImage& elf = kernel.elf();
+    const Locator locator(kernel, symbols, descriptor.notices);
+    descriptor.text = locator.need({"_text"});
+    descriptor.end = locator.need("_end", [&] { return recover_end(elf, descriptor.text); });
+    descriptor.banner_address = locator.need("linux_banner", [&] { return recover_banner(elf, symbols); });
     descriptor.banner = read_banner(kernel, descriptor.banner_address);
     descriptor.release = release_of(descriptor.banner);
     descriptor.id = as_file_name(descriptor.release) + "-" + kernel.fingerprint();
-    descriptor.init_task = address_of(symbols, "init_task", kernel);
+    descriptor.init_task = locator.need({"init_task"});
     check_init_task(kernel, descriptor.init_task);
-    descriptor.modules = address_of(symbols, "modules", kernel);
-    descriptor.page_table =
-        first_of(symbols, {"init_top_pgt", "init_level4_pgt", "swapper_pg_dir"}, kernel).address;
-    // 6.2 to 6.14 keep the current task as the first member of struct pcpu_hot.
-    descriptor.current_task = first_of(symbols, {"current_task", "pcpu_hot"}, kernel).address;
-    descriptor.current_kind =
-        descriptor.current_task >= descriptor.text && descriptor.current_task < descriptor.end
-            ? CurrentKind::percpu_address
-            : CurrentKind::percpu_offset;
-    const std::string fork = first_of(symbols, {"kernel_clone", "_do_fork", "do_fork"}, kernel).name;
-    address_of(symbols, "release_task", kernel);
-    address_of(symbols, "do_one_initcall", kernel);
-    descriptor.sites = {site_in(kernel, symbols, fork, SiteKind::fork),
-                        site_in(kernel, symbols, "release_task", SiteKind::exit),
-                        site_in(kernel, symbols, "do_one_initcall", SiteKind::initcall)};
+    descriptor.modules = locator.need("modules", [&] { return recover_module_list(elf, symbols); });
+    descriptor.page_table = locator.find({"init_top_pgt", "init_level4_pgt", "swapper_pg_dir"}).value_or(0);
+    find_current(descriptor, kernel, symbols, locator);
+    const std::string fork = locator.need_function({"kernel_clone", "_do_fork", "do_fork"});
+    descriptor.sites = {
+        site_in(kernel, symbols, fork, SiteKind::fork),
+        site_in(kernel, symbols, locator.need_function({"release_task"}), SiteKind::exit),
+        site_in(kernel, symbols, locator.need_function({"do_one_initcall"}), SiteKind::initcall)};
     return descriptor;
 }
 

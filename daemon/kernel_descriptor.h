@@ -18,10 +18,10 @@ enum class SiteKind { fork, exit, initcall };
 // Where to trap: inside the straight-line code at a function's entry, behind ENDBR and the ftrace call.
 struct TrapSite {
     SiteKind kind;
-    std::string function;  // the symbol it was found in: kernel_clone, release_task, …
-    std::uint64_t address; // link-time address; address..address+2 lie in one aligned 8-byte word
-    std::vector<std::uint8_t>
-        bytes; // up to 16 original bytes from address on; covers all displaced instructions
+    std::string function;            // the symbol it was found in: kernel_clone, release_task, …
+    std::uint64_t address;           // link-time address; address..address+2 lie in one aligned 8-byte word
+    std::vector<std::uint8_t> bytes; // up to 16 original bytes from address on that are the same at run time;
+                                     // covers all displaced instructions
     std::vector<std::uint8_t>
         lengths; // byte lengths of the displaced instructions, in order; their sum is >= 3
     bool single; // one instruction only: no vCPU can stand between the overwritten bytes
@@ -30,11 +30,13 @@ struct TrapSite {
     bool argument_intact() const { return kind != SiteKind::fork; }
 };
 
-// How to find the current task_struct* of a vCPU; `gs` is MSR_GS_BASE, sums are modulo 2^64.
+// How to find the current task_struct* of a vCPU; `gs` is the base of GS, on i386 of FS. Sums are modulo
+// 2^64, on i386 2^32.
 enum class CurrentKind {
     percpu_offset,  // word at gs + current_task             (up to 6.15: a small per-CPU offset, does not
                     // slide)
-    percpu_address, // word at gs + current_task + slide     (from 6.16: a kernel address, slides with KASLR)
+    percpu_address, // word at gs + current_task + slide     (from 6.16 and on i386: a kernel address, slides
+                    // with KASLR)
     global,         // word at current_task + slide          (a kernel for one CPU: no CONFIG_SMP)
     stack,          // first word of the stack, which current_task says the size of (before 4.9: thread_info)
 };
@@ -52,7 +54,7 @@ struct KernelDescriptor {
     std::uint64_t banner_address = 0; // linux_banner
     std::uint64_t init_task = 0;
     std::uint64_t modules = 0;    // the list head of all modules
-    std::uint64_t page_table = 0; // init_top_pgt
+    std::uint64_t page_table = 0; // init_top_pgt; 0: not known, the symbol table leaves it out
     std::uint64_t current_task = 0;
     CurrentKind current_kind = CurrentKind::percpu_offset;
     std::vector<TrapSite> sites;      // one per kind: fork, exit, initcall

@@ -2,52 +2,15 @@
 #include "site_finder.h"
 
 #include <algorithm>
-#include <array>
 #include <set>
 #include <vector>
 
-#include <Zydis/Zydis.h>
-
 #include "error.h"
+#include "instruction.h"
 
 namespace lacuna {
 
 namespace {
-
-struct Instruction {
-    std::uint64_t address;
-    ZydisDecodedInstruction decoded;
-    std::array<ZydisDecodedOperand, ZYDIS_MAX_OPERAND_COUNT> operands;
-
-    std::uint64_t next() const { return address + decoded.length; }
-    unsigned visible() const { return decoded.operand_count_visible; }
-};
-
-class Decoder {
-public:
-    explicit Decoder(const ElfImage& elf) : elf_(elf)
-    {
-        if (elf.architecture() == Architecture::x86_64)
-            ZydisDecoderInit(&decoder_, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
-        else
-            ZydisDecoderInit(&decoder_, ZYDIS_MACHINE_MODE_LEGACY_32, ZYDIS_STACK_WIDTH_32);
-    }
-
-    std::optional<Instruction> at(std::uint64_t address) const
-    {
-        const ByteView bytes = elf_.read_up_to(address, ZYDIS_MAX_INSTRUCTION_LENGTH);
-        Instruction instruction{address, {}, {}};
-        if (bytes.empty() ||
-            !ZYAN_SUCCESS(ZydisDecoderDecodeFull(&decoder_, bytes.data(), bytes.size(), &instruction.decoded,
-                                                 instruction.operands.data())))
-            return std::nullopt;
-        return instruction;
-    }
-
-private:
-    const ElfImage& elf_;
-    ZydisDecoder decoder_{};
-};
 
 bool is_control_transfer(const Instruction& instruction)
 {
@@ -66,20 +29,6 @@ bool is_control_transfer(const Instruction& instruction)
                instruction.decoded.mnemonic == ZYDIS_MNEMONIC_UD1 ||
                instruction.decoded.mnemonic == ZYDIS_MNEMONIC_UD2;
     }
-}
-
-// Where a direct jump or call leads.
-std::optional<std::uint64_t> direct_target(const Instruction& instruction)
-{
-    for (unsigned i = 0; i < instruction.visible(); ++i) {
-        const auto& operand = instruction.operands[i];
-        std::uint64_t target = 0;
-        if (operand.type == ZYDIS_OPERAND_TYPE_IMMEDIATE && operand.imm.is_relative &&
-            ZYAN_SUCCESS(
-                ZydisCalcAbsoluteAddress(&instruction.decoded, &operand, instruction.address, &target)))
-            return target;
-    }
-    return std::nullopt;
 }
 
 bool writes(const Instruction& instruction, ZydisRegister wide)
@@ -175,16 +124,29 @@ void collect_targets(const Decoder& decoder, std::uint64_t from, std::uint64_t t
             ++from; // data or padding between functions
             continue;
         }
-        if (const auto target = direct_target(*instruction))
+        if (const auto target = instruction->direct_target())
             targets.insert(*target);
         from = instruction->next();
     }
+}
+
+// Does an operand name a place in the image? What is relative to RIP is taken for one as well: no harm is
+// done.
+bool holds_address(const Instruction& instruction, const ElfImage& elf)
+{
+    for (const std::uint64_t address : instruction.addresses())
+        for (const ElfImage::Segment& segment : elf.segments())
+            if (segment.address && address >= segment.address &&
+                address - segment.address < segment.memory_size)
+                return true;
+    return false;
 }
 
 struct Step {
     Instruction instruction;
     bool displaceable;
     bool argument_intact; // before this instruction runs
+    bool changes;         // at run time: it holds an address that KASLR may move, or a LOCK prefix
 };
 
 // The instructions from the entry on that are always executed, and cannot be changed by the kernel's own
@@ -216,7 +178,7 @@ std::vector<Step> straight_line(const Decoder& decoder, const ElfImage& elf, con
             continue;
         }
         if (mnemonic == ZYDIS_MNEMONIC_CALL && instruction->decoded.length == ftrace_size) {
-            const auto target = direct_target(*instruction);
+            const auto target = instruction->direct_target();
             if (target && ((at_entry && target == fentry) || target == mcount)) {
                 at_entry = false;
                 continue;
@@ -226,11 +188,27 @@ std::vector<Step> straight_line(const Decoder& decoder, const ElfImage& elf, con
         // A NOP may be a static branch that becomes a jump.
         if (is_control_transfer(*instruction) || mnemonic == ZYDIS_MNEMONIC_NOP)
             break;
-        steps.push_back({*instruction, may_be_displaced(*instruction, has_frame), intact});
+        // With one CPU the kernel makes other prefixes of its LOCKs (.smp_locks).
+        const bool changes = holds_address(*instruction, elf) ||
+                             (instruction->decoded.attributes & ZYDIS_ATTRIB_HAS_LOCK) != 0;
+        steps.push_back(
+            {*instruction, !changes && may_be_displaced(*instruction, has_frame), intact, changes});
         has_frame = has_frame || sets_frame_pointer(*instruction);
         intact = intact && !writes(*instruction, argument);
     }
     return steps;
+}
+
+// How many bytes from a step on are the same at run time: straight-line code that the kernel does not patch.
+std::uint64_t unchanged_from(const std::vector<Step>& steps, std::size_t first)
+{
+    constexpr std::uint64_t most = 16;
+    const std::uint64_t start = steps[first].instruction.address;
+    std::uint64_t end = start;
+    for (std::size_t i = first; i < steps.size() && steps[i].instruction.address == end && !steps[i].changes;
+         ++i)
+        end = steps[i].instruction.next();
+    return std::min(end - start, most);
 }
 
 } // namespace
@@ -280,7 +258,7 @@ std::optional<TrapSite> find_site(const ElfImage& elf, const Symbols& symbols, c
             continue;
         site.single = site.lengths.size() == 1;
         if (!best || (site.single && !best->single)) {
-            const ByteView bytes = elf.read_up_to(address, std::max<std::uint64_t>(16, displaced));
+            const ByteView bytes = elf.read_up_to(address, std::max(displaced, unchanged_from(steps, first)));
             site.bytes.assign(bytes.begin(), bytes.end());
             best = std::move(site);
         }

@@ -88,8 +88,8 @@ TEST_F(Describe, KnowsOlderNames)
 
 TEST_F(Describe, NamesTheMissingSymbol)
 {
-    for (const char* name : {"_text", "_end", "init_task", "modules", "init_top_pgt", "current_task",
-                             "kernel_clone", "release_task", "do_one_initcall", "linux_banner"}) {
+    for (const char* name :
+         {"_text", "_end", "init_task", "modules", "kernel_clone", "release_task", "do_one_initcall"}) {
         kernel = Kernel();
         kernel.absolute_percpu = true;
         kernel.remove(name);
@@ -97,6 +97,24 @@ TEST_F(Describe, NamesTheMissingSymbol)
         EXPECT_ERROR(describe(), "System.map");
         EXPECT_ERROR(describe(), path.string());
     }
+}
+
+TEST_F(Describe, DoesWithoutWhatTheImageShowsByItself)
+{
+    kernel.remove("init_top_pgt");
+    kernel.remove("linux_banner");
+    const KernelDescriptor descriptor = describe();
+    EXPECT_EQ(descriptor.page_table, 0u);
+    EXPECT_EQ(descriptor.banner_address, rodata_address + 0x20);
+    EXPECT_EQ(descriptor.notices,
+              std::vector<std::string>{"linux_banner is not in kallsyms, found by its text"});
+}
+
+TEST_F(Describe, SaysWhenTheCurrentTaskCannotBeFound)
+{
+    kernel.remove("current_task");
+    EXPECT_ERROR(describe(), "how this kernel finds its current task");
+    EXPECT_ERROR(describe(), "System.map");
 }
 
 TEST_F(Describe, MatchesNamesExactly)

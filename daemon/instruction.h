@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include <Zydis/Zydis.h>
+
+#include "elf_image.h"
+
+namespace lacuna {
+
+// A decoded instruction and where it stands in the image.
+struct Instruction {
+    std::uint64_t address;
+    ZydisDecodedInstruction decoded;
+    std::array<ZydisDecodedOperand, ZYDIS_MAX_OPERAND_COUNT> operands;
+
+    std::uint64_t next() const { return address + decoded.length; }
+    unsigned visible() const { return decoded.operand_count_visible; }
+
+    // Where a direct jump or call leads.
+    std::optional<std::uint64_t> direct_target() const;
+    // The addresses that its operands may be: immediates, displacements without a base, and what is relative
+    // to RIP. Of 32 bits in an i386 image.
+    std::vector<std::uint64_t> addresses() const;
+};
+
+// Decodes the code of an image, which must outlive it.
+class Decoder {
+public:
+    explicit Decoder(const ElfImage& elf);
+
+    // Nothing where the image has no code or what stands there is no instruction.
+    std::optional<Instruction> at(std::uint64_t address) const;
+
+private:
+    const ElfImage& elf_;
+    ZydisDecoder decoder_{};
+};
+
+} // namespace lacuna

@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "symbol_recovery.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+#include <string_view>
+#include <vector>
+
+#include <spdlog/fmt/fmt.h>
+
+#include "instruction.h"
+
+namespace lacuna {
+
+namespace {
+
+constexpr std::uint64_t longest_function = 0x8000;
+
+// Functions that walk the list of modules, in some version from 2.6 on (kernel/module.c, kernel/module/).
+constexpr const char* module_walkers[] = {
+    "find_module_all",
+    "find_module",
+    "find_symbol",
+    "each_symbol",
+    "each_symbol_section",
+    "print_modules",
+    "load_module",
+    "module_address_lookup",
+    "module_get_kallsym",
+    "module_kallsyms_lookup_name",
+    "module_kallsyms_on_each_symbol",
+    "lookup_module_symbol_name",
+    "is_module_percpu_address",
+    "__is_module_percpu_address",
+    "__module_address",
+};
+constexpr std::size_t enough_walkers = 3;
+
+// Functions of every kernel that ask which task runs.
+constexpr const char* users_of_current[] = {"do_exit", "release_task", "schedule",     "__schedule",
+                                            "do_fork", "_do_fork",     "kernel_clone", "sys_getpid"};
+
+// Where the function of that name starts, if there is one of it only.
+std::optional<std::uint64_t> only_one(const Symbols& symbols, std::string_view name)
+{
+    std::optional<std::uint64_t> found;
+    for (const Symbol& symbol : symbols.all()) {
+        if (symbol.name != name)
+            continue;
+        if (found && *found != symbol.address)
+            return std::nullopt;
+        found = symbol.address;
+    }
+    return found;
+}
+
+std::vector<Instruction> instructions_of(const ElfImage& elf, const Symbols& symbols, std::uint64_t start)
+{
+    const Decoder decoder(elf);
+    const std::uint64_t end =
+        std::min(symbols.next_after(start).value_or(~std::uint64_t{0}), start + longest_function);
+    std::vector<Instruction> instructions;
+    for (std::uint64_t at = start; at < end;) {
+        const auto instruction = decoder.at(at);
+        if (instruction)
+            instructions.push_back(*instruction);
+        at = instruction ? instruction->next() : at + 1;
+    }
+    return instructions;
+}
+
+bool is_empty_list(const ElfImage& elf, std::uint64_t address)
+{
+    const unsigned word = elf.pointer_size();
+    // Not at 0, where up to 6.15 the per-CPU data of x86-64 is linked to.
+    const auto links = address == 0 || address % word ? std::nullopt : elf.read(address, 2 * word);
+    if (!links)
+        return false;
+    const auto link = [&](unsigned index) {
+        return word == 8 ? *load<std::uint64_t>(*links, index * word)
+                         : std::uint64_t{*load<std::uint32_t>(*links, index * word)};
+    };
+    return link(0) == address && link(1) == address;
+}
+
+// Where the image holds "Linux version ...\n" as a text of its own.
+std::vector<std::uint64_t> find_banners(const ElfImage& elf)
+{
+    constexpr std::string_view start = "Linux version ";
+    constexpr std::ptrdiff_t longest = 1024;
+    std::vector<std::uint64_t> found;
+    for (const ElfImage::Segment& segment : elf.segments()) {
+        const ByteView data = segment.data;
+        for (auto at = data.begin();; ++at) {
+            at = std::search(at, data.end(), start.begin(), start.end());
+            if (at == data.end())
+                break;
+            const auto last = data.end() - at > longest ? at + longest : data.end();
+            const auto end = std::find(at, last, std::uint8_t{0});
+            const bool is_banner = end != last && *(end - 1) == '\n' && std::find(at, end, '%') == end;
+            if (is_banner && (at == data.begin() || *(at - 1) == 0))
+                found.push_back(segment.address + static_cast<std::uint64_t>(at - data.begin()));
+        }
+    }
+    return found;
+}
+
+} // namespace
+
+std::optional<Recovered> recover_module_list(const ElfImage& elf, const Symbols& symbols)
+{
+    std::map<std::uint64_t, std::vector<std::string>> users; // by the list they use
+    for (const char* walker : module_walkers) {
+        const auto start = only_one(symbols, walker);
+        if (!start)
+            continue;
+        std::set<std::uint64_t> lists;
+        for (const Instruction& instruction : instructions_of(elf, symbols, *start))
+            for (const std::uint64_t address : instruction.addresses())
+                if (is_empty_list(elf, address))
+                    lists.insert(address);
+        for (const std::uint64_t list : lists)
+            users[list].emplace_back(walker);
+    }
+    std::optional<Recovered> found;
+    for (const auto& [list, walkers] : users) {
+        if (walkers.size() < 2)
+            continue; // something of that function's own
+        if (found || walkers.size() < enough_walkers)
+            return std::nullopt;
+        found = {list, fmt::format("in the code of {}", fmt::join(walkers, ", "))};
+    }
+    return found;
+}
+
+std::optional<Recovered> recover_banner(const ElfImage& elf, const Symbols& symbols)
+{
+    std::vector<std::uint64_t> found = find_banners(elf);
+    const auto start_kernel = only_one(symbols, "start_kernel");
+    if (found.size() > 1 && start_kernel) {
+        std::set<std::uint64_t> used;
+        for (const Instruction& instruction : instructions_of(elf, symbols, *start_kernel))
+            for (const std::uint64_t address : instruction.addresses())
+                used.insert(address);
+        std::erase_if(found, [&](std::uint64_t banner) { return !used.contains(banner); });
+    }
+    return found.size() == 1 ? std::optional(Recovered{found.front(), "by its text"}) : std::nullopt;
+}
+
+std::optional<Recovered> recover_end(const ElfImage& elf, std::uint64_t text)
+{
+    std::uint64_t end = 0;
+    for (const ElfImage::Section& section : elf.sections())
+        if (section.address >= text)
+            end = std::max(end, section.address + section.size);
+    if (end <= text)
+        return std::nullopt;
+    return Recovered{end, "as the end of the last section"};
+}
+
+std::optional<std::uint64_t> recover_stack_size(const ElfImage& elf, const Symbols& symbols)
+{
+    std::set<std::uint64_t> sizes;
+    for (const char* user : users_of_current) {
+        const auto start = only_one(symbols, user);
+        if (!start)
+            continue;
+        std::optional<std::uint64_t> loaded; // by the instruction before: mov $-8192,%eax; and %esp,%eax
+        for (const Instruction& instruction : instructions_of(elf, symbols, *start)) {
+            const bool is_and = instruction.decoded.mnemonic == ZYDIS_MNEMONIC_AND;
+            std::optional<std::uint64_t> mask;
+            for (unsigned i = 0; i < instruction.visible(); ++i)
+                if (const auto& operand = instruction.operands[i];
+                    operand.type == ZYDIS_OPERAND_TYPE_IMMEDIATE && !operand.imm.is_relative) {
+                    const auto size = static_cast<std::uint32_t>(-operand.imm.value.s);
+                    if (size == 4096 || size == 8192 || size == 16384 || size == 32768)
+                        mask = size;
+                }
+            const bool with_stack = instruction.visible() == 2 &&
+                                    instruction.operands[1].type == ZYDIS_OPERAND_TYPE_REGISTER &&
+                                    (instruction.operands[1].reg.value == ZYDIS_REGISTER_ESP ||
+                                     instruction.operands[1].reg.value == ZYDIS_REGISTER_RSP);
+            if (is_and && loaded && with_stack)
+                sizes.insert(*loaded);
+            loaded = instruction.decoded.mnemonic == ZYDIS_MNEMONIC_MOV ? mask : std::nullopt;
+        }
+    }
+    return sizes.size() == 1 ? std::optional(*sizes.begin()) : std::nullopt;
+}
+
+} // namespace lacuna
