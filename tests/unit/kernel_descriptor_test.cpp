@@ -73,6 +73,10 @@ TEST_F(Describe, FindsTheCurrentTaskOfEveryVersion)
     kernel.symbols.insert(kernel.symbols.end() - 1, {data_address + 0x3018, 'D', "current_task"});
     kernel.layout = Layout::place_relative;
     EXPECT_EQ(describe().current_task, data_address + 0x3018);
+    EXPECT_EQ(describe().current_kind, CurrentKind::global); // nothing says where a CPU's variables are
+
+    kernel.symbols.insert(kernel.symbols.end() - 1, {data_address + 0x3020, 'D', "__per_cpu_offset"});
+    EXPECT_EQ(describe().current_task, data_address + 0x3018);
     EXPECT_EQ(describe().current_kind, CurrentKind::percpu_address);
 }
 

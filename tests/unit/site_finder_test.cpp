@@ -74,7 +74,7 @@ TEST(SiteFinder, TakesTwoPushesWhereThereIsNothingBetter)
     EXPECT_EQ(site->function, "function");
     EXPECT_EQ(Bytes(site->bytes.begin(), site->bytes.begin() + 6),
               (Bytes{0x41, 0x57, 0x41, 0x56, 0x41, 0x55}));
-    EXPECT_EQ(site->bytes.size(), 16u);
+    EXPECT_EQ(site->bytes.size(), code.size() - 5); // as far as nothing can change at run time
 }
 
 TEST(SiteFinder, PrefersOneInstruction)
