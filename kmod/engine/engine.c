@@ -443,6 +443,8 @@ void lac_engine_start(struct lac_engine *engine, const struct lac_facts *facts)
 	engine->word = facts->text >> 32 ? 8 : 4;
 	engine->user_space = false;
 	engine->kernel_root = 0;
+	engine->told_most = 0;
+	memset(engine->told, 0, sizeof(engine->told));
 	memset(&engine->live, 0, sizeof(engine->live));
 	for (i = 0; i < engine->set.members_nr; i++)
 		hunt_start(&engine->hunts[i], &engine->set, engine->word);

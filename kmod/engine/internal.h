@@ -76,8 +76,7 @@ struct lac_view {
 	u32 echoes_nr;
 	const struct lac_hunt *ids_for; /* whose candidates the numbers were compared with; NULL: none yet */
 	u32 ids_nr;
-	bool ids_tell; /* one of them is the value of a candidate */
-	s32 ids[LAC_MAX_IDS]; /* what user pointers in the instance lead to */
+	s32 ids[LAC_MAX_IDS]; /* values of candidates that user pointers in the instance lead to */
 	u64 extent;
 };
 
@@ -94,6 +93,8 @@ struct lac_engine {
 	u8 outcome[LACUNA_MAX_WINDOW];
 	u64 ring[LAC_MAX_RING]; /* instances on the ring of the settled list member */
 	u32 values[2 * LAC_MAX_RING]; /* hash set of the values along the ring */
+	u16 told[LACUNA_MAX_WINDOW / 4]; /* per word of a task: events at which it led to the value of a candidate */
+	u16 told_most;
 	char echoes[LAC_MAX_ECHOES][LAC_MAX_TEXT];
 	u8 page[LAC_PAGE_SIZE];
 };

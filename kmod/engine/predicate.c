@@ -257,6 +257,17 @@ static bool is_id(const struct lac_view *view, s32 value)
 	return false;
 }
 
+static bool is_value_of_candidate(const struct lac_hunt *hunt, const struct lac_window *w, s32 number)
+{
+	s32 value;
+	u32 i;
+
+	for (i = 0; i < hunt->number; i++)
+		if (lac_alive(hunt, i) && lac_int(w, lac_offset(hunt, i), &value) && value == number)
+			return true;
+	return false;
+}
+
 static bool is_user(struct lac_space *space, u64 va)
 {
 	struct lac_page page;
@@ -264,31 +275,36 @@ static bool is_user(struct lac_space *space, u64 va)
 	return va >= LAC_PAGE_SIZE && !lac_translate(space, va, &page) && page.rights & LAC_USER;
 }
 
-static void read_ids(struct lac_view *view, const struct lac_hunt *hunt)
+static void read_ids(struct lac_engine *engine, const struct lac_hunt *hunt)
 {
+	struct lac_view *view = &engine->view;
 	const struct lac_window *w = view->instance;
 	u64 pointer;
 	s32 offset, value;
-	u32 i;
+	u16 *told;
 
 	view->ids_for = hunt;
-	view->ids_tell = false;
 	view->ids_nr = 0;
 	for (offset = w->low; offset < w->low + (s32)w->size && view->ids_nr < LAC_MAX_IDS; offset += w->word) {
-		if (!lac_word(w, offset, &pointer) || pointer % 4 || !is_user(&view->space, pointer))
+		if (!lac_word(w, offset, &pointer) || pointer % 4 || !is_user(&view->space, pointer) ||
+		    lac_read(&view->space, pointer, &value, sizeof(value)) || value < LAC_MIN_ID ||
+		    !is_value_of_candidate(hunt, w, value))
 			continue;
-		if (!lac_read(&view->space, pointer, &value, sizeof(value)) && value >= LAC_MIN_ID)
+		told = &engine->told[(u32)(offset - w->low) / 4];
+		if (*told < 0xffff)
+			++*told;
+		engine->told_most = max(engine->told_most, *told);
+		/* the task's own pointer does so again and again, one that does by chance or is the next task's does not */
+		if (2 * *told >= engine->told_most)
 			view->ids[view->ids_nr++] = value;
 	}
-	for (i = 0; i < hunt->number && !view->ids_tell; i++)
-		view->ids_tell = lac_alive(hunt, i) && lac_int(w, lac_offset(hunt, i), &value) && is_id(view, value);
 }
 
 /*
  * C libraries have the kernel write a thread's number into the thread's own memory (CLONE_CHILD_SETTID) or write it there
  * themselves, and tell the kernel the place with CLONE_CHILD_CLEARTID or set_tid_address(2), which a task keeps as long as
  * it lives. When one of the candidates is what stands there, the others are not the number user space knows. When none is,
- * as in a pid namespace, nothing can be said.
+ * as in a pid namespace or in a thread whose library keeps no number, nothing can be said.
  */
 static enum lac_outcome thread_id(struct lac_engine *engine, const struct lac_hunt *hunt, s32 offset)
 {
@@ -300,8 +316,8 @@ static enum lac_outcome thread_id(struct lac_engine *engine, const struct lac_hu
 	if (!lac_int(view->instance, offset, &mine))
 		return LAC_UNKNOWN;
 	if (view->ids_for != hunt)
-		read_ids(view, hunt);
-	return view->ids_tell ? fits_if(is_id(view, mine)) : LAC_SILENT;
+		read_ids(engine, hunt);
+	return view->ids_nr ? fits_if(is_id(view, mine)) : LAC_SILENT;
 }
 
 /* The root is aligned, so of a pointer to it the low bits are zero. */

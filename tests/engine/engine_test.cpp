@@ -153,6 +153,36 @@ TEST_P(I386, AllMembersAreFound)
     expect_all_resolved(hunt, guest.layout);
 }
 
+TEST_P(I386, InAnyOrder)
+{
+    for (const std::uint32_t seed : {1u, 2u, 3u}) {
+        SyntheticGuest guest(Layout::random(seed), GetParam());
+        Hunt hunt(guest);
+        run_all(guest, hunt);
+        expect_all_resolved(hunt, guest.layout);
+    }
+}
+
+TEST_P(I386, TheRootIsThatOfTheFirstTask)
+{
+    SyntheticGuest guest(Layout::ordinary_i386(), GetParam());
+    Hunt hunt(guest);
+    EXPECT_EQ(lac_engine_root(hunt.engine()), 0u);
+    hunt.event(guest.fork_event(guest.init_task()));
+    EXPECT_EQ(lac_engine_root(hunt.engine()), guest.fork_event(guest.init_task()).cr3);
+    hunt.event(guest.fork_event(guest.spawn_process("init")));
+    EXPECT_EQ(lac_engine_root(hunt.engine()), guest.fork_event(guest.init_task()).cr3);
+}
+
+TEST_P(I386, AnEventOfA64BitGuestIsNone)
+{
+    SyntheticGuest guest(Layout::ordinary_i386(), GetParam());
+    Hunt hunt(guest);
+    auto event = guest.fork_event(guest.init_task());
+    event.paging = LACUNA_PAGING_4LEVEL;
+    EXPECT_EQ(hunt.event(event), LAC_NO_INSTANCE);
+}
+
 INSTANTIATE_TEST_SUITE_P(Pagings, I386, testing::Values(LACUNA_PAGING_PAE, LACUNA_PAGING_32BIT),
     [](const auto& p) { return p.param == LACUNA_PAGING_PAE ? "PAE" : "TwoLevels"; });
 
@@ -167,6 +197,80 @@ TEST_P(RandomLayout, IsFound)
 }
 
 INSTANTIATE_TEST_SUITE_P(Seeds, RandomLayout, testing::Range(1u, 21u));
+
+// Without NX, what is only read looks like text, and its size is near: only the notes in between tell them apart.
+TEST(Engine, WithoutNxOrNotesTheSizeOfTextIsNotGuessed)
+{
+    SyntheticGuest guest(Layout::ordinary_i386(), LACUNA_PAGING_32BIT);
+    guest.module_notes = false;
+    Hunt hunt(guest);
+    run_all(guest, hunt);
+    expect_resolved(hunt, "module.module_core", guest.layout.core);
+    EXPECT_EQ(hunt.report("module.core_text_size").state, LACUNA_OPEN);
+}
+
+TEST(Engine, ModulesThatAreWritableAndExecutableThroughoutHaveNoProvenSize)
+{
+    for (const auto paging : {LACUNA_PAGING_4LEVEL, LACUNA_PAGING_32BIT}) {
+        SyntheticGuest guest(paging == LACUNA_PAGING_4LEVEL ? Layout::ordinary() : Layout::ordinary_i386(), paging);
+        guest.strict_modules = false;
+        Hunt hunt(guest);
+        run_all(guest, hunt);
+        expect_resolved(hunt, "module.name", guest.layout.name);
+        EXPECT_EQ(hunt.report("module.core_text_size").state, LACUNA_OPEN);
+        if (hunt.report("module.module_core").state == LACUNA_RESOLVED) {
+            expect_resolved(hunt, "module.module_core", guest.layout.core);
+        }
+    }
+}
+
+TEST(Engine, The32BitProgramsOfA64BitGuestTeachNothingOfCode)
+{
+    SyntheticGuest guest(Layout::ordinary());
+    Hunt hunt(guest);
+    boot_kernel(guest, hunt);
+    for (int i = 0; i < 12; i++) {
+        const auto process = guest.spawn_process("compat");
+        guest.make_compat(process);
+        hunt.event(guest.fork_event(process));
+    }
+    expect_resolved(hunt, "mm_struct.pgd", guest.layout.pgd);
+    EXPECT_EQ(hunt.report("mm_struct.start_code").eliminated, 0u);
+    EXPECT_EQ(hunt.report("mm_struct.end_code").eliminated, 0u);
+    run_processes(guest, hunt, true);
+    load_modules(guest, hunt, 6);
+    expect_all_resolved(hunt, guest.layout);
+}
+
+// A kernel for one CPU (no CONFIG_SMP) calls it so; its name in the image is never changed.
+TEST(Engine, TheFirstTaskOfAKernelForOneCpu)
+{
+    SyntheticGuest guest(Layout::ordinary());
+    guest.set_comm(guest.init_task(), "swapper");
+    Hunt hunt(guest);
+    run_all(guest, hunt);
+    expect_all_resolved(hunt, guest.layout);
+}
+
+// A thread whose library keeps no number of it, and whose leader lies right behind it in memory: the leader's pointer leads to
+// the leader's number, which is the thread's tgid.
+TEST(Engine, AnotherTasksNumberBehindATaskIsNotBelieved)
+{
+    SyntheticGuest guest(Layout::ordinary());
+    Hunt hunt(guest);
+    boot_kernel(guest, hunt);
+    run_processes(guest, hunt, false);
+    const auto leader = guest.spawn_process("leader");
+    for (int i = 0; i < 6; i++) {
+        const auto thread = guest.spawn_thread(leader, "thread");
+        guest.forget_thread_id(thread);
+        guest.leave_leader_behind(thread, leader);
+        hunt.event(guest.fork_event(thread));
+    }
+    EXPECT_TRUE(hunt.report("task_struct.pid").state == LACUNA_OPEN || hunt.candidates("task_struct.pid")[0] == guest.layout.pid);
+    const auto left = hunt.candidates("task_struct.pid");
+    EXPECT_NE(std::find(left.begin(), left.end(), guest.layout.pid), left.end());
+}
 
 TEST(Engine, SaysNothingBeforeItHasSeenEnough)
 {

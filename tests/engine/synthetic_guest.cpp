@@ -350,6 +350,21 @@ void SyntheticGuest::exit(const Task& task)
         unlink(node);
 }
 
+void SyntheticGuest::leave_leader_behind(const Task& thread, const Task& leader)
+{
+    const std::uint64_t there = leader.address + static_cast<std::uint64_t>(layout.clear_child_tid);
+    put_word(thread.address, static_cast<std::int64_t>(task_size) - 16, word(there));
+}
+
+void SyntheticGuest::make_compat(const Task& process)
+{
+    const std::uint64_t mm = word(process.address + static_cast<std::uint64_t>(layout.mm));
+    std::array<std::uint32_t, 28> auxv{33, 0xf7fc0000, 6, 4096, 3, 0x56555034, 4, 32, 5, 11, 7, 0xf7fc5000};
+    memory.write(to_gpa(mm + static_cast<std::uint64_t>(layout.auxv)), auxv.data(), sizeof(auxv));
+    put_word(mm, layout.start_code, 0x56556000);
+    put_word(mm, layout.end_code, 0x56558123);
+}
+
 lac_event SyntheticGuest::fork_event(const Task& current) const
 {
     return {.on = LACUNA_ON_FORK, .paging = static_cast<u8>(paging_), .subject = current.address,
@@ -370,7 +385,7 @@ lac_event SyntheticGuest::load_module(const std::string& name)
     const auto add = [&](std::uint64_t va, std::uint64_t number, std::uint64_t flags) {
         for (std::uint64_t i = 0; i < number; i++) {
             module_pages_[va + i * 4096] = memory.allocate_page();
-            map(kernel_root_, va + i * 4096, module_pages_[va + i * 4096], flags);
+            map(kernel_root_, va + i * 4096, module_pages_[va + i * 4096], strict_modules ? flags : writable);
         }
     };
     add(structure, 2, writable | no_execute);
@@ -379,7 +394,8 @@ lac_event SyntheticGuest::load_module(const std::string& name)
     add(text + (pages + 1) * 4096, 1, writable | no_execute);
     add(init, 1, 0);
     const std::array<std::uint32_t, 4> note{4, 20, 3, 0x554e47}; // its build id comes first: 4 bytes of name, "GNU"
-    memory.write(to_gpa(text + pages * 4096), note.data(), sizeof(note));
+    if (module_notes)
+        memory.write(to_gpa(text + pages * 4096), note.data(), sizeof(note));
     const std::uint64_t list = structure + 2048, kobj_name = allocate(1);
     memory.write(to_gpa(list + static_cast<std::uint64_t>(layout.name)), name.c_str(), name.size() + 1);
     memory.write(to_gpa(kobj_name), name.c_str(), name.size() + 1);

@@ -85,6 +85,12 @@ public:
     void exit(const Task& task);
     void set_comm(const Task& task, const std::string& comm);
 
+    // What else was in memory behind a task once: another task of the same process, that its library keeps a number of.
+    void leave_leader_behind(const Task& thread, const Task& leader);
+    void forget_thread_id(const Task& task) { put_word(task.address, layout.clear_child_tid, 0); }
+    // A 32-bit program in a 64-bit guest: the words of what the kernel keeps of it are of 32 bits.
+    void make_compat(const Task& process);
+
     lac_event fork_event(const Task& current) const;
     lac_event exit_event(const Task& task) const;
     // Loads a module and returns the event of its init function being about to run.
@@ -95,6 +101,9 @@ public:
     // Address translation as the kernel's linear map does it, for tests that damage something.
     std::uint64_t linear_to_gpa(std::uint64_t va) const { return va - where.linear_map; }
     std::uint64_t to_gpa(std::uint64_t va) const;
+
+    // How modules are made: with notes; text not writable and data not executable (CONFIG_STRICT_MODULE_RWX).
+    bool module_notes = true, strict_modules = true;
 
     GuestMemory memory{1ull << 29};
     const Layout layout;
