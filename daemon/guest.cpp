@@ -68,12 +68,14 @@ std::uint64_t Guest::page_table_gpa() const
 
 bool Guest::update(const GuestReport& report)
 {
-    // Told again by an older event, after the guest has been armed or ignored.
-    const bool stale = report.state == LACUNA_GUEST_CREATED;
+    const bool over = state == LACUNA_GUEST_DONE || state == LACUNA_GUEST_FAILED;
+    // Created once more, by a reset; otherwise told again by an older event, after it has been armed or ignored.
+    const bool reborn = report.state == LACUNA_GUEST_CREATED && over;
+    const bool stale = report.state == LACUNA_GUEST_CREATED && !reborn;
     const auto new_state = stale ? state : report.state.value_or(state);
     const bool changed = new_state != state || (report.kernel_id && *report.kernel_id != kernel_id);
     // The event itself may have been lost.
-    const bool reset = report.event == LACUNA_EVENT_RESET ||
+    const bool reset = report.event == LACUNA_EVENT_RESET || reborn ||
                        (report.state == LACUNA_GUEST_WAITING && !report.kernel_id && !kernel_id.empty());
     if (reset) { // a new boot: nothing of the old one holds
         kernel_id.clear();

@@ -132,7 +132,7 @@ void Supervisor::handle(const GuestReport& report)
     const bool news = guest.update(report);
     if (news)
         log(guest, report.event);
-    if (!guest.present())
+    if (!guest.present() || report.event == LACUNA_EVENT_RESET)
         for (const KernelSource& source : guest.sources)
             if (source.image) // its kernels may have been upgraded
                 library_.refresh(source);
@@ -340,7 +340,7 @@ void Supervisor::log(const Guest& guest, lacuna_event event) const
     if (guest.state == LACUNA_GUEST_FAILED)
         spdlog::error("[{}] let go: {}", guest.name, guest.reason);
     else if (event == LACUNA_EVENT_RESET)
-        spdlog::info("[{}] was reset, waiting for a kernel again", guest.name);
+        spdlog::info("[{}] was reset", guest.name);
     else if (event == LACUNA_EVENT_FOUND)
         spdlog::info("[{}] runs kernel {}, slide {:#x}", guest.name, guest.kernel_id, guest.slide);
     else

@@ -192,6 +192,15 @@ static struct lac_guest *add_guest(struct kvm *kvm)
 	return guest;
 }
 
+/* Waits for what is to be done with the guest; when nobody listens nobody would answer. */
+static void ask(struct lac_guest *guest, enum lacuna_event event)
+{
+	if (!lac_netlink_notify(guest, event))
+		wait_event_killable_timeout(guest->decided,
+					    READ_ONCE(guest->state) != LACUNA_GUEST_CREATED || READ_ONCE(closing),
+					    msecs_to_jiffies(READ_ONCE(hold_ms)));
+}
+
 void lac_guest_created(struct kvm *kvm)
 {
 	struct lac_guest *guest = lac_guest_find(kvm);
@@ -200,13 +209,28 @@ void lac_guest_created(struct kvm *kvm)
 		guest = add_guest(kvm);
 		if (!guest)
 			return;
-		/* nobody listens: nobody would answer */
-		if (!lac_netlink_notify(guest, LACUNA_EVENT_CREATED))
-			wait_event_killable_timeout(guest->decided,
-						    READ_ONCE(guest->state) != LACUNA_GUEST_CREATED ||
-						    READ_ONCE(closing),
-						    msecs_to_jiffies(READ_ONCE(hold_ms)));
+		ask(guest, LACUNA_EVENT_CREATED);
 	}
+	lac_guest_put(guest);
+}
+
+void lac_guest_was_reset(struct kvm *kvm)
+{
+	struct lac_guest *guest = lac_guest_find(kvm);
+	bool over;
+
+	if (!guest)
+		return;
+	mutex_lock(&guest->lock);
+	over = guest->state == LACUNA_GUEST_DONE || guest->state == LACUNA_GUEST_FAILED;
+	if (over) {
+		guest->kernel = NULL;
+		guest->reason = NULL;
+		WRITE_ONCE(guest->state, LACUNA_GUEST_CREATED);
+	}
+	mutex_unlock(&guest->lock);
+	if (over)
+		ask(guest, LACUNA_EVENT_RESET);
 	lac_guest_put(guest);
 }
 

@@ -3,7 +3,7 @@
  * A guest, and the registry of all of them.
  *
  *   created -> waiting -> trapping -> restoring -> done | failed | ignored
- *      \-> ignored           \-> waiting (the guest was reset)
+ *      \-> ignored           \-> waiting             \-> created      (the guest was reset)
  *
  * and from everywhere to gone. Locks, in this order: filter (held while the engine is used), lock (state and sites),
  * kvm_lock (spinlock: the pointer to the virtual machine). vCPU threads, netlink and the work queue all come here.
@@ -105,6 +105,8 @@ int lac_guests_set_constraints(const struct lacuna_constraints *set);
 
 /* A virtual machine's first vCPU has been made: waits, for a bounded time, to be told what to do with it. */
 void lac_guest_created(struct kvm *kvm);
+/* The virtual machine has been reset. If its hunt is over, it is asked about as if it were new: its kernel may be another. */
+void lac_guest_was_reset(struct kvm *kvm);
 void lac_guest_gone(struct kvm *kvm);
 
 /* 0; -EBUSY: it is being hunted; -ESHUTDOWN: it is gone; -ENODATA: no constraints yet; -ENOMEM; error of the hooks. */

@@ -33,6 +33,7 @@ static void notrace redirect(unsigned long ip, unsigned long parent_ip, struct f
 
 static struct hook hooks[LAC_HOOKS] = {
 	[LAC_HOOK_VCPU_CREATED] = HOOK("kvm_arch_vcpu_postcreate", lac_vcpu_created),
+	[LAC_HOOK_MP_STATE] = HOOK("kvm_arch_vcpu_ioctl_set_mpstate", lac_mp_state_set),
 	[LAC_HOOK_VM_DESTROYED] = HOOK("kvm_arch_destroy_vm", lac_vm_destroyed),
 	[LAC_HOOK_CPUID] = HOOK("kvm_emulate_cpuid", lac_emulate_cpuid),
 	[LAC_HOOK_HYPERCALL] = HOOK("kvm_emulate_hypercall", lac_emulate_hypercall),

@@ -5,6 +5,7 @@
 
 enum lac_hook {
 	LAC_HOOK_VCPU_CREATED,
+	LAC_HOOK_MP_STATE, /* the VMM sets whether a vCPU runs, among others when it resets it */
 	LAC_HOOK_VM_DESTROYED,
 	LAC_HOOK_CPUID,
 	LAC_HOOK_HYPERCALL,

@@ -25,6 +25,7 @@
  * indirect call must lead to an ENDBR, and the kernel has removed that of functions whose address it never takes.
  */
 DEFINE_STATIC_CALL_NULL(vcpu_created, void(struct kvm_vcpu *vcpu));
+DEFINE_STATIC_CALL_NULL(set_mp_state, int(struct kvm_vcpu *vcpu, struct kvm_mp_state *mp_state));
 DEFINE_STATIC_CALL_NULL(vm_destroyed, void(struct kvm *kvm));
 DEFINE_STATIC_CALL_NULL(cpuid, int(struct kvm_vcpu *vcpu));
 DEFINE_STATIC_CALL_NULL(hypercall, int(struct kvm_vcpu *vcpu));
@@ -32,6 +33,7 @@ DEFINE_STATIC_CALL_NULL(memory_committed, void(struct kvm *kvm, struct kvm_memor
 					       const struct kvm_memory_slot *new, enum kvm_mr_change change));
 DEFINE_STATIC_CALL_NULL(emulate, int(struct kvm_vcpu *vcpu, void *insn, int insn_len));
 DEFINE_STATIC_CALL_NULL(linear_rip, unsigned long(struct kvm_vcpu *vcpu));
+DEFINE_STATIC_CALL_NULL(get_cpl, int(struct kvm_vcpu *vcpu));
 DEFINE_STATIC_CALL_NULL(segment_base, u64(struct kvm_vcpu *vcpu, int seg));
 DEFINE_STATIC_CALL_NULL(cache_reg, void(struct kvm_vcpu *vcpu, enum kvm_reg reg));
 DEFINE_STATIC_CALL_NULL(read_guest, int(struct kvm *kvm, gpa_t gpa, void *data, unsigned long len));
@@ -47,6 +49,7 @@ static const struct {
 	void *trampoline;
 } functions[] = {
 	FUNCTION(vcpu_created, "kvm_arch_vcpu_postcreate"),
+	FUNCTION(set_mp_state, "kvm_arch_vcpu_ioctl_set_mpstate"),
 	FUNCTION(vm_destroyed, "kvm_arch_destroy_vm"),
 	FUNCTION(cpuid, "kvm_emulate_cpuid"),
 	FUNCTION(hypercall, "kvm_emulate_hypercall"),
@@ -54,6 +57,7 @@ static const struct {
 	FUNCTION(emulate, "kvm_emulate_instruction_from_buffer"),
 	FUNCTION(linear_rip, "kvm_get_linear_rip"),
 	/* the trampolines of KVM's own static calls into its vendor module (kvm_x86_ops) */
+	FUNCTION(get_cpl, "__SCT__kvm_x86_get_cpl"),
 	FUNCTION(segment_base, "__SCT__kvm_x86_get_segment_base"),
 	FUNCTION(cache_reg, "__SCT__kvm_x86_cache_reg"),
 	FUNCTION(read_guest, "kvm_read_guest"),
@@ -108,6 +112,11 @@ int lac_kvm_init(void)
 void lac_kvm_vcpu_created(struct kvm_vcpu *vcpu)
 {
 	static_call(vcpu_created)(vcpu);
+}
+
+int lac_kvm_set_mp_state(struct kvm_vcpu *vcpu, struct kvm_mp_state *mp_state)
+{
+	return static_call(set_mp_state)(vcpu, mp_state);
 }
 
 void lac_kvm_vm_destroyed(struct kvm *kvm)
@@ -178,6 +187,11 @@ u64 lac_kvm_stack_pointer(struct kvm_vcpu *vcpu)
 {
 	fetch(vcpu, VCPU_REGS_RSP);
 	return vcpu->arch.regs[VCPU_REGS_RSP];
+}
+
+int lac_kvm_cpl(struct kvm_vcpu *vcpu)
+{
+	return static_call(get_cpl)(vcpu);
 }
 
 /* CR0.PG, CR4.PAE, CR4.LA57 and EFER.LMA are never left to the guest, so KVM's copies are up to date. */

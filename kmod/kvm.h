@@ -11,6 +11,7 @@ int lac_kvm_init(void);
 
 /* The originals of what is hooked. */
 void lac_kvm_vcpu_created(struct kvm_vcpu *vcpu);
+int lac_kvm_set_mp_state(struct kvm_vcpu *vcpu, struct kvm_mp_state *mp_state);
 void lac_kvm_vm_destroyed(struct kvm *kvm);
 int lac_kvm_cpuid(struct kvm_vcpu *vcpu);
 int lac_kvm_hypercall(struct kvm_vcpu *vcpu);
@@ -31,6 +32,7 @@ u64 lac_kvm_argument(struct kvm_vcpu *vcpu);
 /* Where the kernel keeps what belongs to this CPU: the base of GS, or of FS on i386. */
 u64 lac_kvm_percpu_base(struct kvm_vcpu *vcpu);
 u64 lac_kvm_stack_pointer(struct kvm_vcpu *vcpu);
+int lac_kvm_cpl(struct kvm_vcpu *vcpu);
 bool lac_kvm_paging(struct kvm_vcpu *vcpu);
 bool lac_kvm_long_mode(struct kvm_vcpu *vcpu);
 enum lacuna_paging lac_kvm_paging_mode(struct kvm_vcpu *vcpu);

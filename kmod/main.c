@@ -9,7 +9,7 @@
 #include "netlink.h"
 
 /*
- * Whether there are virtual machines or not, two hooks are in place: that a virtual machine is made, and that it is taken
+ * Whether there are virtual machines or not, three hooks are in place: that a virtual machine is made, reset, and taken
  * down. Those on the paths of running guests come with the first guest that is hunted and go with the last.
  */
 static int __init lacuna_init(void)
@@ -31,8 +31,13 @@ static int __init lacuna_init(void)
 	err = lac_hook_get(LAC_HOOK_VCPU_CREATED);
 	if (err)
 		goto no_hook;
+	err = lac_hook_get(LAC_HOOK_MP_STATE);
+	if (err)
+		goto no_second_hook;
 	return 0;
 
+no_second_hook:
+	lac_hook_put(LAC_HOOK_VCPU_CREATED);
 no_hook:
 	lac_netlink_exit();
 no_netlink:
@@ -44,6 +49,7 @@ no_guests:
 
 static void __exit lacuna_exit(void)
 {
+	lac_hook_put(LAC_HOOK_MP_STATE);
 	lac_hook_put(LAC_HOOK_VCPU_CREATED);
 	lac_netlink_exit();
 	lac_guests_exit();

@@ -116,10 +116,17 @@ static const char *wait_for_kernel(struct lac_guest *guest, struct kvm_vcpu *vcp
 	return lac_kvm_paging(vcpu) ? look_for_kernel(guest, vcpu) : NULL;
 }
 
-/* Once Linux runs, the boot CPU does not turn paging off again: a CPUID without it is the firmware after a reset. */
-static bool was_reset(const struct lac_guest *guest, struct kvm_vcpu *vcpu)
+/*
+ * Once Linux runs, the boot CPU does not turn paging off again: a CPUID without it is the firmware after a reset. Nor does the
+ * kernel have code in the lower half of its addresses: that is the next kernel, started by kexec and still unpacking itself.
+ */
+static bool boots_again(const struct lac_guest *guest, struct kvm_vcpu *vcpu)
 {
-	return READ_ONCE(guest->state) == LACUNA_GUEST_TRAPPING && lac_kvm_boot_cpu(vcpu) && !lac_kvm_paging(vcpu);
+	if (READ_ONCE(guest->state) != LACUNA_GUEST_TRAPPING || !lac_kvm_boot_cpu(vcpu))
+		return false;
+	if (!lac_kvm_paging(vcpu))
+		return true;
+	return lac_kvm_long_mode(vcpu) && (s64)lac_kvm_rip(vcpu) >= 0 && lac_kvm_cpl(vcpu) == 0;
 }
 
 static void look_early(struct lac_guest *guest, struct kvm_vcpu *vcpu)
@@ -127,13 +134,13 @@ static void look_early(struct lac_guest *guest, struct kvm_vcpu *vcpu)
 	enum lacuna_event news = LACUNA_EVENT_NONE;
 	const char *failure = NULL;
 
-	if (READ_ONCE(guest->state) != LACUNA_GUEST_WAITING && !was_reset(guest, vcpu))
+	if (READ_ONCE(guest->state) != LACUNA_GUEST_WAITING && !boots_again(guest, vcpu))
 		return;
 	if (!lac_kvm_ordinary(vcpu))
 		return;
 	mutex_lock(&guest->filter);
 	mutex_lock(&guest->lock);
-	if (was_reset(guest, vcpu)) {
+	if (boots_again(guest, vcpu)) {
 		lac_guest_restart(guest, vcpu);
 		news = LACUNA_EVENT_RESET;
 	} else if (guest->state == LACUNA_GUEST_WAITING) {
@@ -407,6 +414,17 @@ void lac_vcpu_created(struct kvm_vcpu *vcpu)
 	lac_kvm_vcpu_created(vcpu);
 	lac_guest_created(vcpu->kvm);
 	lac_hook_leave();
+}
+
+/* A VMM sets it when it has made a vCPU, has reset it, or has restored one that was saved. */
+int lac_mp_state_set(struct kvm_vcpu *vcpu, struct kvm_mp_state *mp_state)
+{
+	int ret = lac_kvm_set_mp_state(vcpu, mp_state);
+
+	if (lac_kvm_boot_cpu(vcpu) && !lac_kvm_paging(vcpu))
+		lac_guest_was_reset(vcpu->kvm);
+	lac_hook_leave();
+	return ret;
 }
 
 void lac_vm_destroyed(struct kvm *kvm)

@@ -6,6 +6,7 @@
 #include <linux/kvm_host.h>
 
 void lac_vcpu_created(struct kvm_vcpu *vcpu);
+int lac_mp_state_set(struct kvm_vcpu *vcpu, struct kvm_mp_state *mp_state);
 void lac_vm_destroyed(struct kvm *kvm);
 int lac_emulate_cpuid(struct kvm_vcpu *vcpu);
 int lac_emulate_hypercall(struct kvm_vcpu *vcpu);

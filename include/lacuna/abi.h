@@ -225,7 +225,7 @@ enum lacuna_event {
 	LACUNA_EVENT_PROGRESS,
 	LACUNA_EVENT_FINISHED,
 	LACUNA_EVENT_FAILED,
-	LACUNA_EVENT_RESET, /* the guest was reset and is waited for again */
+	LACUNA_EVENT_RESET, /* the guest was reset: waiting, or, after the end of its hunt, created (ask for orders) */
 	LACUNA_EVENT_GONE,
 };
 

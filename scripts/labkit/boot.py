@@ -16,8 +16,16 @@ from .native import Native
 from .truth import truth_of
 
 GUEST_KERNEL = "bookworm"
-# Scenarios after which nothing need have been found.
-NOT_JUDGED = ("kill-daemon", "rmmod", "other-kernel", "save", "not-linux")
+# What is judged after a scenario, {results folder: "first" or "next" kernel}, if not each guest's folder.
+JUDGED = {
+    **dict.fromkeys(("kill-daemon", "rmmod", "other-kernel", "save", "not-linux"), {}),
+    "kexec": {".": "next"},
+    "kexec-reset": {".": "first"},
+    "upgrade": {"before": "first", "after": "next"},
+}
+# Scenarios in which the guest gets to another kernel, and what that is.
+TO_NEXT_KERNEL = ("kexec", "kexec-reset", "upgrade")
+NEXT_KERNEL = "trixie"
 
 
 def prepare(emulator, host_kernel):
@@ -32,22 +40,28 @@ def boot(options):
     """Do what `scripts/lab boot` was asked for; returns the exit code."""
     out = options.out.resolve()
     clear(out)
-    kernel = choose_kernel(options)
-    truth = None if options.without_lacuna else truth_of(kernel, built(options.build, "tests/btf_truth"))
+    kernels = {"first": choose_kernel(options)}
+    if options.scenario in TO_NEXT_KERNEL:
+        kernels["next"] = guest_kernel.from_package(KernelPackage(NEXT_KERNEL))
     host = choose_host(options)
-    job = make_job(options, kernel, host)
+    job = make_job(options, kernels, host)
+    judged = {} if options.without_lacuna else judged_folders(options, job)
+    truths = {which: truth_of(kernels[which], built(options.build, "tests/btf_truth")) for which in judged.values()}
     (out / "job.json").write_text(json.dumps(job, indent=1, default=str))
     run_host(host, out, job["timeout"] + host.STARTUP_SECONDS)
     result = read_result(out)
     codes = [check["code"] for check in result["checks"]]
-    if truth and job["judged"]:
-        codes += [judge_guest(out / guest["folder"], truth) for guest in job["guests"]]
+    codes += [judge_guest(out / folder, truths[which]) for folder, which in judged.items()]
     code = max(codes, default=3)
-    if options.show and job["judged"]:
-        for guest in job["guests"]:
-            show.show(out / guest["folder"])
+    for folder in judged if options.show else ():
+        show.show(out / folder)
     say(f"results are in {out}, exit code {code}")
     return code
+
+
+def judged_folders(options, job):
+    """Where results are to be judged, and by the truth about which kernel."""
+    return JUDGED.get(options.scenario, {guest["folder"]: "first" for guest in job["guests"]})
 
 
 def run_host(host, out, timeout):
@@ -100,8 +114,9 @@ def built(build, name):
     return program
 
 
-def make_job(options, kernel, host):
+def make_job(options, kernels, host):
     """What the agent in the lab host is told."""
+    kernel, following = kernels["first"], kernels.get("next")
     if options.without_lacuna and options.scenario not in ("normal", "hypercall", "text"):
         raise LabError(f"the scenario {options.scenario} needs Lacuna: leave --without-lacuna out")
     extra = [module.build(host.kernel, module.GUEST_MODULE)] if options.scenario == "hypercall" else []
@@ -111,7 +126,9 @@ def make_job(options, kernel, host):
         )
     if options.initrd and not options.initrd.is_file():
         raise LabError(f"no such initrd: {options.initrd}")
-    initrd = options.initrd.resolve() if options.initrd else guest_initrd.initrd(kernel, extra)
+    # With the next kernel in it only where it is needed: it makes the guest's memory small.
+    carried = following if options.scenario.startswith("kexec") else None
+    initrd = options.initrd.resolve() if options.initrd else guest_initrd.initrd(kernel, extra, carried)
     guests = [
         {
             "name": f"guest{number}",
@@ -130,8 +147,13 @@ def make_job(options, kernel, host):
         "guests": guests,
         "vmlinux": None if options.native else host.kernel.vmlinux,
         "other_systems": other_systems.floppies(),
-        "judged": options.scenario not in NOT_JUDGED,
         "timeout": options.timeout or host.SECONDS + host.SECONDS_PER_GUEST * (options.guests - 1),
+        "release": kernel.release,
+        "next": following and {
+            "release": following.release,
+            "kernel": host.guest_image(following),
+            "initrd": guest_initrd.initrd(following),
+        },
         "lacuna": None if options.without_lacuna else lacuna_job(options, host),
     }
 

@@ -22,12 +22,16 @@ def programs(is_64_bit):
     return cache.folder("guest-programs", inputs, make)
 
 
-def initrd(kernel, extra_modules=()):
-    """The initramfs file for this guest kernel; extra modules (files) are loaded after its own."""
+def initrd(kernel, extra_modules=(), following=None):
+    """The initramfs file for this guest kernel; extra modules (files) are loaded after its own.
+
+    `following`: a kernel that lies in it, with an initramfs of its own, to be started by kexec.
+    """
     compiled = programs(kernel.is_64_bit)
     modules = [*kernel.modules(), *((file.name, file.read_bytes()) for file in extra_modules)]
     order = kernel.order + "".join(f"{file.stem}\n" for file in extra_modules)
-    inputs = [str(compiled), str(kernel.folder), cache.hash_files(extra_modules)]
+    carried = {"kernel": following.vmlinuz, "initrd": initrd(following)} if following else {}
+    inputs = [str(compiled), str(kernel.folder), cache.hash_files(extra_modules), carried]
 
     def make(folder):
         archive = Archive()
@@ -38,6 +42,9 @@ def initrd(kernel, extra_modules=()):
         for name, content in modules:
             archive.file(f"modules/{name}", content)
         archive.file("modules/order", order.encode())
+        archive.folder("next")
+        for name, file in carried.items():
+            archive.file(f"next/{name}", file.read_bytes())
         (folder / "initrd").write_bytes(archive.bytes())
 
     return cache.folder("guest-initrd", inputs, make) / "initrd"

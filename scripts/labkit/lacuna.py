@@ -51,16 +51,15 @@ class Lacuna:
         return function in (tracing / "enabled_functions").read_text().split()
 
     def write_config(self):
-        """The daemon's configuration: every guest of the job with its kernel."""
+        """The daemon's configuration: every guest of the job with its kernel, or several."""
         STORE.mkdir(parents=True, exist_ok=True)
         text = (
             f'store = "{STORE}"\nsocket = "{SOCKET}"\nconstraints = "{self.job["constraints"]}"\n'
             f'deadline_seconds = {self.job["deadline"]}\nrecord = {json.dumps(self.job["record"])}\n'
         )
         for guest in self.guests:
-            text += (
-                f'\n[[guest]]\nname = "{guest["name"]}*"\nkernel = "{guest["kernel"]}"\npolicy = "learn"\n'
-            )
+            kernels = json.dumps(guest.get("kernels") or [str(guest["kernel"])])
+            text += f'\n[[guest]]\nname = "{guest["name"]}*"\nkernels = {kernels}\npolicy = "learn"\n'
         CONFIG.write_text(text)
 
     def start_daemon(self, seconds=120):

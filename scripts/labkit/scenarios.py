@@ -7,6 +7,7 @@ from pathlib import Path
 
 from . import netlink_noise
 from .guest import RUN
+from .lacuna import STORE
 from .trial import FINAL, require
 
 NOISE = 3000  # messages
@@ -183,6 +184,73 @@ def check_no_hooks(trial):
     trial.check("no hook is left on the exits of guests", not left, ", ".join(left))
 
 
+def with_both_kernels(trial):
+    """Let the rule of the job's guest name both kernels, as an image that holds them would; returns its job."""
+    job = trial.job["guests"][0]
+    trial.lacuna.guests = [{**job, "kernels": [trial.job["next"]["kernel"], job["kernel"]]}]
+    return job
+
+
+def kexec(trial):
+    """kexec into another kernel while trapping: noticed, and the next kernel is learned as if it were the first."""
+    with_both_kernels(trial)
+    trial.start_lacuna()
+    guest = trial.start_guest(append="LACUNA_KEXEC=0")
+    if trial.wait_trapping(guest) and wait_kernel(trial, guest, trial.job["next"]["release"]):
+        if trial.wait_ready(guest):
+            trial.collect(guest)
+
+
+def kexec_reset(trial):
+    """kexec into another kernel when all is found: the guest is unhurt. Then a reset into the first: learned anew."""
+    with_both_kernels(trial)
+    trial.start_lacuna()
+    guest = trial.start_guest(append="LACUNA_KEXEC=12", reboots=True)
+    if not trial.wait_ready(guest):
+        return
+    state = trial.wait_state(guest, FINAL)
+    trial.check("Lacuna is done before the kexec", state == "done", f"state {state}")
+    first = trial.lacuna.states[guest.name]["kernel"]
+    if not wait_kernel(trial, guest, trial.job["next"]["release"]) or not trial.wait_ready(guest):
+        return
+    trial.check("the guest is still alive after its work", still_prints(guest))
+    guest.qmp("system_reset")
+    state = trial.wait_state(guest, ("waiting", "trapping"), 60)
+    trial.check("the reset is noticed", state in ("waiting", "trapping"), f"state {state}")
+    if wait_kernel(trial, guest, trial.job["release"]) and trial.wait_ready(guest):
+        trial.collect(guest)
+        kernel = trial.lacuna.states[guest.name]["kernel"]
+        trial.check("the kernel after the reset is the first one", kernel == first, kernel)
+
+
+def upgrade(trial):
+    """The guest's next boot is of another kernel: learned as well, and what is known of the first one stays."""
+    job = with_both_kernels(trial)
+    trial.start_lacuna()
+    guest = trial.start_guest({**job, "folder": "before"})
+    if not trial.wait_ready(guest):
+        return
+    trial.collect(guest)
+    first = trial.lacuna.states[guest.name]["kernel"]
+    file = STORE / "profiles" / f"{first}.json"
+    before = file.read_bytes()
+    guest.kill()
+    trial.wait_state(guest, ("gone",), 20)
+    after = {"folder": "after", "kernel": trial.job["next"]["kernel"], "initrd": trial.job["next"]["initrd"]}
+    again = trial.start_guest({**job, **after})
+    if trial.wait_ready(again):
+        trial.collect(again)
+        second = trial.lacuna.states[again.name]["kernel"]
+        trial.check("the kernel that runs is told from the other", second != first, f"{first}, {second}")
+        trial.check("the first kernel's profile is as it was", file.read_bytes() == before)
+
+
+def wait_kernel(trial, guest, release):
+    """Wait until the guest's init runs on that kernel; a check."""
+    came = guest.wait_until(f"LACUNA-GUEST KERNEL {release}", trial.left())
+    return trial.check(f"{guest.name} comes up with kernel {release}", came)
+
+
 def hypercall(trial):
     """VMMCALL by the guest itself, from user space and from its kernel: the answers are KVM's own.
 
@@ -258,5 +326,8 @@ SCENARIOS = {
     "save": save,
     "other-kernel": other_kernel,
     "not-linux": not_linux,
+    "kexec": kexec,
+    "kexec-reset": kexec_reset,
+    "upgrade": upgrade,
     "text": text,
 }

@@ -276,6 +276,21 @@ TEST_F(SupervisorTest, ResetForgetsTheBoot)
     EXPECT_TRUE(guest.published);
 }
 
+TEST_F(SupervisorTest, ResetAfterTheEndOfTheHuntIsANewBoot)
+{
+    const Guest& guest = create(1);
+    tell(finished(1, "id-web"));
+    module.armed.clear();
+    tell(report(1, LACUNA_EVENT_RESET, LACUNA_GUEST_CREATED));
+    EXPECT_EQ(module.armed.count(1), 1u);
+    EXPECT_EQ(guest.state, LACUNA_GUEST_WAITING);
+    EXPECT_EQ(guest.kernel, nullptr);
+    EXPECT_FALSE(supervisor->store().guest("web1")->contains("slide"));
+    tell(finished(1, "id-web"));
+    EXPECT_EQ(guest.state, LACUNA_GUEST_DONE);
+    EXPECT_TRUE(guest.published);
+}
+
 TEST_F(SupervisorTest, FailureIsKeptWithItsReason)
 {
     const Guest& guest = create(1);

@@ -4,19 +4,21 @@
  * that fork, exits, module loads), then settles and prints its own view of processes and modules for ever.
  *
  * Console protocol, one line each (read by scripts/labkit/guest_console.py):
- *   LACUNA-GUEST INIT | MODULE <file> <errno> | READY
+ *   LACUNA-GUEST INIT | KERNEL <release> | MODULE <file> <errno> | READY
  *   LACUNA-TEXT <first> <last>           physical addresses of the kernel's code, hexadecimal
  *   LACUNA-VIEW <n> BEGIN
  *   P <pid> <user|kernel> <comm>         one per /proc/<pid>
  *   M <name> <address>                   one per line of /proc/modules
  *   LACUNA-VIEW <n> END
  *
- * Environment (from the kernel's command line): LACUNA_HYPERCALL=1 makes a worker execute VMMCALL.
+ * Environment (from the kernel's command line): LACUNA_HYPERCALL=1 makes a worker execute VMMCALL, LACUNA_KEXEC=<n> starts
+ * the kernel /next/kernel by kexec, before anything else is done (0) or after view n.
  */
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/reboot.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,6 +27,7 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -215,6 +218,55 @@ static void print_view(int number)
     free(text);
 }
 
+static void print_kernel(void)
+{
+    struct utsname name;
+
+    if (uname(&name))
+        die("uname");
+    printf("LACUNA-GUEST KERNEL %s\n", name.release);
+}
+
+#ifdef SYS_kexec_file_load /* 64-bit kernels have it */
+/* The command line without what led here. */
+static void next_command_line(char *line, size_t size)
+{
+    char *at, *end;
+
+    if (read_file("/proc/cmdline", line, size) <= 0)
+        die("reading /proc/cmdline");
+    line[strcspn(line, "\n")] = 0;
+    at = strstr(line, "LACUNA_KEXEC=");
+    if (!at)
+        return;
+    end = at + strcspn(at, " ");
+    memmove(at, end, strlen(end) + 1);
+}
+
+/* Ends this kernel and starts the next, if that is to happen now. */
+static void kexec(int now)
+{
+    const char *when = getenv("LACUNA_KEXEC");
+    char line[2048];
+    int kernel, initrd;
+
+    if (!when || atoi(when) != now)
+        return;
+    next_command_line(line, sizeof(line));
+    kernel = open("/next/kernel", O_RDONLY | O_CLOEXEC);
+    initrd = open("/next/initrd", O_RDONLY | O_CLOEXEC);
+    if (kernel < 0 || initrd < 0 || syscall(SYS_kexec_file_load, kernel, initrd, strlen(line) + 1, line, 0UL))
+        die("kexec_file_load");
+    syscall(SYS_reboot, LINUX_REBOOT_MAGIC1, LINUX_REBOOT_MAGIC2, LINUX_REBOOT_CMD_KEXEC, NULL);
+    die("starting the next kernel");
+}
+#else
+static void kexec(int now)
+{
+    (void)now;
+}
+#endif
+
 static void set_up(void)
 {
     mkdir("/proc", 0755);
@@ -234,6 +286,8 @@ int main(int argc, char **argv)
             pause();
     set_up();
     puts("LACUNA-GUEST INIT");
+    print_kernel();
+    kexec(0);
     stir_processes(5);
     if (getenv("LACUNA_HYPERCALL"))
         waitpid(start("/worker", "vmmcall", "vmmcall"), NULL, 0);
@@ -245,6 +299,7 @@ int main(int argc, char **argv)
     puts("LACUNA-GUEST READY");
     for (int number = 1;; number++) {
         print_view(number);
+        kexec(number);
         sleep(2);
     }
 }
