@@ -42,7 +42,7 @@ PREFERRED = (
     "nls_iso8859_1",
     "nls_utf8",
 )
-WANTED, LIMIT = 10, 14
+WANTED, LIMIT = 14, 18
 
 
 class GuestKernel:

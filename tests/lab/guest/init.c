@@ -293,7 +293,7 @@ int main(int argc, char **argv)
         waitpid(start("/worker", "vmmcall", "vmmcall"), NULL, 0);
     leave_processes();
     load_modules();
-    stir_processes(2);
+    stir_processes(4);
     print_text_range();
     klogctl(CONSOLE_LEVEL, NULL, 1); /* only emergencies may come between the views */
     puts("LACUNA-GUEST READY");
