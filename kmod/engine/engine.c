@@ -68,12 +68,21 @@ static u32 instances_of(const struct lac_hunt *hunt, u32 candidate)
 	return number;
 }
 
+/*
+ * Instances lie side by side in memory. What is in the next one is no member of this one, however much alike they are: threads
+ * share their mm, and a process that has just forked has its child's code.
+ */
+static bool is_in_next(const struct lac_view *view, s32 offset, u32 size)
+{
+	return view->instance->at + (s64)offset + size > view->next;
+}
+
 static enum lac_outcome ask_all(struct lac_engine *engine, const struct lac_hunt *hunt, s32 offset)
 {
 	enum lac_outcome all = LAC_SILENT, one;
 	u32 i;
 
-	if (lac_absent(engine->view.instance, offset, hunt->size))
+	if (lac_absent(engine->view.instance, offset, hunt->size) || is_in_next(&engine->view, offset, hunt->size))
 		return LAC_REFUTED;
 	for (i = 0; i < hunt->member->predicates_nr; i++) {
 		const struct lacuna_predicate *p = &hunt->member->predicates[i];
@@ -212,12 +221,14 @@ static void ask_structure(struct lac_engine *engine, u8 structure)
 }
 
 /* Starts on another instance within the same event: nothing computed for the last one holds. */
-static void view_instance(struct lac_engine *engine, const struct lac_window *instance, const struct lac_window *anchor)
+static void view_instance(struct lac_engine *engine, const struct lac_window *instance, const struct lac_window *anchor,
+			  u64 next)
 {
 	struct lac_view *view = &engine->view;
 
 	view->instance = instance;
 	view->anchor = anchor;
+	view->next = next;
 	view->ring_read = false;
 	view->code_read = false;
 	view->parts_read = false;
@@ -225,6 +236,22 @@ static void view_instance(struct lac_engine *engine, const struct lac_window *in
 	view->extent_read = false;
 	view->ids_for = NULL;
 	view->echoes_nr = 0;
+}
+
+/* Of what the pointers at @offset in the tasks known to be alive lead to, the next behind engine->target; ~0: none. */
+static u64 next_target(struct lac_engine *engine, s32 offset)
+{
+	u64 next = ~0ull, pointer;
+	u32 i;
+
+	for (i = 0; i < LAC_LIVE_SLOTS; i++) {
+		if (!engine->live.slots[i] ||
+		    lac_read_word(&engine->view.space, engine->live.slots[i] + (s64)offset, &pointer))
+			continue;
+		if (pointer > engine->target.at)
+			next = min(next, pointer);
+	}
+	return next;
 }
 
 /* At a fork the address space in CR3 is that of the current task, so what its pointers lead to can be checked. */
@@ -243,7 +270,7 @@ static void follow_pointers(struct lac_engine *engine)
 			continue;
 		if (!lac_window_read(&engine->target, &engine->view.space, pointer, s->low, s->high))
 			continue;
-		view_instance(engine, &engine->target, NULL);
+		view_instance(engine, &engine->target, NULL, next_target(engine, lac_known_offset(engine, s->member)));
 		ask_structure(engine, i);
 	}
 }
@@ -265,7 +292,7 @@ static enum lac_used task_event(struct lac_engine *engine, u8 structure)
 		engine->kernel_root = space->root;
 	else if (engine->kernel_root && space->root != engine->kernel_root)
 		engine->user_space = true;
-	view_instance(engine, &engine->instance, &engine->anchor);
+	view_instance(engine, &engine->instance, &engine->anchor, lac_live_next(&engine->live, event->subject));
 	ask_structure(engine, structure);
 	if (event->on == LACUNA_ON_FORK)
 		follow_pointers(engine);
@@ -302,7 +329,7 @@ static enum lac_used module_event(struct lac_engine *engine, u8 structure)
 			break;
 		if (!window_holds(&engine->instance, function))
 			continue;
-		view_instance(engine, &engine->instance, NULL);
+		view_instance(engine, &engine->instance, NULL, ~0ull);
 		ask_structure(engine, structure);
 		return LAC_USED;
 	}

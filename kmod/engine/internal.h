@@ -66,6 +66,7 @@ struct lac_view {
 	struct lac_space space;
 	const struct lac_window *instance;
 	const struct lac_window *anchor; /* NULL: the structure has none */
+	u64 next; /* GVA of the instance that is known to lie next in memory; ~0: none */
 	bool ring_read, code_read, parts_read, echoes_read, extent_read;
 	u32 ring_nr;
 	bool code_known;
@@ -123,6 +124,8 @@ static inline s32 lac_known_offset(const struct lac_engine *engine, u8 index)
 bool lac_live_has(const struct lac_live *live, u64 task);
 void lac_live_add(struct lac_live *live, u64 task);
 void lac_live_remove(struct lac_live *live, u64 task);
+/* The lowest that is higher than @task; ~0: none. */
+u64 lac_live_next(const struct lac_live *live, u64 task);
 
 /* What predicate @predicate says of the candidate at @offset of @hunt's member. */
 enum lac_outcome lac_ask(struct lac_engine *engine, const struct lac_hunt *hunt,

@@ -34,6 +34,17 @@ void lac_live_add(struct lac_live *live, u64 task)
 	live->used++;
 }
 
+u64 lac_live_next(const struct lac_live *live, u64 task)
+{
+	u64 next = ~0ull;
+	u32 i;
+
+	for (i = 0; i < LAC_LIVE_SLOTS; i++)
+		if (live->slots[i] > task)
+			next = min(next, live->slots[i]);
+	return next;
+}
+
 void lac_live_remove(struct lac_live *live, u64 task)
 {
 	u32 hole, slot, home;
