@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "symbol_recovery.h"
+
+#include <cstring>
+
+#include <elf.h>
+#include <gtest/gtest.h>
+
+#include "ksymtab.h"
+#include "synthetic_kernel.h"
+
+namespace lacuna {
+namespace {
+
+using synthetic::append;
+
+// A small image with sections: one segment, in the order given, each section at its place in it.
+template <typename Header, typename Program, typename SectionHeader> class Image {
+public:
+    static constexpr std::uint64_t base =
+        sizeof(Header) == sizeof(Elf64_Ehdr) ? 0xffffffff81000000 : 0xc1000000;
+
+    // Returns the address the section's first byte has.
+    std::uint64_t add(const std::string& name, const Bytes& content)
+    {
+        const std::uint64_t address = next();
+        SectionHeader section{};
+        section.sh_name = static_cast<std::uint32_t>(names_.size());
+        section.sh_type = SHT_PROGBITS;
+        section.sh_flags = SHF_ALLOC;
+        section.sh_addr = static_cast<decltype(section.sh_addr)>(address);
+        section.sh_offset = static_cast<decltype(section.sh_offset)>(start + content_.size());
+        section.sh_size = static_cast<decltype(section.sh_size)>(content.size());
+        sections_.push_back(section);
+        names_.insert(names_.end(), name.begin(), name.end());
+        names_.push_back(0);
+        content_.insert(content_.end(), content.begin(), content.end());
+        content_.resize((content_.size() + 15) / 16 * 16);
+        return address;
+    }
+    std::uint64_t next() const { return base + content_.size(); }
+
+    const ElfImage& elf()
+    {
+        Header header{};
+        const bool wide = sizeof(Header) == sizeof(Elf64_Ehdr);
+        std::memcpy(header.e_ident, ELFMAG, SELFMAG);
+        header.e_ident[EI_CLASS] = wide ? ELFCLASS64 : ELFCLASS32;
+        header.e_ident[EI_DATA] = ELFDATA2LSB;
+        header.e_machine = wide ? EM_X86_64 : EM_386;
+        header.e_phoff = sizeof(Header);
+        header.e_phentsize = sizeof(Program);
+        header.e_phnum = 1;
+        header.e_shentsize = sizeof(SectionHeader);
+        header.e_shnum = static_cast<std::uint16_t>(sections_.size() + 2);
+        header.e_shstrndx = static_cast<std::uint16_t>(sections_.size() + 1);
+        Program program{};
+        program.p_type = PT_LOAD;
+        program.p_flags = PF_R | PF_X;
+        program.p_offset = start;
+        program.p_vaddr = static_cast<decltype(program.p_vaddr)>(base);
+        program.p_filesz = program.p_memsz = static_cast<decltype(program.p_memsz)>(content_.size());
+        SectionHeader strings{};
+        strings.sh_type = SHT_STRTAB;
+        strings.sh_offset = static_cast<decltype(strings.sh_offset)>(start + content_.size());
+        strings.sh_size = static_cast<decltype(strings.sh_size)>(names_.size());
+        header.e_shoff = static_cast<decltype(header.e_shoff)>(start + content_.size() + names_.size());
+
+        file_.assign(start, 0);
+        std::memcpy(file_.data(), &header, sizeof(header));
+        std::memcpy(file_.data() + sizeof(header), &program, sizeof(program));
+        file_.insert(file_.end(), content_.begin(), content_.end());
+        file_.insert(file_.end(), names_.begin(), names_.end());
+        put(SectionHeader{});
+        for (const SectionHeader& section : sections_)
+            put(section);
+        put(strings);
+        elf_.emplace(file_, "image");
+        return *elf_;
+    }
+
+private:
+    static constexpr std::size_t start = 0x100;
+
+    void put(const SectionHeader& section)
+    {
+        const auto* bytes = reinterpret_cast<const std::uint8_t*>(&section);
+        file_.insert(file_.end(), bytes, bytes + sizeof(section));
+    }
+
+    Bytes content_, names_{0}, file_;
+    std::vector<SectionHeader> sections_;
+    std::optional<ElfImage> elf_;
+};
+using Image64 = Image<Elf64_Ehdr, Elf64_Phdr, Elf64_Shdr>;
+using Image32 = Image<Elf32_Ehdr, Elf32_Phdr, Elf32_Shdr>;
+
+Bytes text(const std::string& characters)
+{
+    return {characters.begin(), characters.end()};
+}
+
+// "tail" is a name by itself, and the end of "the_tail".
+const Bytes names = text(std::string("init_task\0the_tail\0", 19));
+constexpr std::uint64_t init_task_at = 0, tail_at = 14;
+
+// Entries of numbers that count from their own place, with the namespace field of 5.4 and later.
+template <typename Any>
+void add_relative(Any& image, std::uint64_t strings, std::uint64_t first, std::uint64_t second)
+{
+    Bytes table;
+    const auto field = [&](std::uint64_t target) {
+        append<std::uint32_t>(table, static_cast<std::uint32_t>(target - (image.next() + table.size())));
+    };
+    field(first), field(strings + init_task_at), append<std::uint32_t>(table, 0);
+    field(second), field(strings + tail_at), append<std::uint32_t>(table, 0);
+    image.add("__ksymtab", table);
+}
+
+TEST(Ksymtab, NumbersThatCountFromTheirPlace)
+{
+    Image64 image;
+    add_relative(image, image.add("__ksymtab_strings", names), Image64::base + 0x1000, 0x1fb80);
+    EXPECT_EQ(find_exported(image.elf(), "init_task"), Image64::base + 0x1000);
+    EXPECT_EQ(find_exported(image.elf(), "tail"), 0x1fb80u) << "a per-CPU symbol lies far away, modulo 2^64";
+    EXPECT_FALSE(find_exported(image.elf(), "the_tail"));
+
+    Image32 small;
+    add_relative(small, small.add("__ksymtab_strings", names), Image32::base + 0x1000, 0xc1e5e6e8);
+    EXPECT_EQ(find_exported(small.elf(), "init_task"), Image32::base + 0x1000);
+    EXPECT_EQ(find_exported(small.elf(), "tail"), 0xc1e5e6e8u);
+}
+
+// Up to 4.18, and without namespaces up to 5.3.
+TEST(Ksymtab, Pointers)
+{
+    Image64 image;
+    const auto strings = image.add("__ksymtab_strings", names);
+    Bytes table;
+    append<std::uint64_t>(table, Image64::base + 0x1000), append(table, strings + init_task_at);
+    append<std::uint64_t>(table, 0xb880), append(table, strings + tail_at);
+    image.add("__ksymtab_gpl", table);
+    EXPECT_EQ(find_exported(image.elf(), "init_task"), Image64::base + 0x1000);
+    EXPECT_EQ(find_exported(image.elf(), "tail"), 0xb880u);
+
+    Image32 small;
+    const auto at = static_cast<std::uint32_t>(small.add("__ksymtab_strings", names));
+    Bytes pairs;
+    append<std::uint32_t>(pairs, 0xc1801000), append<std::uint32_t>(pairs, at);
+    small.add("__ksymtab", pairs);
+    EXPECT_EQ(find_exported(small.elf(), "init_task"), 0xc1801000u);
+}
+
+TEST(Ksymtab, SaysNothingOfAnUnknownForm)
+{
+    Image64 image;
+    image.add("__ksymtab_strings", names);
+    image.add("__ksymtab", Bytes(24, 0x55));
+    EXPECT_FALSE(find_exported(image.elf(), "init_task"));
+    Image64 empty;
+    empty.add(".text", Bytes(16, 0x90));
+    EXPECT_FALSE(find_exported(empty.elf(), "init_task"));
+}
+
+// i386 code: each function loads the addresses given (mov $address,%eax), and returns.
+struct WithFunctions {
+    Image32 image;
+    std::vector<Symbol> symbols;
+    std::uint64_t lists = 0;
+
+    // Two empty lists and a list that is not: 8 bytes each.
+    WithFunctions()
+    {
+        Bytes data;
+        lists = image.next();
+        for (const std::uint64_t target : {lists, lists + 8, lists})
+            append<std::uint32_t>(data, static_cast<std::uint32_t>(target)),
+                append<std::uint32_t>(data, static_cast<std::uint32_t>(target));
+        image.add(".data", data);
+    }
+    void function(const std::string& name, const std::vector<std::uint64_t>& addresses)
+    {
+        Bytes code;
+        for (const std::uint64_t address : addresses)
+            code.push_back(0xb8), append<std::uint32_t>(code, static_cast<std::uint32_t>(address));
+        code.push_back(0xc3);
+        symbols.push_back({image.add(".text." + name, code), 'T', name});
+    }
+    std::optional<Recovered> module_list()
+    {
+        return recover_module_list(image.elf(), Symbols(symbols, "kallsyms"));
+    }
+};
+
+TEST(SymbolRecovery, TheModuleListIsWhatItsWalkersShare)
+{
+    WithFunctions kernel;
+    kernel.function("find_module_all", {kernel.lists + 8});
+    kernel.function("print_modules", {kernel.lists + 8, kernel.lists + 16});
+    EXPECT_FALSE(kernel.module_list()) << "two are not enough";
+    kernel.function("load_module", {kernel.lists, kernel.lists + 8}); // and a list of its own
+    ASSERT_TRUE(kernel.module_list());
+    EXPECT_EQ(kernel.module_list()->address, kernel.lists + 8);
+    kernel.function("module_get_kallsym", {kernel.lists});
+    EXPECT_FALSE(kernel.module_list()) << "two functions share another list";
+}
+
+TEST(SymbolRecovery, AFunctionThatIsThereTwiceIsNoWitness)
+{
+    WithFunctions kernel;
+    kernel.function("find_module_all", {kernel.lists});
+    kernel.function("print_modules", {kernel.lists});
+    kernel.function("find_symbol", {kernel.lists});
+    kernel.function("find_symbol", {kernel.lists});
+    EXPECT_FALSE(kernel.module_list());
+}
+
+TEST(SymbolRecovery, OfTwoBannersTheOneThatIsPrinted)
+{
+    WithFunctions kernel;
+    const auto weak = kernel.image.add(".rodata", text(std::string("\0Linux version 6.1 # SMP\n\0", 25))) + 1;
+    const auto real =
+        kernel.image.add(".rodata.2", text(std::string("\0Linux version 6.1 #1 SMP\n\0", 26))) + 1;
+    kernel.image.add(".rodata.3", text(std::string("\0Linux version %s\n\0", 19)));
+    EXPECT_FALSE(recover_banner(kernel.image.elf(), Symbols(kernel.symbols, "kallsyms")));
+    kernel.function("start_kernel", {real});
+    const auto found = recover_banner(kernel.image.elf(), Symbols(kernel.symbols, "kallsyms"));
+    ASSERT_TRUE(found);
+    EXPECT_EQ(found->address, real);
+    EXPECT_NE(found->address, weak);
+}
+
+TEST(SymbolRecovery, TheStackSizeIsWhatTheStackPointerIsMaskedWith)
+{
+    Image32 image;
+    // mov $0xffffe000,%eax; and %esp,%eax; and $0xffffc000,%ecx (of something else); ret
+    const Bytes code = {0xb8, 0x00, 0xe0, 0xff, 0xff, 0x21, 0xe0, 0x81, 0xe1, 0x00, 0xc0, 0xff, 0xff, 0xc3};
+    const Symbols symbols({{image.add(".text", code), 'T', "do_exit"}}, "kallsyms");
+    EXPECT_EQ(recover_stack_size(image.elf(), symbols), 8192u);
+    EXPECT_FALSE(recover_stack_size(image.elf(), Symbols({}, "kallsyms")));
+}
+
+TEST(SymbolRecovery, TheEndIsThatOfTheLastSection)
+{
+    Image32 image;
+    image.add(".text", Bytes(32, 0x90));
+    const auto data = image.add(".data", Bytes(20, 1));
+    ASSERT_TRUE(recover_end(image.elf(), Image32::base));
+    EXPECT_EQ(recover_end(image.elf(), Image32::base)->address, data + 20);
+}
+
+} // namespace
+} // namespace lacuna
