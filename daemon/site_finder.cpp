@@ -142,6 +142,21 @@ bool holds_address(const Instruction& instruction, const ElfImage& elf)
     return false;
 }
 
+// Is the instruction one that the kernel replaces at boot? An entry of .altinstructions starts with the
+// distance from itself to the instruction. Entries differ in size over the versions, so every byte is taken
+// for a start: what is found too much costs a site at most.
+bool is_alternative(const ElfImage& elf, std::uint64_t address)
+{
+    const auto* table = elf.section(".altinstructions");
+    if (!table)
+        return false;
+    for (std::uint64_t at = 0; at + 4 <= table->data.size(); ++at)
+        if (static_cast<std::uint32_t>(*load<std::int32_t>(table->data, at)) ==
+            static_cast<std::uint32_t>(address - table->address - at))
+            return true;
+    return false;
+}
+
 struct Step {
     Instruction instruction;
     bool displaceable;
@@ -186,7 +201,8 @@ std::vector<Step> straight_line(const Decoder& decoder, const ElfImage& elf, con
         }
         at_entry = false;
         // A NOP may be a static branch that becomes a jump.
-        if (is_control_transfer(*instruction) || mnemonic == ZYDIS_MNEMONIC_NOP)
+        if (is_control_transfer(*instruction) || mnemonic == ZYDIS_MNEMONIC_NOP ||
+            is_alternative(elf, instruction->address))
             break;
         // With one CPU the kernel makes other prefixes of its LOCKs (.smp_locks).
         const bool changes = holds_address(*instruction, elf) ||

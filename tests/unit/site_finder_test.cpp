@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "expect_error.h"
+#include "small_image.h"
 #include "synthetic_kernel.h"
 
 namespace lacuna {
@@ -194,6 +195,27 @@ TEST(SiteFinder, FunctionThatIsNotInTheImage)
     EXPECT_ERROR(find_site(elf, Symbols({{0x1000, 'T', "f"}}, "map"), "f", SiteKind::fork),
                  "code of f is not in the image");
     EXPECT_ERROR(find_site(elf, Symbols({}, "map"), "f", SiteKind::fork), "code of f is not in the image");
+}
+
+// The kernel writes other instructions over these when it boots.
+TEST(SiteFinder, LeavesAlternativesAlone)
+{
+    for (const bool patched : {false, true}) {
+        synthetic::Image64 image;
+        // push %rbx; sub $8,%rsp; ret
+        const auto code = image.add(".text", {0x53, 0x48, 0x83, 0xec, 0x08, 0xc3});
+        Bytes table;
+        synthetic::append<std::uint32_t>(
+            table, static_cast<std::uint32_t>(code + (patched ? 1 : 0x100) - image.next()));
+        synthetic::append<std::uint64_t>(table, 0);
+        image.add(".altinstructions", table);
+        const Symbols symbols({{code, 'T', "release_task"}}, "kallsyms");
+        const auto site = find_site(image.elf(), symbols, "release_task", SiteKind::exit);
+        EXPECT_EQ(site.has_value(), !patched);
+        if (site) {
+            EXPECT_EQ(site->address, code + 1);
+        }
+    }
 }
 
 } // namespace
