@@ -312,9 +312,56 @@ static bool window_holds(const struct lac_window *window, u64 wanted)
 	return false;
 }
 
+/* A bit for each member that is known. */
+static u32 known_members(const struct lac_engine *engine)
+{
+	u32 known = 0;
+	u8 i;
+
+	for (i = 0; i < engine->set.members_nr; i++)
+		known |= (u32)lac_known(engine, i) << i;
+	return known;
+}
+
+static bool rests_on(const struct lacuna_member *member, u32 others)
+{
+	u8 i;
+
+	for (i = 0; i < member->predicates_nr; i++)
+		if (member->predicates[i].member != LACUNA_NO_MEMBER && others & 1u << member->predicates[i].member)
+			return true;
+	return false;
+}
+
+/*
+ * While a member was not known, nothing could be said of those that rest on it. Of the modules that were loaded then it can be
+ * said now: they are still there, and what is known of the event (its init part) is so whatever module is looked at.
+ */
+static void ask_listed_modules(struct lac_engine *engine, u8 structure, u64 initialised, u32 now_known)
+{
+	const struct lacuna_structure *s = &engine->set.structures[structure];
+	struct lac_space *space = &engine->view.space;
+	u64 head = engine->facts.modules, node = head;
+	u32 listed;
+	u8 i;
+
+	for (listed = 0; listed < LAC_MAX_MODULES; listed++) {
+		if (!lac_is_kernel(space, node) || node % engine->word || lac_read_word(space, node, &node) || node == head)
+			return;
+		if (node == initialised || !lac_window_read(&engine->target, space, node, s->low, s->high))
+			continue;
+		engine->view.instance = &engine->target;
+		engine->view.extent_read = false;
+		for (i = 0; i < engine->set.members_nr; i++)
+			if (engine->set.members[i].structure == structure && rests_on(&engine->set.members[i], now_known))
+				ask_member(engine, i);
+	}
+}
+
 /* The module whose init function is about to run keeps a pointer to it; new modules are put first on the list. */
 static enum lac_used module_event(struct lac_engine *engine, u8 structure)
 {
+	u32 known = known_members(engine);
 	const struct lacuna_structure *s = &engine->set.structures[structure];
 	u64 function = engine->view.event->subject, head = engine->facts.modules, node = head;
 	struct lac_space *space = &engine->view.space;
@@ -331,6 +378,7 @@ static enum lac_used module_event(struct lac_engine *engine, u8 structure)
 			continue;
 		view_instance(engine, &engine->instance, NULL, ~0ull);
 		ask_structure(engine, structure);
+		ask_listed_modules(engine, structure, node, known_members(engine) & ~known);
 		return LAC_USED;
 	}
 	return LAC_NO_INSTANCE;

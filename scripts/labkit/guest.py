@@ -33,7 +33,8 @@ class Guest:
         """QEMU's command line."""
         machine = f"-machine {self.job['machine']} -accel kvm -cpu host -m 512 -nodefaults -display none"
         command = ["qemu-system-x86_64", "-name", f"guest={self.name}", *machine.split(), *QUIET_APIC]
-        command += ["-smp", str(self.job["cpus"])]
+        # A package each: the firmware's MP table, all that a kernel without ACPI has, names one processor of a package.
+        command += ["-smp", "{0},sockets={0}".format(self.job["cpus"])]
         command += [] if self.reboots else ["-no-reboot"]
         command += self._boot()
         command += ["-serial", f"file:{RUN}/{self.name}.console"]

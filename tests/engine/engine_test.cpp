@@ -233,6 +233,10 @@ TEST(Engine, The32BitProgramsOfA64BitGuestTeachNothingOfCode)
         const auto process = guest.spawn_process("compat");
         guest.make_compat(process);
         hunt.event(guest.fork_event(process));
+        if (i % 3)
+            continue;
+        hunt.event(guest.exit_event(process));
+        guest.exit(process);
     }
     expect_resolved(hunt, "mm_struct.pgd", guest.layout.pgd);
     EXPECT_EQ(hunt.report("mm_struct.start_code").eliminated, 0u);
@@ -292,6 +296,26 @@ TEST(Engine, CannotTellPidFromTgidWithoutThreads)
     EXPECT_EQ(hunt.candidates("task_struct.pid"), (std::vector{guest.layout.pid, guest.layout.tgid}));
     run_processes(guest, hunt, true);
     expect_resolved(hunt, "task_struct.pid", guest.layout.pid);
+}
+
+// What somebody else's kernel keeps of a process beyond its end is the same as mm while it lives.
+TEST(Engine, TellsMmFromAPointerThatOutlivesIt)
+{
+    SyntheticGuest guest(Layout::ordinary());
+    Hunt hunt(guest);
+    boot_kernel(guest, hunt);
+    std::vector<SyntheticGuest::Task> processes;
+    for (int i = 0; i < 8; i++) {
+        processes.push_back(guest.spawn_process("proc" + std::to_string(i)));
+        hunt.event(guest.fork_event(processes.back()));
+    }
+    EXPECT_EQ(hunt.report("task_struct.mm").state, LACUNA_OPEN);
+    for (const auto& process : {processes[1], processes[5]}) {
+        hunt.event(guest.exit_event(process));
+        guest.exit(process);
+    }
+    hunt.event(guest.fork_event(processes[0]));
+    expect_resolved(hunt, "task_struct.mm", guest.layout.mm);
 }
 
 TEST(Engine, KernelThreadsAloneSayNothingOfMm)
@@ -440,6 +464,23 @@ TEST(Engine, ModulesWithoutAnInitPartTeachNothing)
     for (int i = 0; i < 4; i++)
         other.event(event);
     EXPECT_EQ(other.report("module.module_core").remaining, before);
+}
+
+// The modules that could have told are loaded when module_core is not known yet; the later ones have a page of everything.
+TEST(Engine, LearnsTheSizeOfTextFromModulesThatWereLoadedBefore)
+{
+    SyntheticGuest guest(Layout::ordinary());
+    Hunt hunt(guest);
+    boot_kernel(guest, hunt);
+    for (const std::uint64_t pages : {3, 2, 1, 1, 1, 1}) {
+        EXPECT_EQ(hunt.report("module.core_text_size").events, 0u);
+        hunt.event(guest.load_module("module_" + std::to_string(pages), pages));
+        guest.finish_module();
+        if (hunt.report("module.module_core").state == LACUNA_RESOLVED)
+            break;
+    }
+    hunt.event(guest.load_module("last", 1));
+    expect_resolved(hunt, "module.core_text_size", guest.layout.size);
 }
 
 // Unresolved is fine after that, wrong is not.

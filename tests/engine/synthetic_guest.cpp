@@ -87,15 +87,15 @@ lac_memory GuestMemory::for_engine()
 Layout Layout::ordinary()
 {
     return {.pid = 2464, .tgid = 2468, .comm = 3008, .tasks = 2208, .mm = 2288, .active_mm = 2296, .cg_list = 4000,
-        .tid = 936, .clear_child_tid = 2528, .pgd = 72, .start_code = 320, .end_code = 328, .auxv = 416, .vdso = 1000, .name = 16,
-        .kobj_name = 88, .core = 328, .init_part = 424, .init_function = 320, .size = 340, .total_size = 336, .ro_size = 344};
+        .tid = 936, .clear_child_tid = 2528, .exec_mm = 2280, .pgd = 72, .start_code = 320, .end_code = 328, .auxv = 416, .vdso = 1000, .name = 16,
+        .kobj_name = 88, .core = 328, .init_part = 424, .init_function = 320, .size = 340, .total_size = 336, .ro_size = 344, .init_size = 436};
 }
 
 Layout Layout::ordinary_i386()
 {
     return {.pid = 1004, .tgid = 1008, .comm = 1268, .tasks = 868, .mm = 908, .active_mm = 912, .cg_list = 1804,
-        .tid = 436, .clear_child_tid = 1060, .pgd = 44, .start_code = 132, .end_code = 136, .auxv = 188, .vdso = 492, .name = 8,
-        .kobj_name = 68, .core = 236, .init_part = 276, .init_function = 228, .size = 244, .total_size = 240, .ro_size = 248};
+        .tid = 436, .clear_child_tid = 1060, .exec_mm = 904, .pgd = 44, .start_code = 132, .end_code = 136, .auxv = 188, .vdso = 492, .name = 8,
+        .kobj_name = 68, .core = 236, .init_part = 276, .init_function = 228, .size = 244, .total_size = 240, .ro_size = 248, .init_size = 284};
 }
 
 // Slots of 64 bytes, dealt in random order: nothing overlaps, and nothing is where it is declared.
@@ -113,9 +113,9 @@ Layout Layout::random(std::uint32_t seed)
     const auto task = deal(64, 8192), mm = deal(0, 1024), module = deal(-960, 1920);
     return {.pid = task[0], .tgid = task[1], .comm = task[2] + 3, .tasks = task[3], .mm = task[4], .active_mm = task[5],
         .cg_list = task[6], .tid = task[7],
-        .clear_child_tid = task[8], .pgd = mm[0], .start_code = mm[1], .end_code = mm[2], .auxv = 1104,
+        .clear_child_tid = task[8], .exec_mm = task[9], .pgd = mm[0], .start_code = mm[1], .end_code = mm[2], .auxv = 1104,
         .vdso = mm[3], .name = module[0], .kobj_name = module[1] + 8, .core = module[2] + 8, .init_part = module[3],
-        .init_function = module[4], .size = module[5] + 4, .total_size = module[6], .ro_size = module[7] + 4};
+        .init_function = module[4], .size = module[5] + 4, .total_size = module[6], .ro_size = module[7] + 4, .init_size = module[8]};
 }
 
 SyntheticGuest::SyntheticGuest(const Layout& described, lacuna_paging paging)
@@ -221,6 +221,7 @@ std::uint64_t SyntheticGuest::make_task(const std::string& comm, std::int32_t pi
     for (int offset = 0; offset < static_cast<int>(task_size); offset += 48)
         put<std::uint32_t>(task, offset, random_() % 4);
     put_word(task, layout.mm, 0);
+    put_word(task, layout.exec_mm, 0);
     put<std::int32_t>(task, layout.pid, pid);
     put<std::int32_t>(task, layout.tgid, tgid);
     // as unique and as orderly as the pid, but a little ahead since other CPUs' idle tasks were numbered too
@@ -325,6 +326,7 @@ SyntheticGuest::Task SyntheticGuest::spawn_process(const std::string& comm)
     make_program(mm, task.space);
     put_word(task.address, layout.mm, mm);
     put_word(task.address, layout.active_mm, mm);
+    put_word(task.address, layout.exec_mm, mm);
     keep_thread_id(task, pid);
     link_process(task.address);
     return task;
@@ -338,6 +340,7 @@ SyntheticGuest::Task SyntheticGuest::spawn_thread(const Task& leader, const std:
     const auto mm = word(leader.address + static_cast<std::uint64_t>(layout.mm));
     put_word(task.address, layout.mm, mm);
     put_word(task.address, layout.active_mm, mm);
+    put_word(task.address, layout.exec_mm, mm);
     keep_thread_id(task, pid);
     return task;
 }
@@ -371,15 +374,17 @@ lac_event SyntheticGuest::fork_event(const Task& current) const
         .cr3 = current.space ? cr3(current.space) : kernel_root_};
 }
 
-lac_event SyntheticGuest::exit_event(const Task& task) const
+// As exit_mm() does long before release_task().
+lac_event SyntheticGuest::exit_event(const Task& task)
 {
+    put_word(task.address, layout.mm, 0);
     return {.on = LACUNA_ON_EXIT, .paging = static_cast<u8>(paging_), .subject = task.address, .cr3 = kernel_root_};
 }
 
 // As layout_sections() lays it out: text, what is only read, what is written; the init part elsewhere.
-lac_event SyntheticGuest::load_module(const std::string& name)
+lac_event SyntheticGuest::load_module(const std::string& name, std::uint64_t pages)
 {
-    const std::uint64_t pages = 1 + random_() % 5, structure = next_module_, text = structure + 0x10000,
+    const std::uint64_t structure = next_module_, text = structure + 0x10000,
                         init = text + (pages + 4) * 4096;
     next_module_ = init + 0x10000;
     const auto add = [&](std::uint64_t va, std::uint64_t number, std::uint64_t flags) {
@@ -403,6 +408,7 @@ lac_event SyntheticGuest::load_module(const std::string& name)
     put_word(list, layout.core, text);
     put_word(list, layout.init_part, init);
     put_word(list, layout.init_function, init + 0x10);
+    put<std::uint32_t>(list, layout.init_size, 4096);
     put<std::uint32_t>(list, layout.size, static_cast<std::uint32_t>(pages * 4096));
     put<std::uint32_t>(list, layout.ro_size, static_cast<std::uint32_t>((pages + 1) * 4096));
     put<std::uint32_t>(list, layout.total_size, static_cast<std::uint32_t>((pages + 2) * 4096));

@@ -46,9 +46,9 @@ private:
 
 // Where the made-up kernel keeps what. Offsets of module members are relative to module.list.
 struct Layout {
-    std::int32_t pid, tgid, comm, tasks, mm, active_mm, cg_list, tid, clear_child_tid;
+    std::int32_t pid, tgid, comm, tasks, mm, active_mm, cg_list, tid, clear_child_tid, exec_mm;
     std::int32_t pgd, start_code, end_code, auxv, vdso;
-    std::int32_t name, kobj_name, core, init_part, init_function, size, total_size, ro_size;
+    std::int32_t name, kobj_name, core, init_part, init_function, size, total_size, ro_size, init_size;
 
     // A declaration order as Debian's kernels have it.
     static Layout ordinary();
@@ -92,9 +92,10 @@ public:
     void make_compat(const Task& process);
 
     lac_event fork_event(const Task& current) const;
-    lac_event exit_event(const Task& task) const;
-    // Loads a module and returns the event of its init function being about to run.
-    lac_event load_module(const std::string& name);
+    lac_event exit_event(const Task& task);
+    // Loads a module with so many pages of text and returns the event of its init function being about to run.
+    lac_event load_module(const std::string& name, std::uint64_t pages);
+    lac_event load_module(const std::string& name) { return load_module(name, 1 + random_() % 5); }
     // What the kernel does once the init function has returned.
     void finish_module();
 
