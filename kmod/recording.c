@@ -13,6 +13,7 @@
 
 struct lac_recording {
 	u64 size;
+	u64 reads; /* since the last event was added */
 	bool full;
 	struct xarray pages; /* by page number: hash of what was kept last */
 	u8 *chunks[MAX_CHUNKS];
@@ -76,6 +77,7 @@ void lac_recording_add(struct lac_recording *recording, u32 kind, const void *da
 
 	if (!recording || !room_for(recording, sizeof(head) + size))
 		return;
+	recording->reads = 0;
 	append(recording, &head, sizeof(head));
 	append(recording, data, size);
 }
@@ -88,7 +90,8 @@ u8 *lac_recording_page(struct lac_recording *recording)
 void lac_recording_keep_page(struct lac_recording *recording, u64 gpa)
 {
 	const u8 *page = recording->page;
-	struct lac_record_head head = { .kind = LAC_RECORD_PAGE, .size = sizeof(gpa) + LAC_RECORD_PAGE_SIZE };
+	struct lac_record_page record = { .gpa = gpa, .read = ++recording->reads };
+	struct lac_record_head head = { .kind = LAC_RECORD_PAGE, .size = sizeof(record) + LAC_RECORD_PAGE_SIZE };
 	/* two hashes: a change that escapes both would only make a replay differ */
 	u64 hash = (u64)jhash(page, LAC_RECORD_PAGE_SIZE, 1) << 31 ^ jhash(page, LAC_RECORD_PAGE_SIZE, 2);
 	void *entry = xa_mk_value(hash & LONG_MAX);
@@ -98,7 +101,7 @@ void lac_recording_keep_page(struct lac_recording *recording, u64 gpa)
 	if (!room_for(recording, sizeof(head) + head.size))
 		return;
 	append(recording, &head, sizeof(head));
-	append(recording, &gpa, sizeof(gpa));
+	append(recording, &record, sizeof(record));
 	append(recording, page, LAC_RECORD_PAGE_SIZE);
 	xa_store(&recording->pages, gpa / LAC_RECORD_PAGE_SIZE, entry, GFP_KERNEL);
 }

@@ -26,14 +26,20 @@ struct reader {
 	u64 bytes;
 };
 
-static void record_page(struct reader *reader, u64 gpa)
+/* Other vCPUs write: what is kept must be what was read, so that a replay sees the same. */
+static int read_and_record(struct reader *reader, u64 gpa, void *buffer, u32 len)
 {
 	struct lac_recording *recording = reader->guest->recording;
+	u64 start = ALIGN_DOWN(gpa, LAC_RECORD_PAGE_SIZE);
 	u8 *page = lac_recording_page(recording);
+	int err;
 
-	gpa = ALIGN_DOWN(gpa, LAC_RECORD_PAGE_SIZE);
-	if (!lac_kvm_read(reader->kvm, gpa, page, LAC_RECORD_PAGE_SIZE))
-		lac_recording_keep_page(recording, gpa);
+	err = lac_kvm_read(reader->kvm, start, page, LAC_RECORD_PAGE_SIZE);
+	if (err)
+		return err;
+	lac_recording_keep_page(recording, start);
+	memcpy(buffer, page + (gpa - start), len);
+	return 0;
 }
 
 static int read_guest(void *context, u64 gpa, void *buffer, u32 len)
@@ -41,9 +47,9 @@ static int read_guest(void *context, u64 gpa, void *buffer, u32 len)
 	struct reader *reader = context;
 
 	cond_resched();
-	if (reader->guest->recording)
-		record_page(reader, gpa);
 	reader->bytes += len;
+	if (reader->guest->recording)
+		return read_and_record(reader, gpa, buffer, len);
 	return lac_kvm_read(reader->kvm, gpa, buffer, len);
 }
 

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstring>
+#include <deque>
 #include <functional>
 #include <lzma.h>
 #include <memory>
@@ -67,6 +68,11 @@ public:
 private:
     using Page = std::array<std::uint8_t, LAC_RECORD_PAGE_SIZE>;
 
+    struct KeptPage {
+        lac_record_page record;
+        Page page;
+    };
+
     template <typename T> T take()
     {
         if (recording_.size() - at_ < sizeof(T))
@@ -88,6 +94,7 @@ private:
             start(take<lac_record_start>());
             break;
         case LAC_RECORD_EVENT:
+            turn_pages(UINT64_MAX); // read to find the event's subject
             event_ = take<lac_record_event>();
             pending_ = true;
             break;
@@ -95,8 +102,8 @@ private:
             lac_engine_forget(engine_.get(), take<std::uint64_t>());
             break;
         case LAC_RECORD_PAGE: {
-            const auto gpa = take<std::uint64_t>();
-            pages_[gpa] = take<Page>();
+            const auto page = take<lac_record_page>();
+            coming_.push_back({page, take<Page>()});
             break;
         }
         default:
@@ -122,17 +129,38 @@ private:
         const lac_event event{.on = static_cast<u8>(event_.on), .paging = static_cast<u8>(event_.paging), .subject = event_.subject,
             .cr3 = event_.cr3};
         const lac_memory memory{.read = read, .context = this};
+        reads_ = 0;
         lac_engine_event(engine_.get(), &event, &memory);
+        turn_pages(UINT64_MAX);
     }
 
     static int read(void* context, u64 gpa, void* buffer, u32 len)
     {
-        const auto& pages = static_cast<Player*>(context)->pages_;
-        const auto page = pages.find(gpa & ~std::uint64_t{LAC_RECORD_PAGE_SIZE - 1});
-        if (page == pages.end())
+        auto& self = *static_cast<Player*>(context);
+        self.turn_pages(++self.reads_);
+        const Page* page = self.find(gpa & ~std::uint64_t{LAC_RECORD_PAGE_SIZE - 1});
+        if (!page)
             return -EFAULT;
-        std::memcpy(buffer, page->second.data() + gpa % LAC_RECORD_PAGE_SIZE, len);
+        std::memcpy(buffer, page->data() + gpa % LAC_RECORD_PAGE_SIZE, len);
         return 0;
+    }
+
+    // Memory becomes what the event's reads up to this one saw.
+    void turn_pages(std::uint64_t read)
+    {
+        for (; !coming_.empty() && coming_.front().record.read <= read; coming_.pop_front())
+            pages_[coming_.front().record.gpa] = coming_.front().page;
+    }
+
+    // With other constraints than those recorded with a page may be wanted sooner than it was then.
+    const Page* find(std::uint64_t gpa) const
+    {
+        if (const auto page = pages_.find(gpa); page != pages_.end())
+            return &page->second;
+        for (const KeptPage& kept : coming_)
+            if (kept.record.gpa == gpa)
+                return &kept.page;
+        return nullptr;
     }
 
     const std::vector<std::uint8_t>& recording_;
@@ -140,6 +168,8 @@ private:
     lacuna_constraints set_;
     std::unique_ptr<lac_engine, void (*)(lac_engine*)> engine_;
     std::unordered_map<std::uint64_t, Page> pages_;
+    std::deque<KeptPage> coming_; // of the event being played, in the order of its reads
+    std::uint64_t reads_ = 0;
     std::size_t at_ = 0;
     lac_record_event event_{};
     bool pending_ = false;

@@ -47,7 +47,7 @@ class Recording : public testing::TestWithParam<fs::path> {};
 TEST_P(Recording, YieldsTheTruth)
 {
     const auto played = replay(GetParam(), LACUNA_CONSTRAINTS);
-    EXPECT_GT(played.events, 50u);
+    EXPECT_GT(played.events, 40u);
     const auto truth = truth_of(GetParam());
     for (const auto& [member, report] : played.reports) {
         ASSERT_TRUE(truth.contains(member)) << member << " has no truth beside the recording";
