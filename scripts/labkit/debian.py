@@ -40,6 +40,12 @@ def mirror(label):
     )
 
 
+def write_if_new(file, text):
+    """Another apt may be reading it: what says the same already is left alone."""
+    if not file.exists() or file.read_text() != text:
+        file.write_text(text)
+
+
 class Apt:
     """apt over some suites, with lists and downloads under the cache."""
 
@@ -56,17 +62,9 @@ class Apt:
 
     def _prepare(self):
         stamp = self.folder / "updated"
+        self._configure()
         if stamp.exists() and time.time() - stamp.stat().st_mtime < LISTS_AGE_S:
             return
-        for sub in ("lists/partial", "archives/partial"):
-            (self.folder / sub).mkdir(parents=True, exist_ok=True)
-        (self.folder / "sources.list").write_text("".join(map(self._source, self.suites)))
-        (self.folder / "apt.conf").write_text(
-            f'Dir::State::lists "{self.folder}/lists";\nDir::Cache "{self.folder}";\n'
-            f'Dir::Etc::sourcelist "{self.folder}/sources.list";\nDir::Etc::sourceparts "/dev/null";\n'
-            f'APT::Architecture "{self.architecture}";\nAPT::Architectures {{ "{self.architecture}"; }};\n'
-            'APT::Sandbox::User "root";\nAPT::Get::List-Cleanup "false";\nDPkg::Post-Invoke "";\n'
-        )
         say(f"updating the package lists of {self.name}")
         try:
             run(["apt-get", "update", "--error-on=any"], env=self.environment)
@@ -76,6 +74,19 @@ class Apt:
                 raise
             say(f"no newer lists, using those at hand: {error}")
         stamp.touch()
+
+    def _configure(self):
+        """Looked at each time: the folder may have been moved, and apt wants absolute paths."""
+        for sub in ("lists/partial", "archives/partial"):
+            (self.folder / sub).mkdir(parents=True, exist_ok=True)
+        write_if_new(self.folder / "sources.list", "".join(map(self._source, self.suites)))
+        write_if_new(
+            self.folder / "apt.conf",
+            f'Dir::State::lists "{self.folder}/lists";\nDir::Cache "{self.folder}";\n'
+            f'Dir::Etc::sourcelist "{self.folder}/sources.list";\nDir::Etc::sourceparts "/dev/null";\n'
+            f'APT::Architecture "{self.architecture}";\nAPT::Architectures {{ "{self.architecture}"; }};\n'
+            'APT::Sandbox::User "root";\nAPT::Get::List-Cleanup "false";\nDPkg::Post-Invoke "";\n',
+        )
 
     @staticmethod
     def _source(suite):

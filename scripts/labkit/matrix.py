@@ -29,6 +29,9 @@ OPTIONS = {
     "4cpus": ("--cpus", "4"),
     "la57": ("--la57",),
     "no5lvl": ("--la57",),
+    "intel": ("--cpu-vendor", "intel", "--cpus", "1"),
+    "host-6.12": ("--host-kernel", "bookworm-backports"),
+    "host-newest": ("--host-kernel", "trixie-backports"),
 }
 FLAVOURS = ("amd64", "cloud-amd64", "rt-amd64")
 # The suites with the kernel series that are theirs: the newer ones.
@@ -57,7 +60,9 @@ def long_list():
     ]
     configured = [f"{kernel}@{name}" for kernel in ("bookworm", NEWEST) for name in CONFIGURATIONS]
     built = [f"{BUILT}{name}" for name in known()]
-    return [*kernels, "bullseye:686", "bookworm:686", *built, *configured]
+    # QEMU's emulated nesting does not carry 32-bit guests with PAE; Bochs does.
+    with_pae = [f"{suite}:686-pae@intel" for suite in ("bullseye", "bookworm")]
+    return [*kernels, "bullseye:686", "bookworm:686", *with_pae, *built, *configured]
 
 
 def short_list():
