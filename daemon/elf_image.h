@@ -41,6 +41,13 @@ public:
     // The bytes the file holds from a link-time address on, at most `size`, cut at the segment's end; empty
     // if the address is in no segment or in zeroed memory.
     ByteView read_up_to(std::uint64_t address, std::uint64_t size) const;
+    // A pointer at an offset of some of its bytes; nothing if out of bounds.
+    std::optional<std::uint64_t> load_pointer(ByteView bytes, std::uint64_t offset) const
+    {
+        if (architecture_ == Architecture::x86_64)
+            return load<std::uint64_t>(bytes, offset);
+        return load<std::uint32_t>(bytes, offset);
+    }
     // Exactly `size` bytes, or nothing.
     std::optional<ByteView> read(std::uint64_t address, std::uint64_t size) const;
 

@@ -57,4 +57,16 @@ std::optional<Instruction> Decoder::at(std::uint64_t address) const
     return instruction;
 }
 
+std::vector<Instruction> Decoder::between(std::uint64_t from, std::uint64_t to) const
+{
+    std::vector<Instruction> instructions;
+    while (from < to) {
+        const auto instruction = at(from);
+        if (instruction)
+            instructions.push_back(*instruction);
+        from = instruction ? instruction->next() : from + 1;
+    }
+    return instructions;
+}
+
 } // namespace lacuna

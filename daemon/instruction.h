@@ -35,6 +35,8 @@ public:
 
     // Nothing where the image has no code or what stands there is no instruction.
     std::optional<Instruction> at(std::uint64_t address) const;
+    // All from one address up to another; what is none, as data or padding, is passed over byte by byte.
+    std::vector<Instruction> between(std::uint64_t from, std::uint64_t to) const;
 
 private:
     const ElfImage& elf_;

@@ -58,8 +58,7 @@ private:
     std::uint64_t value(std::uint64_t at, const Form& form) const
     {
         if (!form.relative)
-            return elf_.pointer_size() == 8 ? *load<std::uint64_t>(table_.data, at)
-                                            : *load<std::uint32_t>(table_.data, at);
+            return *elf_.load_pointer(table_.data, at);
         const auto place = table_.address + at +
                            static_cast<std::uint64_t>(std::int64_t{*load<std::int32_t>(table_.data, at)});
         return elf_.pointer_size() == 8 ? place : place & 0xffff'ffff;

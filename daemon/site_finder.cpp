@@ -118,16 +118,9 @@ bool may_be_displaced(const Instruction& instruction, bool has_frame)
 void collect_targets(const Decoder& decoder, std::uint64_t from, std::uint64_t to,
                      std::set<std::uint64_t>& targets)
 {
-    while (from < to) {
-        const auto instruction = decoder.at(from);
-        if (!instruction) {
-            ++from; // data or padding between functions
-            continue;
-        }
-        if (const auto target = instruction->direct_target())
+    for (const Instruction& instruction : decoder.between(from, to))
+        if (const auto target = instruction.direct_target())
             targets.insert(*target);
-        from = instruction->next();
-    }
 }
 
 // Does an operand name a place in the image? What is relative to RIP is taken for one as well: no harm is
@@ -236,20 +229,16 @@ std::optional<TrapSite> find_site(const ElfImage& elf, const Symbols& symbols, c
     if (!entry || elf.read_up_to(*entry, 1).empty())
         throw Error("the code of " + function + " is not in the image", symbols.source(),
                     "give the complete kernel image the guest boots");
-    constexpr std::uint64_t longest_function = 0x10000;
-    const auto end_of = [&](std::uint64_t start) {
-        return std::min(symbols.next_after(start).value_or(~std::uint64_t{0}), start + longest_function);
-    };
     const Decoder decoder(elf);
-    const auto steps = straight_line(decoder, elf, symbols, *entry, end_of(*entry));
+    const auto steps = straight_line(decoder, elf, symbols, *entry, symbols.end_of(*entry));
 
     // Strict on purpose: a jump back to the site itself would make it a loop, with the argument changed
     // meanwhile.
     std::set<std::uint64_t> targets;
-    collect_targets(decoder, *entry, end_of(*entry), targets);
+    collect_targets(decoder, *entry, symbols.end_of(*entry), targets);
     for (const Symbol& symbol : symbols.all())
         if (symbol.name.starts_with(function + ".cold")) // gcc moves unlikely code out: it jumps back
-            collect_targets(decoder, symbol.address, end_of(symbol.address), targets);
+            collect_targets(decoder, symbol.address, symbols.end_of(symbol.address), targets);
 
     std::optional<TrapSite> best;
     for (std::size_t first = 0; first < steps.size(); ++first) {

@@ -15,8 +15,6 @@ namespace lacuna {
 
 namespace {
 
-constexpr std::uint64_t longest_function = 0x8000;
-
 // Functions that walk the list of modules, in some version from 2.6 on (kernel/module.c, kernel/module/).
 constexpr const char* module_walkers[] = {
     "find_module_all",
@@ -57,17 +55,7 @@ std::optional<std::uint64_t> only_one(const Symbols& symbols, std::string_view n
 
 std::vector<Instruction> instructions_of(const ElfImage& elf, const Symbols& symbols, std::uint64_t start)
 {
-    const Decoder decoder(elf);
-    const std::uint64_t end =
-        std::min(symbols.next_after(start).value_or(~std::uint64_t{0}), start + longest_function);
-    std::vector<Instruction> instructions;
-    for (std::uint64_t at = start; at < end;) {
-        const auto instruction = decoder.at(at);
-        if (instruction)
-            instructions.push_back(*instruction);
-        at = instruction ? instruction->next() : at + 1;
-    }
-    return instructions;
+    return Decoder(elf).between(start, symbols.end_of(start));
 }
 
 bool is_empty_list(const ElfImage& elf, std::uint64_t address)
@@ -75,13 +63,7 @@ bool is_empty_list(const ElfImage& elf, std::uint64_t address)
     const unsigned word = elf.pointer_size();
     // Not at 0, where up to 6.15 the per-CPU data of x86-64 is linked to.
     const auto links = address == 0 || address % word ? std::nullopt : elf.read(address, 2 * word);
-    if (!links)
-        return false;
-    const auto link = [&](unsigned index) {
-        return word == 8 ? *load<std::uint64_t>(*links, index * word)
-                         : std::uint64_t{*load<std::uint32_t>(*links, index * word)};
-    };
-    return link(0) == address && link(1) == address;
+    return links && elf.load_pointer(*links, 0) == address && elf.load_pointer(*links, word) == address;
 }
 
 // Where the image holds "Linux version ...\n" as a text of its own.

@@ -99,12 +99,13 @@ std::optional<std::uint64_t> Symbols::find(std::string_view name) const
     return found;
 }
 
-std::optional<std::uint64_t> Symbols::next_after(std::uint64_t address) const
+std::uint64_t Symbols::end_of(std::uint64_t address) const
 {
+    constexpr std::uint64_t longest = 0x10000;
     const auto next =
         std::upper_bound(symbols_.begin(), symbols_.end(), address,
                          [](std::uint64_t value, const Symbol& symbol) { return value < symbol.address; });
-    return next == symbols_.end() ? std::nullopt : std::optional(next->address);
+    return next == symbols_.end() ? address + longest : std::min(next->address, address + longest);
 }
 
 std::optional<Symbols> read_system_map(const std::filesystem::path& path)

@@ -30,8 +30,8 @@ public:
     // The address of the symbol with exactly this name, nothing if there is none.
     // Throws Error if static symbols of that name stand at different addresses: guessing could go wrong.
     std::optional<std::uint64_t> find(std::string_view name) const;
-    // The lowest symbol address above `address`: where the function there ends at the latest.
-    std::optional<std::uint64_t> next_after(std::uint64_t address) const;
+    // Where the function at `address` ends at the latest: at the next symbol, or where none is so long.
+    std::uint64_t end_of(std::uint64_t address) const;
 
 private:
     std::vector<Symbol> symbols_;

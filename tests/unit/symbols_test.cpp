@@ -122,8 +122,8 @@ TEST(Symbols, NamesAreMatchedWholeAndOfAnyType)
         {{0x30, 't', "do_one_initcall.cold"}, {0x10, 'd', "do_one_initcall"}, {0x20, 'T', "x"}}, "test");
     EXPECT_EQ(symbols.find("do_one_initcall"), 0x10u);
     EXPECT_FALSE(symbols.find("do_one"));
-    EXPECT_EQ(symbols.next_after(0x10), 0x20u);
-    EXPECT_FALSE(symbols.next_after(0x30));
+    EXPECT_EQ(symbols.end_of(0x10), 0x20u);
+    EXPECT_EQ(symbols.end_of(0x30), 0x10030u);
 }
 
 TEST(Symbols, TwoOfOneNameAreAnError)
