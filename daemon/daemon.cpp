@@ -36,7 +36,11 @@ Daemon::Daemon(Config config, Connect connect, KernelLibrary::Reader reader)
 {
     supervisor_.on_change([this](const Guest& guest) { tell_watchers(guest); });
     supervisor_.prepare();
-    supervisor_.connected(connect_());
+    try {
+        supervisor_.connected(connect_());
+    } catch (const ModuleGone& gone) { // a service may be started before its module, and outlives it
+        spdlog::warn("{}; waiting until it is there", gone.what());
+    }
 }
 
 void Daemon::guarded(const std::function<void()>& what)
@@ -56,7 +60,7 @@ void Daemon::reconnect()
 {
     try {
         supervisor_.connected(connect_());
-        spdlog::info("the lacuna module is back");
+        spdlog::info("the lacuna module is there");
         last_complaint_.clear();
     } catch (const Error& error) {
         supervisor_.disconnected();

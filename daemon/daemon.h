@@ -16,8 +16,8 @@ class Daemon {
 public:
     using Connect = std::function<std::unique_ptr<ModuleLink>()>;
 
-    // Connects to the module and takes over its guests. Throws ModuleGone without the module, Error if the
-    // constraints, the store or the socket are not usable.
+    // Connects to the module and takes over its guests; without the module it is waited for. Throws Error if
+    // the module will not be talked to, or the constraints, the store or the socket are not usable.
     Daemon(Config config, Connect connect, KernelLibrary::Reader reader = read_source);
 
     // Whenever `fd` is readable, `read` reads it and gives another configuration; if it throws, the one that

@@ -10,15 +10,18 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from labkit.base import LabError  # noqa: E402 (the path above comes first)
+from labkit.operator_trial import OperatorTrial, steps  # noqa: E402
 from labkit.scenarios import SCENARIOS  # noqa: E402
 from labkit.trial import Trial  # noqa: E402
 
 
 def run(job, out):
     """Run the job's scenario; what stops it is told in the result as "error"."""
-    trial = Trial(job, out)
+    operator = job["scenario"] == "operator"
+    trial = OperatorTrial(job, out) if operator else Trial(job, out)
+    scenario = steps if operator else SCENARIOS[job["scenario"]]
     error = None
-    for step in (lambda: SCENARIOS[job["scenario"]](trial), trial.finish):
+    for step in (lambda: scenario(trial), trial.finish):
         try:
             step()
         except LabError as problem:

@@ -61,14 +61,17 @@ class Host:
         """The emulator's command line, with results shared in the folder `out`; it ends when the lab ends."""
         processor = "EPYC,+svm,+npt,+la57" if self.la57 else "EPYC,+svm,+npt"
         machine = f"-machine pc -accel tcg,thread=multi -cpu {processor} -smp 2 -nodefaults -display none"
-        share = "local,security_model=none,multidevs=remap"
         command = ["setpriv", "--pdeathsig", "KILL", *self.emulator.command(), *machine.split(), "-no-reboot"]
         command += ["-m", self.memory, "-kernel", self.kernel.vmlinux, "-initrd", self.initramfs]
         command += ["-append", self.arguments()]
         command += ["-serial", f"file:{out}/host-console.log"]
-        command += ["-virtfs", f"{share},path=/,mount_tag=root,readonly=on"]
-        command += ["-virtfs", f"{share},path={out},mount_tag=out"]
+        for tag, share in self.shares(out).items():
+            command += ["-virtfs", f"local,security_model=none,multidevs=remap,mount_tag={tag},{share}"]
         return command
+
+    def shares(self, out):
+        """What the host sees of this machine: {tag: options of -virtfs}."""
+        return {"root": "path=/,readonly=on", "out": f"path={out}"}
 
     def run(self, out, timeout):
         """Boot it, show the agent's progress, wait until it has powered off; LabError after `timeout` s."""

@@ -22,6 +22,7 @@ class Lacuna:
 
     def __init__(self, job, guests, log):
         self.job, self.guests, self.log = job, guests, log
+        self.client = [job["client"], "--socket", SOCKET]
         self.daemon = None
         self.states = {}
 
@@ -83,7 +84,7 @@ class Lacuna:
     def _watch(self):
         """Keep `states` up to date from `lacunactl watch`, for as long as the daemon lives."""
         with subprocess.Popen(
-            [self.job["client"], "--socket", SOCKET, "--json", "watch"],
+            [*self.client, "--json", "watch"],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -107,6 +108,10 @@ class Lacuna:
                 )
         raise LabError(f"lacunad was not ready within {seconds} s: see {self.log.name}")
 
+    def running(self):
+        """Whether the daemon that was started still runs."""
+        return self.daemon.poll() is None
+
     def stop_daemon(self, seconds=20):
         """Ask the daemon to end; returns its exit code, None when it did not end by itself."""
         self.daemon.terminate()
@@ -118,7 +123,7 @@ class Lacuna:
 
     def ask(self, *words, seconds=60):
         """lacunactl's JSON answer; None when it fails or takes too long (the agent's log tells)."""
-        command = [self.job["client"], "--socket", SOCKET, "--json", *words]
+        command = [*self.client, "--json", *words]
         try:
             done = subprocess.run(
                 command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, timeout=seconds, check=False

@@ -104,7 +104,7 @@ class Trial:
     def wait_state(self, guest, states, seconds=None):
         """Wait until the daemon reports one of these states for the guest; returns the last state seen."""
         end, state = min(self.end, time.monotonic() + (seconds or self.left())), None
-        while time.monotonic() < end and self.lacuna.daemon.poll() is None:
+        while time.monotonic() < end and self.lacuna.running():
             state = self.show_state(guest).get("state")
             if state in states:
                 break

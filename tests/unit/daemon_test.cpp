@@ -454,11 +454,13 @@ TEST_F(DaemonTest, SocketOfAKilledDaemonIsTakenOver)
     EXPECT_EQ(ctl({"status"}).code, exit_ok);
 }
 
-TEST_F(DaemonTest, NeedsTheModuleAtItsStart)
+TEST_F(DaemonTest, WaitsForAModuleThatIsLoadedLater)
 {
     module.loaded = false;
-    EXPECT_ERROR(start(), "the lacuna module: is not loaded; load it with: modprobe lacuna");
-    EXPECT_FALSE(std::filesystem::exists(config.socket));
+    start();
+    EXPECT_EQ(ctl_json({"status"}).at("module"), false);
+    module.loaded = true;
+    EXPECT_TRUE(wait_for([&] { return ctl_json({"status"}).at("module") == true; }));
 }
 
 TEST_F(DaemonTest, NeedsGoodConstraints)

@@ -12,7 +12,7 @@
  *   LACUNA-VIEW <n> END
  *
  * Environment (from the kernel's command line): LACUNA_HYPERCALL=1 makes a worker execute VMMCALL, LACUNA_KEXEC=<n> starts
- * the kernel /next/kernel by kexec, before anything else is done (0) or after view n.
+ * the kernel /next/kernel by kexec, before anything else is done (0) or after view n, LACUNA_REBOOT=<n> reboots after view n.
  */
 #include <ctype.h>
 #include <dirent.h>
@@ -267,6 +267,14 @@ static void kexec(int now)
 }
 #endif
 
+static void reboot_after(int now)
+{
+    const char *when = getenv("LACUNA_REBOOT");
+
+    if (when && atoi(when) == now)
+        syscall(SYS_reboot, LINUX_REBOOT_MAGIC1, LINUX_REBOOT_MAGIC2, LINUX_REBOOT_CMD_RESTART, NULL);
+}
+
 static void set_up(void)
 {
     mkdir("/proc", 0755);
@@ -300,6 +308,7 @@ int main(int argc, char **argv)
     for (int number = 1;; number++) {
         print_view(number);
         kexec(number);
+        reboot_after(number);
         sleep(2);
     }
 }

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# What is installed, and the Debian packages it makes: lacuna (daemon, tools), lacuna-dkms (module), lacuna-dev (ABI).
+# `cpack -G DEB` or scripts/package; everything has its place below /usr, /etc and /lib as Debian's policy wants it.
+install(TARGETS lacunad RUNTIME DESTINATION sbin COMPONENT lacuna)
+install(TARGETS lacunactl RUNTIME DESTINATION bin COMPONENT lacuna)
+install(DIRECTORY constraints/ DESTINATION share/lacuna/constraints COMPONENT lacuna FILES_MATCHING PATTERN "*.json")
+install(FILES README.md DESTINATION share/doc/lacuna COMPONENT lacuna)
+install(FILES packaging/lacunad.toml DESTINATION /etc/lacuna COMPONENT lacuna)
+install(FILES packaging/lacunad.service DESTINATION /lib/systemd/system COMPONENT lacuna)
+
+configure_file(packaging/dkms.conf.in packaging/dkms.conf @ONLY)
+set(source src/lacuna-${PROJECT_VERSION})
+install(DIRECTORY kmod include DESTINATION ${source} COMPONENT lacuna-dkms
+    FILES_MATCHING PATTERN "*.[ch]" PATTERN "Kbuild" PATTERN "Makefile")
+install(FILES ${CMAKE_CURRENT_BINARY_DIR}/packaging/dkms.conf DESTINATION ${source} COMPONENT lacuna-dkms)
+install(FILES packaging/modules-load.conf DESTINATION /usr/lib/modules-load.d RENAME lacuna.conf COMPONENT lacuna-dkms)
+install(DIRECTORY include/lacuna DESTINATION include COMPONENT lacuna-dev FILES_MATCHING PATTERN "*.h")
+
+set(scripts ${CMAKE_CURRENT_BINARY_DIR}/packaging)
+# dpkg wants each under its own name, so each package has a folder.
+foreach(script postinst prerm postrm)
+    configure_file(packaging/lacuna.${script} packaging/lacuna/${script} COPYONLY)
+endforeach()
+file(WRITE ${scripts}/lacuna/conffiles "/etc/lacuna/lacunad.toml\n")
+foreach(script postinst prerm)
+    configure_file(packaging/lacuna-dkms.${script}.in packaging/lacuna-dkms/${script} @ONLY
+        FILE_PERMISSIONS OWNER_READ OWNER_WRITE OWNER_EXECUTE GROUP_READ GROUP_EXECUTE WORLD_READ WORLD_EXECUTE)
+endforeach()
+
+set(CPACK_GENERATOR DEB)
+set(CPACK_PACKAGE_NAME lacuna)
+set(CPACK_PACKAGE_CONTACT "The Lacuna developers <lacuna@localhost>")
+set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
+set(CPACK_OUTPUT_FILE_PREFIX packages)
+set(CPACK_STRIP_FILES ON)
+set(CPACK_COMPONENTS_ALL lacuna lacuna-dkms lacuna-dev)
+set(CPACK_COMPONENTS_GROUPING ONE_PER_GROUP)
+set(CPACK_DEB_COMPONENT_INSTALL ON)
+set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
+set(CPACK_DEBIAN_PACKAGE_RELEASE 1)
+set(CPACK_DEBIAN_PACKAGE_SECTION admin)
+set(CPACK_DEBIAN_PACKAGE_CONTROL_STRICT_PERMISSION ON)
+foreach(package lacuna lacuna-dkms lacuna-dev)
+    string(TOUPPER ${package} upper)
+    set(CPACK_DEBIAN_${upper}_PACKAGE_NAME ${package})
+endforeach()
+set(CPACK_COMPONENT_LACUNA_DESCRIPTION "Finds where Linux guests' kernels keep their data, from the hypervisor
+Watches KVM guests boot and learns the offsets in their kernels' structures that virtual machine introspection needs,
+without access to the guest and without debug information. This is the daemon lacunad with its tool lacunactl.")
+set(CPACK_DEBIAN_LACUNA_PACKAGE_SHLIBDEPS ON)
+set(CPACK_DEBIAN_LACUNA_PACKAGE_DEPENDS "init-system-helpers (>= 1.54)")
+set(CPACK_DEBIAN_LACUNA_PACKAGE_RECOMMENDS "lacuna-dkms, libguestfs-tools")
+set(CPACK_DEBIAN_LACUNA_PACKAGE_SUGGESTS "libvirt-daemon-system")
+set(CPACK_DEBIAN_LACUNA_PACKAGE_CONTROL_EXTRA
+    "${scripts}/lacuna/postinst;${scripts}/lacuna/prerm;${scripts}/lacuna/postrm;${scripts}/lacuna/conffiles")
+set(CPACK_COMPONENT_LACUNA-DKMS_DESCRIPTION "Finds where Linux guests' kernels keep their data: kernel module
+The part of Lacuna that hooks KVM, built by DKMS for the kernels of this host.")
+set(CPACK_DEBIAN_LACUNA-DKMS_PACKAGE_ARCHITECTURE all)
+set(CPACK_DEBIAN_LACUNA-DKMS_PACKAGE_SECTION kernel)
+set(CPACK_DEBIAN_LACUNA-DKMS_PACKAGE_DEPENDS "dkms (>= 2.1.0.0)")
+set(CPACK_DEBIAN_LACUNA-DKMS_PACKAGE_CONTROL_EXTRA "${scripts}/lacuna-dkms/postinst;${scripts}/lacuna-dkms/prerm")
+set(CPACK_COMPONENT_LACUNA-DEV_DESCRIPTION "Finds where Linux guests' kernels keep their data: header of the module's ABI
+For programs that talk to Lacuna's kernel module by netlink, or read its recordings.")
+set(CPACK_DEBIAN_LACUNA-DEV_PACKAGE_ARCHITECTURE all)
+set(CPACK_DEBIAN_LACUNA-DEV_PACKAGE_SECTION libdevel)
+include(CPack)

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The lab's command libvirt: a host with libvirt on which Lacuna's packages are installed, and guests that virsh starts."""
+
+import json
+
+from . import guest_initrd, guest_kernel, module
+from .base import LabError, say
+from .boot import built, clear, judge_guest, read_result, run_host
+from .emulator import Emulator
+from .host_kernel import HostKernel
+from .kernel_package import KernelPackage
+from .operator_host import OperatorHost
+from .operator_root import OperatorRoot
+from .operator_trial import STEPS
+from .truth import truth_of
+
+KERNELS = {"first": "bookworm", "second": "trixie"}
+
+
+def libvirt(options):
+    """Do what `scripts/lab libvirt` was asked for; returns the exit code."""
+    out = options.out.resolve()
+    clear(out)
+    steps = chosen(options.steps)
+    debs = sorted(options.packages.resolve().glob("*.deb"))
+    if not debs:
+        raise LabError(f"no packages in {options.packages}: make them with scripts/package")
+    kernel = HostKernel()
+    dkms = options.dkms
+    # Building the module takes an emulated machine long: unless that is to be seen it is loaded as a file.
+    debs = [deb for deb in debs if dkms or "dkms" not in deb.name]
+    kernels = {name: guest_kernel.from_package(KernelPackage(choice)) for name, choice in KERNELS.items()}
+    host = OperatorHost(Emulator(), kernel, OperatorRoot(kernel, debs))
+    job = {
+        "scenario": "operator",
+        "steps": steps,
+        "debs": debs,
+        "module": None if dkms else module.build(kernel),
+        "kernels": {
+            name: {"kernel": one.vmlinuz, "initrd": guest_initrd.initrd(one)} for name, one in kernels.items()
+        },
+        "record": False,
+        "many": options.many,
+        "guests": [],
+        "timeout": options.timeout or host.SECONDS,
+    }
+    (out / "job.json").write_text(json.dumps(job, indent=1, default=str))
+    run_host(host, out, job["timeout"] + host.STARTUP_SECONDS)
+    result = read_result(out)
+    codes = [check["code"] for check in result["checks"]]
+    tool = built(options.build, "tests/btf_truth")
+    truths = {one.release: truth_of(one, tool) for one in kernels.values()}
+    for profile in sorted(out.glob("*/profile.json")):
+        release = json.loads(profile.read_text())["kernel"]["release"]
+        codes.append(judge_guest(profile.parent, truths[release]))
+    code = max(codes, default=3)
+    say(f"results are in {out}, exit code {code}")
+    return code
+
+
+def chosen(names):
+    """The steps to do, in their order: installing comes first in any case."""
+    for name in names or ():
+        if name not in STEPS:
+            raise LabError(f"no step {name}: one of {', '.join(STEPS)}")
+    wanted = {"install", *(names or STEPS)}
+    return [name for name in STEPS if name in wanted]

@@ -1,0 +1,261 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What operators do with libvirt guests on a host with Lacuna installed: steps, each a function that makes checks."""
+
+import json
+import shutil
+import subprocess
+import time
+
+from .base import run
+from .domain import FOLDER, Domain, virsh
+from .installed import CONFIG, STORE, InstalledLacuna
+from .trial import FINAL, Trial
+
+KERNEL_FILES = ("kernel", "initrd")
+
+
+class OperatorTrial(Trial):
+    """A Trial whose guests are libvirt's. `job` as operator.py writes it."""
+
+    def __init__(self, job, out):
+        super().__init__({**job, "lacuna": None}, out)
+        self.lacuna = InstalledLacuna(job["debs"], job["module"])
+        self.files = {}
+
+    def kernel(self, which):
+        """{"kernel": ..., "initrd": ...} of the job's kernel `which`, where libvirt's guests may read them."""
+        if which not in self.files:
+            self.files[which] = {}
+            for part in KERNEL_FILES:
+                self.files[which][part] = FOLDER / f"{which}-{part}"
+                shutil.copyfile(self.job["kernels"][which][part], self.files[which][part])
+        return self.files[which]
+
+    def domain(self, name, which="first", **options):
+        """A domain that boots this kernel directly."""
+        guest = Domain(name, self.kernel(which), self.out, **options)
+        self.guests.append(guest)
+        return guest
+
+    def start_lacuna(self):
+        """Installed once, and left running."""
+
+    def stop_lacuna(self):
+        """The step that purges the packages does so."""
+
+    def finish(self):
+        super().finish()
+        log = subprocess.run(["journalctl", "--no-pager", "--output=short-precise"], capture_output=True, check=False)
+        (self.out / "journal.log").write_bytes(log.stdout)
+        subprocess.run(["cp", "-r", STORE, self.out / "store"], stderr=subprocess.DEVNULL, check=False)
+
+    def stats(self, guest):
+        """lacunactl stats of the guest, {} if there are none."""
+        return self.lacuna.ask("stats", guest.name) or {}
+
+
+def install(trial):
+    """The packages are installed on a host that has never seen them; the service runs, and nothing is wrong with it."""
+    before = files()
+    trial.lacuna.install()
+    trial.before = before
+    trial.check("the service is active", trial.lacuna.active())
+    trial.check("it answers", trial.lacuna.ask("status") is not None)
+    trial.check("the installed configuration is sound", check_config())
+    trial.lacuna.configure([{"name": "*", "policy": "learn"}])
+
+
+def check_config():
+    """Whether lacunactl check-config has nothing to say."""
+    return subprocess.run(["lacunactl", "check-config", CONFIG], check=False).returncode == 0
+
+
+def define_and_start(trial):
+    """Defined, then started: nothing in the configuration names it, and its profile is there."""
+    guest = trial.domain("first").define()
+    time.sleep(2)  # its kernel is read as soon as it is defined
+    guest.start()
+    if trial.wait_ready(guest):
+        trial.collect(guest)
+        trial.check("it was trapped", trial.stats(guest).get("traps_total", 0) > 20)
+    guest.kill()
+    state = trial.wait_state(guest, ("gone",), 20)
+    trial.check("a destroyed guest is reported gone", state == "gone", f"state {state}")
+
+
+def known_kernel(trial):
+    """A transient guest of a known kernel is not trapped: the profile is verified against it."""
+    guest = trial.domain("known").create()
+    if not trial.wait_ready(guest):
+        return
+    trial.collect(guest)
+    stats = trial.stats(guest)
+    trial.check("it was not trapped", stats.get("traps_total") == 0, stats)
+    guest.kill()
+
+
+def transient(trial):
+    """A transient guest of an unknown kernel: libvirt tells of it only when it runs."""
+    guest = trial.domain("transient", "second").create()
+    if trial.wait_ready(guest):
+        trial.collect(guest)
+    guest.kill()
+
+
+def paused(trial):
+    """Started paused, and resumed: learned like any other."""
+    trial.lacuna.configure([{"name": "learn-*", "policy": "learn"}])
+    guest = trial.domain("learn-paused").define().start("--paused")
+    trial.check("it is paused", guest.state() == "paused", guest.state())
+    time.sleep(3)
+    guest.do("resume")
+    if trial.wait_ready(guest):
+        trial.collect(guest)
+        trial.check("it was trapped", trial.stats(guest).get("traps_total", 0) > 20)
+    guest.kill()
+
+
+def reset(trial):
+    """virsh reset while trapping, and a reboot from inside when all is known."""
+    guest = trial.domain("learn-reset", append="LACUNA_REBOOT=20").define().start()
+    if trial.wait_trapping(guest):
+        guest.do("reset")
+        if trial.wait_ready(guest):
+            state = trial.wait_state(guest, FINAL, 90)
+            trial.check("learned after the reset", state == "done", f"state {state}")
+            inits = guest.console.text.count("LACUNA-GUEST INIT")
+            again = guest.console.wait_for(
+                lambda console: console.text.count("LACUNA-GUEST INIT") > inits, 120, guest.alive
+            )
+            trial.check("it reboots from inside", again)
+            if trial.wait_ready(guest):
+                trial.collect(guest)
+    guest.kill()
+
+
+def destroy_in_the_middle(trial):
+    """virsh destroy while trapping, then start again."""
+    guest = trial.domain("learn-destroyed").define().start()
+    if trial.wait_trapping(guest):
+        guest.do("destroy")
+        state = trial.wait_state(guest, ("gone",), 20)
+        trial.check("it is reported gone", state == "gone", f"state {state}")
+        guest.start()
+        if trial.wait_ready(guest):
+            trial.collect(guest)
+    guest.kill()
+
+
+def managed_save(trial):
+    """virsh managedsave while trapping: no trap goes into the file; it is restored by virsh start and goes on."""
+    guest = trial.domain("learn-saved").define().start()
+    if trial.wait_trapping(guest):
+        guest.do("managedsave")
+        trial.check("it is saved", guest.state() == "shut off", guest.state())
+        log = guest.log.read_text(errors="replace")
+        virsh("start", guest.name)
+        came = guest.wait_until("LACUNA-GUEST READY", 120) or "LACUNA-GUEST READY" in log
+        trial.check("the restored guest comes up and does its work", came)
+        trial.check("the restored guest goes on", guest.state() == "running", guest.state())
+    guest.kill()
+
+
+def restarts(trial):
+    """lacunad is killed and started by systemd again, libvirtd is restarted, in the middle of a hunt."""
+    guest = trial.domain("learn-restarts").define().start()
+    if trial.wait_trapping(guest):
+        run(["systemctl", "kill", "--signal=KILL", "lacunad.service"])
+        run(["systemctl", "restart", "libvirtd.service"])
+        if trial.wait_ready(guest):
+            trial.check("the service is active again", wait_for(trial.lacuna.active, 30))
+            trial.collect(guest)
+    guest.kill()
+    late = trial.domain("after-restarts", "second").define()
+    time.sleep(8)  # libvirt is connected to again
+    late.start()
+    if trial.wait_ready(late):
+        trial.collect(late)
+    late.kill()
+
+
+def many(trial):
+    """Many small guests at once, of one kernel that is known and one that is not."""
+    count = trial.job["many"]
+    names = [f"{'learn-' if number % 4 == 0 else ''}many-{number}" for number in range(count)]
+    guests = [trial.domain(name, cpus=1, memory=128).define() for name in names]
+    for guest in guests:
+        guest.start()
+    ready = [guest for guest in guests if trial.wait_ready(guest)]
+    for guest in ready:
+        trial.collect(guest)
+    trial.check("all guests came up", len(ready) == count, f"{len(ready)} of {count}")
+    trial.check("the daemon's memory stays small", memory_of_daemon() < 200 << 20, f"{memory_of_daemon() >> 20} MiB")
+    for guest in guests:
+        guest.kill()
+
+
+def memory_of_daemon():
+    """Bytes of memory that systemd counts for the service."""
+    text = run(["systemctl", "show", "--property=MainPID", "--value", "lacunad.service"]).strip()
+    with open(f"/proc/{text}/status", encoding="ascii") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith("VmRSS")) << 10
+
+
+def upgrade_and_purge(trial):
+    """Installed over itself, removed and purged: profiles stay until the purge, and after it nothing is left."""
+    profiles = sorted(file.name for file in (STORE / "profiles").glob("*.json"))
+    trial.check("profiles are in the store", profiles)
+    run(["apt-get", "install", "--yes", "--reinstall", *trial.job["debs"]])
+    trial.check("the service is active after an upgrade", wait_for(trial.lacuna.active, 30))
+    now = sorted(file.name for file in (STORE / "profiles").glob("*.json"))
+    trial.check("the profiles are the same after an upgrade", now == profiles, now)
+    trial.lacuna.remove("remove")
+    trial.check("the profiles are there after a removal", (STORE / "profiles").is_dir())
+    trial.check("no daemon is left after a removal", not trial.lacuna.active())
+    trial.lacuna.remove("purge")
+    left = sorted(files() - trial.before)
+    trial.check("nothing is left after a purge", not left, " ".join(left[:20]))
+
+
+def files():
+    """What of the host's files a package could leave behind."""
+    found = subprocess.run(
+        ["find", "/etc", "/usr", "/var/lib", "/var/cache", "/run/lacuna", "/lib/modules", "-xdev"],
+        capture_output=True,
+        text=True,
+        check=False,
+    ).stdout.splitlines()
+    ours = ("lacuna",)
+    return {name for name in found if any(word in name for word in ours)}
+
+
+def wait_for(condition, seconds):
+    """Poll a condition; tells whether it held within so many seconds."""
+    end = time.monotonic() + seconds
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.5)
+    return condition()
+
+
+STEPS = {
+    "install": install,
+    "define": define_and_start,
+    "known": known_kernel,
+    "transient": transient,
+    "paused": paused,
+    "reset": reset,
+    "destroy": destroy_in_the_middle,
+    "save": managed_save,
+    "restarts": restarts,
+    "many": many,
+    "purge": upgrade_and_purge,
+}
+SHORT = ("install", "define", "known", "destroy", "purge")
+
+
+def steps(trial):
+    """Do the job's steps one after the other."""
+    for name in trial.job["steps"]:
+        trial.say(f"step {name}")
+        STEPS[name](trial)
+    (trial.out / "judged.json").write_text(json.dumps([guest.name for guest in trial.guests]))
