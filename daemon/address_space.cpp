@@ -25,10 +25,11 @@ constexpr std::uint64_t address_bits = 0x000f'ffff'ffff'f000;
 struct Paging {
     const char* name;
     unsigned entry_size;
-    unsigned address_size;            // bits of a virtual address
-    std::uint64_t root_bits;          // of CR3, that are the root's address
-    std::array<unsigned, 5> shifts;   // per table: the lowest bit of the address that selects an entry; 0: no table
-    std::array<bool, 5> maps_pages;   // per table: an entry with PS maps a page
+    unsigned address_size;   // bits of a virtual address
+    std::uint64_t root_bits; // of CR3, that are the root's address
+    std::array<unsigned, 5>
+        shifts; // per table: the lowest bit of the address that selects an entry; 0: no table
+    std::array<bool, 5> maps_pages; // per table: an entry with PS maps a page
 };
 
 namespace {
@@ -49,8 +50,8 @@ bool valid(std::uint64_t gva, const Paging& paging)
     return static_cast<std::uint64_t>(static_cast<std::int64_t>(gva << unused) >> unused) == gva;
 }
 
-// Of a page larger than 4 KiB, the bits up to its size are flags, but for PSE-36: with 4-byte entries the address's
-// bits 32-39 stand in 13-20.
+// Of a page larger than 4 KiB, the bits up to its size are flags, but for PSE-36: with 4-byte entries the
+// address's bits 32-39 stand in 13-20.
 std::uint64_t page_address(const Paging& paging, std::uint64_t entry, unsigned shift)
 {
     const std::uint64_t inside = (std::uint64_t{1} << shift) - 1;
@@ -65,6 +66,13 @@ AddressSpace::AddressSpace(PhysicalReader memory, std::uint64_t root, lacuna_pag
       paging_(pagings.at(paging)),
       root_(root & paging_.root_bits)
 {}
+
+AddressSpace AddressSpace::under(std::uint64_t root) const
+{
+    AddressSpace other(*this);
+    other.root_ = root & paging_.root_bits;
+    return other;
+}
 
 std::uint64_t AddressSpace::entry(std::uint64_t gpa)
 {

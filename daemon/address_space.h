@@ -25,6 +25,9 @@ public:
     // root: CR3, whose bits that are not part of the top-level table's address (PCID, PTI) are ignored.
     AddressSpace(PhysicalReader memory, std::uint64_t root, lacuna_paging paging);
 
+    // The same memory through another page table.
+    AddressSpace under(std::uint64_t root) const;
+
     // The guest physical address, or nothing if it is not canonical or not mapped.
     std::optional<std::uint64_t> translate(std::uint64_t gva);
 

@@ -109,47 +109,91 @@ private:
     std::filesystem::path file_;
 };
 
+constexpr std::array policies = {std::pair("learn", Policy::learn),
+                                 std::pair("learn-if-unknown", Policy::learn_if_unknown),
+                                 std::pair("ignore", Policy::ignore)};
+
+Policy read_policy(const Table& table)
+{
+    const auto name = table.text("policy");
+    if (!name)
+        return Policy::learn;
+    for (const auto& [known, policy] : policies)
+        if (*name == known)
+            return policy;
+    table.fail(*table.find("policy"), "unknown policy \"" + *name + "\"",
+               R"("learn", "learn-if-unknown" or "ignore" is allowed)");
+}
+
+std::vector<Disk> read_images(const Table& table)
+{
+    const auto format = table.text("image_format").value_or("");
+    if (!format.empty() && format != "raw" && format != "qcow2")
+        table.fail(*table.find("image_format"), "unknown image format \"" + format + "\"",
+                   "\"raw\" or \"qcow2\" is allowed");
+    std::vector<Disk> images;
+    for (const auto& file : table.paths("images"))
+        images.push_back({file, format});
+    if (const auto file = table.path("image"))
+        images.push_back({*file, format});
+    return images;
+}
+
 GuestRule read_rule(const Table& table)
 {
-    table.allow({"name", "policy", "kernel", "kernels", "image", "image_format", "system_map"});
+    table.allow({"name", "uuid", "command", "policy", "kernel", "kernels", "image", "images", "image_format",
+                 "system_map"});
     GuestRule rule;
-    const auto name = table.text("name");
-    if (!name)
-        table.fail(table.raw(), "a [[guest]] without a name",
-                   "add name = \"...\"; it may hold *, ? and [...]");
-    rule.name = *name;
-    if (const auto policy = table.text("policy")) {
-        if (*policy != "learn" && *policy != "ignore")
-            table.fail(*table.find("policy"), "unknown policy \"" + *policy + "\"",
-                       "\"learn\" or \"ignore\" is allowed");
-        rule.policy = *policy == "learn" ? Policy::learn : Policy::ignore;
-    }
+    rule.name = table.text("name").value_or("");
+    rule.uuid = table.text("uuid").value_or("");
+    rule.command = table.text("command").value_or("");
+    if (rule.name.empty() && rule.uuid.empty() && rule.command.empty())
+        table.fail(table.raw(), "a [[guest]] that does not say which",
+                   "add name, uuid or command = \"...\"; it may hold *, ? and [...]");
+    rule.policy = read_policy(table);
     rule.kernels = table.paths("kernels");
     if (const auto kernel = table.path("kernel"))
         rule.kernels.push_back(*kernel);
-    rule.image = table.path("image");
-    rule.image_format = table.text("image_format").value_or("");
+    rule.images = read_images(table);
     rule.system_map = table.path("system_map");
-    if (!rule.image_format.empty() && rule.image_format != "raw" && rule.image_format != "qcow2")
-        table.fail(*table.find("image_format"), "unknown image format \"" + rule.image_format + "\"",
-                   "\"raw\" or \"qcow2\" is allowed");
-    const int ways = (table.find("kernel") != nullptr) + (table.find("kernels") != nullptr) +
-                     (table.find("image") != nullptr);
-    if (ways > 1)
+    const std::vector<std::string_view> keys = {"kernel", "kernels", "image", "images"};
+    if (std::count_if(keys.begin(), keys.end(), [&](auto key) { return table.find(key); }) > 1)
         table.fail(table.raw(), "the guest's kernel is named in more than one way",
-                   "keep one of kernel, kernels and image");
-    if (rule.image && rule.system_map)
-        table.fail(*table.find("system_map"), "\"system_map\" does not go with \"image\"",
+                   "keep one of kernel, kernels, image and images");
+    if (!rule.images.empty() && rule.system_map)
+        table.fail(*table.find("system_map"), "\"system_map\" does not go with images",
                    "the System.map inside the image is looked for anyway");
     return rule;
 }
 
+bool fits(const std::string& pattern, const std::string& text)
+{
+    return pattern.empty() || fnmatch(pattern.c_str(), text.c_str(), 0) == 0;
+}
+
+// Does `earlier` take all guests that `later` could fit? A pattern is taken for a text that it fits itself.
+bool covers(const GuestRule& earlier, const GuestRule& later)
+{
+    return fits(earlier.name, later.name) && fits(earlier.uuid, later.uuid) &&
+           fits(earlier.command, later.command);
+}
+
+// "guest web*", "guest web* *microvm*"
+std::string title(const GuestRule& rule)
+{
+    std::string title = "guest";
+    for (const auto& pattern : {rule.name, rule.uuid, rule.command})
+        if (!pattern.empty())
+            title += " " + pattern;
+    return title;
+}
+
 } // namespace
 
-const GuestRule* Config::rule_for(const std::string& guest) const
+const GuestRule* Config::rule_for(const VmmProcess& vmm) const
 {
     for (const GuestRule& rule : guests)
-        if (fnmatch(rule.name.c_str(), guest.c_str(), 0) == 0)
+        if (fits(rule.name, vmm.name) && fits(rule.uuid, vmm.uuid) && fits(rule.command, vmm.command))
             return &rule;
     return nullptr;
 }
@@ -165,8 +209,8 @@ Config parse_config(std::string_view text, const std::filesystem::path& file)
                     "see README.md for the format of the configuration");
     }
     const Table top(parsed, file);
-    top.allow(
-        {"store", "socket", "constraints", "deadline_seconds", "record", "group", "log_level", "guest"});
+    top.allow({"store", "socket", "constraints", "deadline_seconds", "record", "group", "log_level",
+               "libvirt", "guest"});
     Config config;
     config.store = top.path("store").value_or(config.store);
     config.socket = top.path("socket").value_or(config.socket);
@@ -179,6 +223,10 @@ Config parse_config(std::string_view text, const std::filesystem::path& file)
     if (std::find(log_levels.begin(), log_levels.end(), config.log_level) == log_levels.end())
         top.fail(*top.find("log_level"), "unknown log level \"" + config.log_level + "\"",
                  fmt::format("allowed are {}", fmt::join(log_levels, ", ")));
+    if (const toml::node* libvirt = top.find("libvirt"); libvirt && libvirt->is_string())
+        config.libvirt = libvirt->as_string()->get(); // may be empty
+    else if (libvirt)
+        top.fail(*libvirt, "\"libvirt\" is no text", "write a libvirt URI in quotes, or \"\" for none");
     if (const toml::node* guests = top.find("guest")) {
         if (!guests->is_array_of_tables())
             top.fail(*guests, "\"guest\" is no list of tables", "write [[guest]] with two brackets");
@@ -198,16 +246,17 @@ std::vector<std::string> doubts_about(const Config& config)
     need(config.constraints, "the folder of constraints");
     if (!config.group.empty() && !getgrnam(config.group.c_str()))
         doubts.push_back(fmt::format("there is no group {}", config.group));
-    for (const GuestRule& rule : config.guests) {
-        const auto of_guest = fmt::format("guest \"{}\":", rule.name);
-        if (config.rule_for(rule.name) != &rule)
-            doubts.push_back(of_guest + " an earlier rule fits the same names");
-        for (const auto& kernel : rule.kernels)
+    for (auto rule = config.guests.begin(); rule != config.guests.end(); ++rule) {
+        const auto of_guest = title(*rule) + ":";
+        if (std::any_of(config.guests.begin(), rule,
+                        [&](const GuestRule& earlier) { return covers(earlier, *rule); }))
+            doubts.push_back(of_guest + " an earlier rule fits the same guests");
+        for (const auto& kernel : rule->kernels)
             need(kernel, of_guest + " kernel");
-        if (rule.image)
-            need(*rule.image, of_guest + " image");
-        if (rule.system_map)
-            need(*rule.system_map, of_guest + " System.map");
+        for (const Disk& image : rule->images)
+            need(image.file, of_guest + " image");
+        if (rule->system_map)
+            need(*rule->system_map, of_guest + " System.map");
     }
     return doubts;
 }

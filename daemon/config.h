@@ -7,17 +7,26 @@
 #include <string_view>
 #include <vector>
 
+#include "disk_image.h"
+#include "vmm_process.h"
+
 namespace lacuna {
 
-enum class Policy { learn, ignore };
+enum class Policy {
+    learn,            // trap it at every boot
+    learn_if_unknown, // trap it unless the profile of its kernel holds in it
+    ignore,
+};
 
-// What to do with the guests whose name fits a pattern.
+// What to do with the guests that fit; a pattern that is empty fits all.
 struct GuestRule {
-    std::string name; // a glob: *, ?, [...]
+    std::string name;    // a glob: *, ?, [...]
+    std::string uuid;    // a glob
+    std::string command; // a glob over the VMM's whole command line, its words with one space between them
     Policy policy = Policy::learn;
-    std::vector<std::filesystem::path> kernels; // and image empty: the -kernel of the VMM's command line
-    std::optional<std::filesystem::path> image; // a disk image that holds the kernels
-    std::string image_format;                   // "raw" or "qcow2"; empty: look at the image
+    // Where its kernels are; if nothing is named: what its VMM was given, its -kernel or else its disks.
+    std::vector<std::filesystem::path> kernels;
+    std::vector<Disk> images;
     std::optional<std::filesystem::path> system_map;
 
     bool operator==(const GuestRule&) const = default;
@@ -31,14 +40,15 @@ struct Config {
     std::filesystem::path store = default_store;
     std::filesystem::path socket = default_socket;
     std::filesystem::path constraints = "/usr/share/lacuna/constraints";
-    unsigned deadline_seconds = 120; // of trapping
-    bool record = false;             // keep a recording of the boot
-    std::string group;               // may read the profiles; empty: everybody
-    std::string log_level = "info";  // as spdlog calls them
+    unsigned deadline_seconds = 120;        // of trapping
+    bool record = false;                    // keep a recording of the boot
+    std::string group;                      // may read the profiles; empty: everybody
+    std::string log_level = "info";         // as spdlog calls them
+    std::string libvirt = "qemu:///system"; // whose domains are prepared ahead; empty: none
     std::vector<GuestRule> guests;
 
     // The first rule that fits; null: nobody wants to know about this guest.
-    const GuestRule* rule_for(const std::string& guest) const;
+    const GuestRule* rule_for(const VmmProcess& vmm) const;
 };
 
 // Relative paths in `text` are relative to the folder of `file`.

@@ -151,6 +151,17 @@ int arm(const Options& options, const Streams& streams)
     });
 }
 
+int learn(const Options& options, const Streams& streams)
+{
+    if (streams.out_is_terminal)
+        streams.err << "reading its kernels...\n";
+    return ask(options, streams, {{"command", "learn"}, {"guest", options.guest}},
+               [](std::ostream& out, const Json& answer) {
+                   const auto guest = answer.at("guest").get<std::string>();
+                   out << "armed: " << guest << "; lacunactl watch " << guest << " shows how far it is\n";
+               });
+}
+
 std::string from_hex(const std::string& digits)
 {
     std::string bytes;
@@ -260,6 +271,8 @@ void add_commands(CLI::App& app, Options& options, Command& chosen)
         ->required();
     arming->add_option("--system-map", options.system_map, "the kernel's System.map");
     arming->add_flag("--record", options.record, "keep a recording of the boot");
+    CLI::App* learning = add("learn", "learn from a guest that runs already, without a reboot", learn);
+    learning->add_option("guest", options.guest, "name of the guest, or process of its VMM")->required();
     of_guest(add("disarm", "put the guest's bytes back and let it go",
                  about_guest("disarm", [](std::ostream& out, const Json&) { out << "disarmed\n"; })));
     CLI::App* recording = add("record", "fetch the recording of a guest's boot", record);

@@ -17,6 +17,10 @@ namespace lacuna {
 namespace {
 
 constexpr int retry_ms = 1000; // while the module is gone
+constexpr int verify_ms = 500; // while it is looked whether known profiles hold
+// libvirt waits for us with the guests that start with the host (see lacunad.service), but not for ever.
+constexpr auto longest_preparation = std::chrono::seconds(30);
+constexpr const char* libvirt_definitions = "/etc/libvirt/qemu"; // of qemu:///system
 
 // Half of what systemd's WatchdogSec= allows, as sd_watchdog_enabled(3) advises; -1 without one.
 int watchdog_ms()
@@ -35,7 +39,10 @@ Daemon::Daemon(Config config, Connect connect, KernelLibrary::Reader reader)
       wake_ms_(watchdog_ms())
 {
     supervisor_.on_change([this](const Guest& guest) { tell_watchers(guest); });
-    supervisor_.prepare();
+    supervisor_.domains_are(config.libvirt == "qemu:///system" ? defined_domains(libvirt_definitions)
+                                                               : std::vector<Domain>());
+    if (!config.libvirt.empty())
+        libvirt_.emplace(config.libvirt);
     try {
         supervisor_.connected(connect_());
     } catch (const ModuleGone& gone) { // a service may be started before its module, and outlives it
@@ -116,7 +123,8 @@ void Daemon::answer_waiting()
 
 void Daemon::tell_ready()
 {
-    if (ready_ || supervisor_.kernels_in_progress() > 0)
+    if (ready_ || (supervisor_.kernels_in_progress() > 0 &&
+                   std::chrono::steady_clock::now() - started_ < longest_preparation))
         return;
     ready_ = true;
     sd_notify(0, "READY=1\nSTATUS=Waiting for guests");
@@ -151,8 +159,11 @@ void Daemon::poll_once(int stop_fd, std::vector<pollfd>& fds)
     const ModuleLink* link = supervisor_.link();
     fds.push_back({link ? link->event_fd() : -1, POLLIN, 0});
     fds.push_back({reload_fd_, POLLIN, 0});
+    fds.push_back({libvirt_ ? libvirt_->event_fd() : -1, POLLIN, 0});
     control_.add_to(fds);
-    int wait_ms = link ? -1 : retry_ms;
+    int wait_ms = link && ready_ ? -1 : retry_ms;
+    if (supervisor_.is_verifying())
+        wait_ms = verify_ms;
     if (wake_ms_ >= 0 && (wait_ms < 0 || wake_ms_ < wait_ms))
         wait_ms = wake_ms_;
     if (poll(fds.data(), fds.size(), wait_ms) < 0 && errno != EINTR)
@@ -175,6 +186,10 @@ void Daemon::run(int stop_fd)
             reconnect();
         else if (fds[2].revents) // guests first: one of them may be held up
             guarded([this] { supervisor_.read_events(); });
+        if (supervisor_.is_verifying())
+            guarded([this] { supervisor_.verify(); });
+        if (fds[4].revents)
+            guarded([this] { supervisor_.domains_are(libvirt_->domains()); });
         if (fds[1].revents)
             guarded([this] {
                 supervisor_.kernels_ready();

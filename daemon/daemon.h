@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "control.h"
+#include "libvirt_follower.h"
 #include "supervisor.h"
 
 namespace lacuna {
@@ -18,7 +19,7 @@ public:
 
     // Connects to the module and takes over its guests; without the module it is waited for. Throws Error if
     // the module will not be talked to, or the constraints, the store or the socket are not usable.
-    Daemon(Config config, Connect connect, KernelLibrary::Reader reader = read_source);
+    Daemon(Config config, Connect connect, KernelLibrary::Reader reader = SourceReader());
 
     // Whenever `fd` is readable, `read` reads it and gives another configuration; if it throws, the one that
     // counts goes on counting.
@@ -46,10 +47,12 @@ private:
     ControlServer control_;
     std::map<ControlServer::ClientId, std::string> watchers_; // and the guest each one watches; empty: all
     std::multimap<ControlServer::ClientId, Json> waiting_;    // requests whose kernels are being read
+    std::optional<LibvirtFollower> libvirt_;
     int reload_fd_ = -1;
     std::function<Config()> read_config_;
     int wake_ms_ = -1; // how often systemd wants to hear from us; -1: it does not
     bool ready_ = false;
+    std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
     std::string last_complaint_; // about the module, so that it is not repeated
 };
 

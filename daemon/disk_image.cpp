@@ -37,32 +37,24 @@ std::vector<std::string> take_list(char** list)
 class Appliance {
 public:
     // with_kvm: let libguestfs use KVM if it thinks it can.
-    Appliance(const std::filesystem::path& image, const std::string& format, bool with_kvm)
-        : image_(image.string()),
+    Appliance(const std::vector<Disk>& disks, bool with_kvm)
+        : disks_(names_of(disks)),
           handle_(guestfs_create())
     {
         if (!handle_)
-            throw Error("libguestfs cannot be started", image_);
+            throw Error("libguestfs cannot be started", disks_);
         guestfs_set_error_handler(handle_.get(), nullptr, nullptr); // errors become exceptions, not output
         if (!with_kvm)
             guestfs_set_backend_setting(handle_.get(), "force_tcg", "1");
-        struct guestfs_add_drive_opts_argv options {}; // the function has the same name
-        options.bitmask = GUESTFS_ADD_DRIVE_OPTS_READONLY_BITMASK;
-        options.readonly = 1;
-        if (!format.empty()) {
-            options.bitmask |= GUESTFS_ADD_DRIVE_OPTS_FORMAT_BITMASK;
-            options.format = format.c_str();
-        }
-        check(guestfs_add_drive_opts_argv(handle_.get(), image_.c_str(), &options),
-              "cannot be opened as a disk image",
-              "check that it is a raw or qcow2 disk image and may be read");
+        for (const Disk& disk : disks)
+            add(disk);
     }
 
     bool launch() { return guestfs_launch(handle_.get()) == 0; }
 
     [[noreturn]] void launch_failed()
     {
-        throw Error("libguestfs cannot start its appliance to read it", image_,
+        throw Error("libguestfs cannot start its appliance to read it", disks_,
                     "run libguestfs-test-tool to see why; if it finds no kernel, set SUPERMIN_KERNEL, "
                     "SUPERMIN_MODULES and SUPERMIN_KERNEL_VERSION to one");
     }
@@ -105,7 +97,7 @@ public:
         const std::int64_t size = guestfs_filesize(handle_.get(), path.c_str());
         check(size < 0 ? -1 : 0, "its " + path + " cannot be read", "check the image's file system");
         if (static_cast<std::uint64_t>(size) > max_kernel_size)
-            throw Error("its " + path + " is too large for a kernel", image_);
+            throw Error("its " + path + " is too large for a kernel", disks_);
         check(guestfs_download(handle_.get(), path.c_str(), to.c_str()),
               "its " + path + " cannot be copied to " + to.string(), "check the free space there");
     }
@@ -116,14 +108,27 @@ private:
         if (result == -1) {
             const char* why = guestfs_last_error(handle_.get());
             const std::string reason = why ? why : "";
-            throw Error(failed + " (" + reason.substr(0, reason.find('\n')) + ")", image_, hint);
+            throw Error(failed + " (" + reason.substr(0, reason.find('\n')) + ")", disks_, hint);
         }
+    }
+
+    void add(const Disk& disk)
+    {
+        struct guestfs_add_drive_opts_argv options {}; // the function has the same name
+        options.bitmask = GUESTFS_ADD_DRIVE_OPTS_READONLY_BITMASK;
+        options.readonly = 1;
+        if (!disk.format.empty()) {
+            options.bitmask |= GUESTFS_ADD_DRIVE_OPTS_FORMAT_BITMASK;
+            options.format = disk.format.c_str();
+        }
+        check(guestfs_add_drive_opts_argv(handle_.get(), disk.file.c_str(), &options),
+              "cannot be opened as a disk image", "check that it is a disk image and may be read");
     }
 
     struct Close {
         void operator()(guestfs_h* handle) const { guestfs_close(handle); }
     };
-    std::string image_;
+    std::string disks_;
     std::unique_ptr<guestfs_h, Close> handle_;
 };
 
@@ -147,23 +152,31 @@ std::string system_map_beside(const std::string& vmlinuz)
 
 } // namespace
 
-std::vector<ImageKernel> copy_kernels(const std::filesystem::path& image, const std::filesystem::path& into,
-                                      const std::string& format,
+std::string names_of(const std::vector<Disk>& disks)
+{
+    std::string names;
+    for (const Disk& disk : disks)
+        names += (names.empty() ? "" : ", ") + disk.file.string();
+    return names;
+}
+
+std::vector<ImageKernel> copy_kernels(const std::vector<Disk>& disks, const std::filesystem::path& into,
                                       const std::function<void(const std::string&)>& progress)
 {
     const auto tell = [&](const std::string& what) {
         if (progress)
             progress(what);
     };
-    std::error_code error;
-    if (!std::filesystem::exists(image, error))
-        throw Error("cannot be opened: no such file", image.string(), "check the path and the permissions");
-    tell("starting libguestfs to read " + image.string());
+    for (const Disk& disk : disks)
+        if (std::error_code error; !std::filesystem::exists(disk.file, error))
+            throw Error("cannot be opened: no such file", disk.file.string(),
+                        "check the path and the permissions");
+    tell("starting libguestfs to read " + names_of(disks));
     std::optional<Appliance> started;
-    started.emplace(image, format, true);
+    started.emplace(disks, true);
     if (!started->launch()) { // there are hosts with a /dev/kvm that does not work
         tell("libguestfs could not start; trying again without KVM");
-        started.emplace(image, format, false);
+        started.emplace(disks, false);
         if (!started->launch())
             started->launch_failed();
     }
@@ -191,7 +204,7 @@ std::vector<ImageKernel> copy_kernels(const std::filesystem::path& image, const 
         throw Error(mounted
                         ? "holds no kernel (looked for vmlinuz-* in /boot and for /usr/lib/modules/*/vmlinuz)"
                         : "holds no file system that can be read",
-                    image.string(), "name the guest's kernel file in the configuration instead");
+                    names_of(disks), "name the guest's kernel file in the configuration instead");
     return kernels;
 }
 

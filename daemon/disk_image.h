@@ -9,16 +9,30 @@
 
 namespace lacuna {
 
-// A kernel found in a guest's disk image, copied out.
+// A disk of a guest.
+struct Disk {
+    std::filesystem::path file; // a disk image, or a block device of the host
+    // "raw", "qcow2", ...; empty: libguestfs looks at the image. Name the format of a raw image that an
+    // untrusted guest writes to: it could make its disk look like a qcow2 image that refers to a file of the
+    // host.
+    std::string format;
+
+    auto operator<=>(const Disk&) const = default;
+};
+
+// "/srv/a.qcow2, /srv/b.raw"
+std::string names_of(const std::vector<Disk>& disks);
+
+// A kernel found on a guest's disks, copied out.
 struct ImageKernel {
     std::string guest_path;                          // where it lies on its file system in the guest
     std::filesystem::path vmlinuz;                   // the copy
     std::optional<std::filesystem::path> system_map; // the copy, if there is one beside it (on Debian a stub)
 };
 
-// Copies every kernel out of a disk image (vmlinuz-* in /boot or on a file system of its own, vmlinuz under
-// /usr/lib/modules/VERSION) into the existing directory `into`. Reads only: the image may belong to a running
-// guest.
+// Copies every kernel out of a guest's disks (vmlinuz-* in /boot or on a file system of its own, vmlinuz
+// under /usr/lib/modules/VERSION) into the existing directory `into`. All disks at once: a logical volume may
+// lie on several. Reads only: they may belong to a running guest.
 //
 // Uses libguestfs, so that no file system of a guest is ever mounted by the host's kernel. It starts a small
 // virtual machine, which takes seconds with KVM and up to a minute without; `progress` is told what is going
@@ -26,13 +40,8 @@ struct ImageKernel {
 // SUPERMIN_KERNEL (its vmlinuz), SUPERMIN_MODULES (its /lib/modules/VERSION) and SUPERMIN_KERNEL_VERSION (its
 // VERSION) point at, for example an unpacked linux-image package.
 //
-// `format` is "raw" or "qcow2"; if it is empty libguestfs looks at the image. Name the format of a raw image
-// that an untrusted guest writes to: it could make its disk look like a qcow2 image that refers to a file of
-// the host.
-//
-// Throws Error if the image cannot be read or holds no kernel.
-std::vector<ImageKernel> copy_kernels(const std::filesystem::path& image, const std::filesystem::path& into,
-                                      const std::string& format = {},
+// Throws Error if a disk cannot be read or they hold no kernel.
+std::vector<ImageKernel> copy_kernels(const std::vector<Disk>& disks, const std::filesystem::path& into,
                                       const std::function<void(const std::string&)>& progress = {});
 
 } // namespace lacuna

@@ -41,11 +41,13 @@ Json kernel_facts(const Guest& guest)
     Json json = {{"id", guest.kernel_id.empty() ? Json() : Json(guest.kernel_id)}};
     json["sources"] = Json::array();
     for (const KernelSource& source : guest.sources) {
-        Json entry = {{"file", source.file.string()}, {"image", source.image}};
-        if (!source.image_format.empty())
-            entry["image_format"] = source.image_format;
+        Json entry = Json::object();
+        if (!source.file.empty())
+            entry["file"] = source.file.string();
         if (source.system_map)
             entry["system_map"] = source.system_map->string();
+        for (const Disk& disk : source.disks)
+            entry["disks"].push_back({{"file", disk.file.string()}, {"format", disk.format}});
         json["sources"].push_back(entry);
     }
     return json;
@@ -69,8 +71,10 @@ std::uint64_t Guest::page_table_gpa() const
 bool Guest::update(const GuestReport& report)
 {
     const bool over = state == LACUNA_GUEST_DONE || state == LACUNA_GUEST_FAILED;
-    // Created once more, by a reset; otherwise told again by an older event, after it has been armed or ignored.
-    const bool reborn = report.state == LACUNA_GUEST_CREATED && over;
+    // Created once more, by a reset; otherwise told again by an older event, after it has been armed or
+    // ignored.
+    const bool reborn = report.state == LACUNA_GUEST_CREATED &&
+                        (over || (state == LACUNA_GUEST_IGNORED && report.event == LACUNA_EVENT_RESET));
     const bool stale = report.state == LACUNA_GUEST_CREATED && !reborn;
     const auto new_state = stale ? state : report.state.value_or(state);
     const bool changed = new_state != state || (report.kernel_id && *report.kernel_id != kernel_id);
@@ -84,6 +88,8 @@ bool Guest::update(const GuestReport& report)
         reason.clear();
         slide = text_gpa = root = 0;
         published = kernel_lost = false;
+        verification = Verification::none;
+        adopted = false;
     }
     state = new_state;
     reason = report.reason.value_or(reason);
@@ -111,6 +117,8 @@ Json status_json(const Guest& guest, const lacuna_constraints& set)
     json["state"] = to_string(guest.state);
     json["reason"] = guest.reason;
     json["kernel"] = guest.kernel_id.empty() ? Json() : Json(guest.kernel_id);
+    if (guest.verification != Guest::Verification::none)
+        json["verified"] = guest.verification == Guest::Verification::passed;
     json["members"] = Json::object();
     for (std::size_t i = 0; i < guest.members.size() && i < set.members_nr; i++)
         json["members"][qualified_name(set, i)] = member_status(guest.members[i]);
@@ -171,6 +179,8 @@ Json facts_json(const Guest& guest)
         json["text_gpa"] = hex(guest.text_gpa);
         json["paging"] = to_string(guest.paging);
     }
+    if (guest.verification != Guest::Verification::none)
+        json["verified"] = guest.verification == Guest::Verification::passed;
     if (guest.kernel)
         json["addresses"] = {{"init_task", hex(guest.kernel->init_task + guest.slide)},
                              {"modules", hex(guest.kernel->modules + guest.slide)},

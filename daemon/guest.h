@@ -29,6 +29,8 @@ struct Guest {
     std::vector<KernelSource> sources; // where its possible kernels are; empty: nobody wants to learn from it
     bool learn = false;                // arm it as soon as the sources have been read
     bool record = false;
+    bool trust = false;                    // a kernel whose profile is complete is not learned from again
+    bool adopted = false;                  // it ran before the module knew of it
     std::vector<KernelDescriptor> kernels; // it was armed with; empty after a restart of the daemon
 
     // Once its kernel has been found:
@@ -39,6 +41,12 @@ struct Guest {
     std::shared_ptr<const KernelDescriptor> kernel; // null until its source has been read
     bool kernel_lost = false;                       // its source does not hold it any more
     bool published = false;
+    enum class Verification {
+        none,    // not needed: it was learned from
+        pending, // the profile of its kernel is known; whether it holds in this guest is being looked at
+        passed,
+    } verification = Verification::none;
+    std::chrono::steady_clock::time_point found; // when verification became pending
 
     std::vector<lacuna_member_report> members; // in the order of the constraint set; empty: no report yet
     lacuna_stats stats{};
@@ -50,6 +58,8 @@ struct Guest {
         return state == LACUNA_GUEST_WAITING || state == LACUNA_GUEST_TRAPPING ||
                state == LACUNA_GUEST_RESTORING;
     }
+    // Its kernel was found and nothing was trapped: the module was told that the kernel is known.
+    bool only_observed() const { return state == LACUNA_GUEST_DONE && kernel && members.empty(); }
     // Through which page tables the kernel can be seen; 0: not known (yet).
     std::uint64_t page_table_gpa() const;
 

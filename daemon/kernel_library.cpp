@@ -3,11 +3,9 @@
 
 #include <algorithm>
 
-#include <spdlog/spdlog.h>
 #include <sys/eventfd.h>
 #include <sys/stat.h>
 
-#include "disk_image.h"
 #include "error.h"
 
 namespace lacuna {
@@ -16,67 +14,7 @@ namespace {
 
 constexpr int workers = 2; // so that a kernel file does not wait behind an image
 
-// A folder that goes with its content.
-class TemporaryFolder {
-public:
-    TemporaryFolder()
-    {
-        std::string path = (std::filesystem::temp_directory_path() / "lacuna-XXXXXX").string();
-        if (!mkdtemp(path.data()))
-            throw system_error("no temporary folder can be made", path);
-        path_ = path;
-    }
-    ~TemporaryFolder()
-    {
-        std::error_code ignored;
-        std::filesystem::remove_all(path_, ignored);
-    }
-    TemporaryFolder(const TemporaryFolder&) = delete;
-    TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-
-    const std::filesystem::path& path() const { return path_; }
-
-private:
-    std::filesystem::path path_;
-};
-
-std::vector<KernelDescriptor> read_image(const KernelSource& source)
-{
-    const TemporaryFolder folder;
-    const auto progress = [&](const std::string& what) {
-        spdlog::info("{}: {}", source.file.string(), what);
-    };
-    std::vector<KernelDescriptor> kernels;
-    std::string problems;
-    for (const ImageKernel& kernel :
-         copy_kernels(source.file, folder.path(), source.image_format, progress)) {
-        try {
-            kernels.push_back(describe_kernel(kernel.vmlinuz, kernel.system_map));
-        } catch (const Error& error) {
-            spdlog::warn("{}: {} in it cannot be used: {}", source.file.string(), kernel.guest_path,
-                         error.what());
-            problems += (problems.empty() ? "" : "; ") + kernel.guest_path + ": " + error.failed();
-        }
-    }
-    if (kernels.empty())
-        throw Error("none of its kernels can be used: " + problems, source.file.string());
-    return kernels;
-}
-
 } // namespace
-
-std::vector<KernelDescriptor> read_source(const KernelSource& source)
-{
-    auto kernels = source.image
-                       ? read_image(source)
-                       : std::vector<KernelDescriptor>{describe_kernel(source.file, source.system_map)};
-    for (const KernelDescriptor& kernel : kernels) {
-        for (const std::string& notice : kernel.notices)
-            spdlog::info("{}: {}", source.file.string(), notice);
-        spdlog::info("{}: kernel {} is ready", source.file.string(), kernel.id);
-    }
-    return kernels;
-}
 
 KernelLibrary::KernelLibrary(Reader reader)
     : reader_(std::move(reader)),
@@ -97,23 +35,24 @@ KernelLibrary::~KernelLibrary()
 KernelLibrary::Identity KernelLibrary::identify(const KernelSource& source)
 {
     Identity identity;
-    const auto add = [&](const std::filesystem::path& file) {
+    const auto add = [&](const std::filesystem::path& file, bool disk) {
         struct stat status {};
         if (stat(file.c_str(), &status) == 0)
             for (const auto number :
                  {static_cast<std::uint64_t>(status.st_dev), static_cast<std::uint64_t>(status.st_ino),
-                  static_cast<std::uint64_t>(status.st_size)})
+                  disk ? 0 : static_cast<std::uint64_t>(status.st_size),
+                  // A running guest writes to its disks all the time, and makes them grow: they are read
+                  // again when the guest is gone, see refresh().
+                  disk ? 0 : static_cast<std::uint64_t>(status.st_mtim.tv_sec),
+                  disk ? 0 : static_cast<std::uint64_t>(status.st_mtim.tv_nsec)})
                 identity.numbers.push_back(number);
-        // A running guest writes to its disk all the time: its image is read again when the guest is gone,
-        // see refresh().
-        if (!source.image) {
-            identity.numbers.push_back(static_cast<std::uint64_t>(status.st_mtim.tv_sec));
-            identity.numbers.push_back(static_cast<std::uint64_t>(status.st_mtim.tv_nsec));
-        }
     };
-    add(source.file);
+    if (!source.file.empty())
+        add(source.file, false);
     if (source.system_map)
-        add(*source.system_map);
+        add(*source.system_map, false);
+    for (const Disk& disk : source.disks)
+        add(disk.file, true);
     return identity;
 }
 

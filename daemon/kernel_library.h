@@ -3,30 +3,19 @@
 
 #include <condition_variable>
 #include <deque>
-#include <filesystem>
 #include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
-#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "fd.h"
 #include "kernel_descriptor.h"
+#include "kernel_source.h"
 
 namespace lacuna {
-
-// A file that holds one kernel, or a disk image that holds any number of them.
-struct KernelSource {
-    std::filesystem::path file;
-    bool image = false;
-    std::string image_format; // as in disk_image.h
-    std::optional<std::filesystem::path> system_map;
-
-    auto operator<=>(const KernelSource&) const = default;
-};
 
 // What came of reading a source.
 struct Prepared {
@@ -34,16 +23,13 @@ struct Prepared {
     std::string error; // if there is no kernel: why
 };
 
-// Reads a source; for an image every kernel that can be read. Throws Error if there is none. Takes seconds.
-std::vector<KernelDescriptor> read_source(const KernelSource& source);
-
-// The descriptors of the kernels that guests may run. Reading one takes seconds (an image: half a minute), so
+// The descriptors of the kernels that guests may run. Reading one takes seconds (of disks: half a minute), so
 // it is done ahead and in the background; what has been read is kept until the file changes.
 class KernelLibrary {
 public:
     using Reader = std::function<std::vector<KernelDescriptor>(const KernelSource&)>;
 
-    explicit KernelLibrary(Reader reader = read_source);
+    explicit KernelLibrary(Reader reader);
     // Waits for readings in progress.
     ~KernelLibrary();
     KernelLibrary(const KernelLibrary&) = delete;
@@ -62,7 +48,7 @@ public:
     std::size_t in_progress() const;
 
 private:
-    // What makes a file the same file with the same content: device, inode, size and, but for images, time of
+    // What makes a file the same file with the same content: device, inode, size and, but for disks, time of
     // change.
     struct Identity {
         std::vector<std::uint64_t> numbers;

@@ -4,13 +4,16 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
 #include <lacuna/abi.h>
+#include <sys/types.h>
 
 #include "bytes.h"
 #include "error.h"
+#include "fd.h"
 #include "kernel_descriptor.h"
 
 namespace lacuna {
@@ -39,6 +42,8 @@ struct EventBatch {
 struct ArmOptions {
     std::uint32_t deadline_ms = 120'000; // of trapping
     bool record = false;                 // keep a recording of the boot
+    std::set<std::string>
+        known; // ids of kernels of which nothing is to be learned: when one is found the guest is done
 };
 
 // The module is not loaded, or has been removed while we talked to it.
@@ -60,6 +65,10 @@ public:
                      const ArmOptions& options) = 0;
     virtual void ignore(std::uint32_t guest) = 0;
     virtual void disarm(std::uint32_t guest) = 0;
+
+    // Makes a virtual machine that ran before the module was loaded known to it. `vm`: its file, see
+    // running_vm.h.
+    virtual GuestReport adopt(pid_t vmm_pid, const Fd& vm) = 0;
 
     // Of all guests the module knows.
     virtual std::vector<GuestReport> status() = 0;

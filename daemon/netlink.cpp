@@ -152,7 +152,7 @@ bool current_slides(CurrentKind kind)
 static_assert(static_cast<int>(Architecture::x86_64) == LACUNA_X86_64 &&
               static_cast<int>(Architecture::i386) == LACUNA_I386);
 
-void put_kernel(nl_msg* message, const KernelDescriptor& kernel)
+void put_kernel(nl_msg* message, const KernelDescriptor& kernel, bool known)
 {
     if (kernel.id.size() >= LACUNA_MAX_ID || kernel.banner.size() > LACUNA_MAX_BANNER)
         throw Error("the name or the banner is too long for the module", "kernel " + kernel.id);
@@ -169,6 +169,8 @@ void put_kernel(nl_msg* message, const KernelDescriptor& kernel)
     put(nla_put_u8(message, LACUNA_K_CURRENT_KIND, current_of(kernel.current_kind)));
     if (current_slides(kernel.current_kind))
         put(nla_put_flag(message, LACUNA_K_CURRENT_SLIDES));
+    if (known)
+        put(nla_put_flag(message, LACUNA_K_KNOWN));
     for (const TrapSite& site : kernel.sites)
         put_site(message, site);
     nest.end();
@@ -248,6 +250,7 @@ public:
         order(LACUNA_CMD_IGNORE, guest, "letting the guest run as it is");
     }
     void disarm(std::uint32_t guest) override { order(LACUNA_CMD_DISARM, guest, "disarming the guest"); }
+    GuestReport adopt(pid_t vmm_pid, const Fd& vm) override;
     std::vector<GuestReport> status() override;
     Bytes read(std::uint32_t guest, std::uint64_t gpa, std::size_t length) override;
     Bytes recording(std::uint32_t guest, std::uint64_t offset) override;
@@ -380,6 +383,19 @@ void NetlinkLink::order(lacuna_command command, std::uint32_t guest, const std::
     transact(request.get(), what);
 }
 
+GuestReport NetlinkLink::adopt(pid_t vmm_pid, const Fd& vm)
+{
+    std::optional<GuestReport> report;
+    const Message request = new_request(family_, LACUNA_CMD_ADOPT);
+    put(nla_put_u32(request.get(), LACUNA_A_VMM_PID, static_cast<std::uint32_t>(vmm_pid)));
+    put(nla_put_u32(request.get(), LACUNA_A_FD, static_cast<std::uint32_t>(vm.get())));
+    transact(request.get(), "taking in a guest that runs already",
+             [&](nlmsghdr* header) { report = parse_report(header); });
+    if (!report)
+        malformed("no answer about the guest that was taken in");
+    return std::move(*report);
+}
+
 std::vector<GuestReport> NetlinkLink::status()
 {
     std::vector<GuestReport> reports;
@@ -503,7 +519,7 @@ void put_arm(nl_msg* message, std::uint32_t guest, const std::vector<KernelDescr
     if (options.record)
         put(nla_put_flag(message, LACUNA_A_RECORD));
     for (const KernelDescriptor& kernel : kernels)
-        put_kernel(message, kernel);
+        put_kernel(message, kernel, options.known.contains(kernel.id));
 }
 
 GuestReport parse_report(nlmsghdr* header)

@@ -52,6 +52,9 @@ std::string state_text(const Json& guest)
     std::string text = guest.at("state").get<std::string>();
     if (!guest.at("reason").get<std::string>().empty())
         text += ": " + harmless(guest.at("reason").get<std::string>());
+    if (guest.contains("verified"))
+        text += guest.at("verified") ? ": its kernel's profile holds"
+                                     : ": its kernel's profile is being verified";
     return text;
 }
 

@@ -135,6 +135,12 @@ std::optional<Json> result(Supervisor& supervisor, const Json& request)
             return std::nullopt;
         return Json::object({{"guest", guest->name}});
     }
+    if (command == "learn") {
+        const Guest* guest = supervisor.learn(text(request, "guest"));
+        if (!guest)
+            return std::nullopt;
+        return Json::object({{"guest", guest->name}});
+    }
     if (command == "disarm") {
         supervisor.disarm(text(request, "guest"));
         return Json::object();

@@ -16,6 +16,7 @@ namespace lacuna {
 //   or null}
 //   {"command": "arm", "pid": n, "name": ..., "kernels": [...], "system_map": ..., "record": bool} {"guest":
 //   NAME}
+//   {"command": "learn", "guest": NAME or process number}    {"guest": NAME}
 //   {"command": "disarm", "guest": NAME}                     {}
 //   {"command": "record", "guest": NAME, "offset": n}        {"data": hex digits, empty at the end}
 // Nothing: its kernels are still being read, ask again after Supervisor::kernels_ready().

@@ -5,22 +5,28 @@
 
 #include <spdlog/spdlog.h>
 
+#include "verification.h"
+
 namespace lacuna {
 
 namespace {
 
 constexpr std::size_t kept_gone = 32; // guests that are gone, but may still be asked for
 
+// `kernel`, `disks`: what the guest itself is given.
 std::vector<KernelSource> sources_of(const GuestRule& rule,
-                                     const std::optional<std::filesystem::path>& command_line)
+                                     const std::optional<std::filesystem::path>& kernel,
+                                     const std::vector<Disk>& disks)
 {
-    if (rule.image)
-        return {{*rule.image, true, rule.image_format, std::nullopt}};
     std::vector<KernelSource> sources;
-    for (const auto& kernel : rule.kernels)
-        sources.push_back({kernel, false, {}, rule.system_map});
-    if (sources.empty() && command_line)
-        sources.push_back({*command_line, false, {}, rule.system_map});
+    for (const auto& file : rule.kernels)
+        sources.push_back({file, rule.system_map, {}});
+    if (!rule.images.empty())
+        sources.push_back({{}, {}, rule.images});
+    if (sources.empty() && kernel)
+        sources.push_back({*kernel, rule.system_map, {}});
+    if (sources.empty() && !disks.empty())
+        sources.push_back({{}, {}, disks});
     return sources;
 }
 
@@ -29,10 +35,12 @@ std::vector<KernelSource> sources_from_facts(const Json& facts)
 {
     std::vector<KernelSource> sources;
     for (const Json& entry : facts.at("kernel").at("sources")) {
-        KernelSource source{entry.at("file").get<std::string>(), entry.at("image").get<bool>(),
-                            entry.value("image_format", ""), std::nullopt};
+        KernelSource source{entry.value("file", ""), {}, {}};
         if (entry.contains("system_map"))
             source.system_map = entry["system_map"].get<std::string>();
+        for (const Json& disk : entry.value("disks", Json::array()))
+            source.disks.push_back(
+                {disk.at("file").get<std::string>(), disk.at("format").get<std::string>()});
         sources.push_back(std::move(source));
     }
     return sources;
@@ -41,11 +49,11 @@ std::vector<KernelSource> sources_from_facts(const Json& facts)
 } // namespace
 
 Supervisor::Supervisor(Config config, const lacuna_constraints& constraints, KernelLibrary& library,
-                       FindVmm find_vmm)
+                       Host host)
     : config_(std::move(config)),
       constraints_(constraints),
       library_(library),
-      find_vmm_(std::move(find_vmm)),
+      host_(std::move(host)),
       store_(config_.store, config_.group)
 {}
 
@@ -55,13 +63,16 @@ void Supervisor::reconfigure(Config config)
          {std::tuple(config_.store, config.store, "store"),
           std::tuple(config_.socket, config.socket, "socket"),
           std::tuple(config_.constraints, config.constraints, "constraints"),
-          std::tuple(std::filesystem::path(config_.group), std::filesystem::path(config.group), "group")})
+          std::tuple(std::filesystem::path(config_.group), std::filesystem::path(config.group), "group"),
+          std::tuple(std::filesystem::path(config_.libvirt), std::filesystem::path(config.libvirt),
+                     "libvirt")})
         if (old_value != new_value)
             spdlog::warn("another \"{}\" in the configuration counts from the next start of lacunad", key);
     config.store = config_.store;
     config.socket = config_.socket;
     config.constraints = config_.constraints;
     config.group = config_.group;
+    config.libvirt = config_.libvirt;
     config_ = std::move(config);
     prepare();
 }
@@ -69,9 +80,24 @@ void Supervisor::reconfigure(Config config)
 void Supervisor::prepare()
 {
     for (const GuestRule& rule : config_.guests)
-        if (rule.policy == Policy::learn)
-            for (const KernelSource& source : sources_of(rule, std::nullopt))
+        if (rule.policy != Policy::ignore)
+            for (const KernelSource& source : sources_of(rule, {}, {}))
                 library_.find(source, false);
+    for (const Domain& domain : domains_) {
+        VmmProcess vmm;
+        vmm.name = domain.name;
+        vmm.uuid = domain.uuid;
+        const GuestRule* rule = config_.rule_for(vmm);
+        if (rule && rule->policy != Policy::ignore)
+            for (const KernelSource& source : sources_of(*rule, domain.kernel, domain.disks))
+                library_.find(source, false);
+    }
+}
+
+void Supervisor::domains_are(std::vector<Domain> domains)
+{
+    domains_ = std::move(domains);
+    prepare();
 }
 
 void Supervisor::connected(std::unique_ptr<ModuleLink> link)
@@ -81,7 +107,31 @@ void Supervisor::connected(std::unique_ptr<ModuleLink> link)
     link_ = std::move(link);
     for (const GuestReport& report : reports)
         handle(report);
+    adopt_running();
     bury();
+}
+
+// What ran before the module was loaded. Nobody asked for it to be trapped, and it may have been running for
+// months: it is only looked at whether its kernel is one that is known, unless somebody asks for more
+// (learn()).
+void Supervisor::adopt_running()
+{
+    for (const RunningVm& vm : host_.running_vms()) {
+        if (std::any_of(guests_.begin(), guests_.end(),
+                        [&](const Guest& guest) { return guest.present() && guest.vmm_pid == vm.vmm_pid; }))
+            continue;
+        try {
+            const GuestReport report = link_->adopt(vm.vmm_pid, host_.open_vm(vm));
+            Guest& guest = find_or_create(report);
+            guest.adopted = true;
+            advance(guest);
+            changed(guest, true);
+        } catch (const ModuleGone&) {
+            throw;
+        } catch (const Error& error) {
+            spdlog::warn("{}", error.what());
+        }
+    }
 }
 
 // Guests that went while no daemon was there still have facts that say otherwise.
@@ -132,9 +182,11 @@ void Supervisor::handle(const GuestReport& report)
     const bool news = guest.update(report);
     if (news)
         log(guest, report.event);
+    if (report.event == LACUNA_EVENT_RESET && !guest.learn)
+        decide(guest); // its rule may be another by now
     if (!guest.present() || report.event == LACUNA_EVENT_RESET)
         for (const KernelSource& source : guest.sources)
-            if (source.image) // its kernels may have been upgraded
+            if (source.file.empty()) // the kernels on its disks may have been upgraded
                 library_.refresh(source);
     advance(guest);
     changed(guest, news);
@@ -180,14 +232,15 @@ Guest& Supervisor::find_or_create(const GuestReport& report)
 
 void Supervisor::decide(Guest& guest)
 {
-    const VmmProcess vmm = find_vmm_(guest.vmm_pid);
-    const GuestRule* rule = config_.rule_for(vmm.name);
+    const VmmProcess vmm = host_.find_vmm(guest.vmm_pid);
+    const GuestRule* rule = config_.rule_for(vmm);
     guest.name = unique_name(vmm.name, &guest);
     guest.record = config_.record;
     if (!rule || rule->policy == Policy::ignore)
         return;
-    guest.sources = sources_of(*rule, vmm.kernel);
+    guest.sources = sources_of(*rule, vmm.kernel, vmm.disks);
     guest.learn = true;
+    guest.trust = rule->policy == Policy::learn_if_unknown;
 }
 
 // A guest that has been armed already: an earlier daemon wrote down how it is called and where its kernels
@@ -215,7 +268,10 @@ void Supervisor::advance(Guest& guest)
             guest.learn ? try_to_arm(guest) : let_go(guest, {});
         if (!guest.kernel_id.empty() && !guest.kernel && !guest.kernel_lost)
             find_descriptor(guest);
-        if (guest.kernel && guest.state == LACUNA_GUEST_DONE && !guest.published)
+        if (guest.only_observed() && guest.verification == Guest::Verification::none)
+            expect_verification(guest);
+        else if (guest.kernel && guest.state == LACUNA_GUEST_DONE && !guest.only_observed() &&
+                 !guest.published)
             publish(guest);
     } catch (const ModuleGone&) {
         throw;
@@ -241,7 +297,7 @@ std::optional<std::vector<KernelDescriptor>> Supervisor::kernels_of(const std::v
     if (!complete)
         return std::nullopt;
     if (kernels.size() > LACUNA_MAX_KERNELS) {
-        spdlog::warn("{} holds {} kernels; only the first {} are looked for", sources.front().file.string(),
+        spdlog::warn("{} holds {} kernels; only the first {} are looked for", to_string(sources.front()),
                      kernels.size(), LACUNA_MAX_KERNELS);
         kernels.resize(LACUNA_MAX_KERNELS);
     }
@@ -251,23 +307,126 @@ std::optional<std::vector<KernelDescriptor>> Supervisor::kernels_of(const std::v
 void Supervisor::try_to_arm(Guest& guest)
 {
     if (guest.sources.empty())
-        return let_go(
-            guest,
-            "its kernel is not known: the configuration names none, and its command line has no -kernel");
+        return let_go(guest, "its kernel is not known: the configuration names none, and its command line "
+                             "has neither -kernel nor "
+                             "a disk that is a file");
     try {
         auto kernels = kernels_of(guest.sources);
         if (!kernels)
             return;
-        link_->arm(guest.number, *kernels, {config_.deadline_seconds * 1000, guest.record});
-        guest.kernels = std::move(*kernels);
-        guest.state = LACUNA_GUEST_WAITING;
-        spdlog::info("[{}] armed, {} kernel(s) are looked for", guest.name, guest.kernels.size());
+        const auto known = guest.trust ? known_among(*kernels) : std::set<std::string>();
+        if (guest.adopted)
+            std::erase_if(*kernels,
+                          [&](const KernelDescriptor& kernel) { return !known.contains(kernel.id); });
+        if (kernels->empty()) {
+            let_go(guest, {});
+            guest.reason =
+                "it ran before the module knew of it; lacunactl learn " + guest.name + " learns from it now";
+            return;
+        }
+        start_hunt(guest, std::move(*kernels), known);
         write_facts(guest);
     } catch (const ModuleGone&) {
         throw;
     } catch (const Error& error) {
         let_go(guest, error.what());
     }
+}
+
+void Supervisor::start_hunt(Guest& guest, std::vector<KernelDescriptor> kernels, std::set<std::string> known)
+{
+    need_link().arm(guest.number, kernels, {config_.deadline_seconds * 1000, guest.record, known});
+    guest.kernels = std::move(kernels);
+    guest.state = LACUNA_GUEST_WAITING;
+    guest.reason.clear();
+    guest.learn = true;
+    spdlog::info("[{}] armed, {} kernel(s) are looked for{}", guest.name, guest.kernels.size(),
+                 known.empty() ? "" : fmt::format(", {} of them known", known.size()));
+}
+
+// Those whose profiles are complete.
+std::set<std::string> Supervisor::known_among(const std::vector<KernelDescriptor>& kernels) const
+{
+    std::set<std::string> known;
+    for (const KernelDescriptor& kernel : kernels) {
+        try {
+            const auto profile = store_.profile(kernel.id);
+            if (profile && profile->complete())
+                known.insert(kernel.id);
+        } catch (const Error& error) { // it is learned anew
+            spdlog::warn("{}", error.what());
+        }
+    }
+    return known;
+}
+
+// ---- known kernels ----
+
+void Supervisor::expect_verification(Guest& guest)
+{
+    if (!store_.profile(guest.kernel_id))
+        return;
+    guest.verification = Guest::Verification::pending;
+    guest.found = std::chrono::steady_clock::now();
+}
+
+bool Supervisor::is_verifying() const
+{
+    return std::any_of(guests_.begin(), guests_.end(), [](const Guest& guest) {
+        return guest.present() && guest.verification == Guest::Verification::pending;
+    });
+}
+
+void Supervisor::verify()
+{
+    for (Guest& guest : guests_)
+        if (guest.present() && guest.verification == Guest::Verification::pending)
+            verify(guest);
+}
+
+// Early in a boot nothing of a profile holds: that it does not is certain only when the time for a boot is
+// over.
+void Supervisor::verify(Guest& guest)
+{
+    std::string problem;
+    try {
+        AddressSpace memory = memory_of(guest);
+        const auto profile = store_.profile(guest.kernel_id);
+        if (!profile)
+            throw Error("the profile is not in the store any more", guest.kernel_id);
+        const KernelDescriptor& kernel = *guest.kernel;
+        lacuna::verify(memory, *profile,
+                       {kernel.init_task + guest.slide, kernel.modules + guest.slide,
+                        kernel.text + guest.slide, guest.text_gpa});
+    } catch (const ModuleGone&) {
+        throw;
+    } catch (const Error& error) {
+        problem = error.what();
+    }
+    if (problem.empty()) {
+        guest.verification = Guest::Verification::passed;
+        spdlog::info("[{}] its kernel is known, and the profile holds: {}", guest.name,
+                     store_.profile_file(guest.kernel_id).string());
+        changed(guest, true);
+    } else if (std::chrono::steady_clock::now() - guest.found >
+               std::chrono::seconds(config_.deadline_seconds)) {
+        spdlog::warn("[{}] the profile of its kernel does not hold: {}; learning from it instead", guest.name,
+                     problem);
+        guest.verification = Guest::Verification::none;
+        learn_anew(guest);
+    }
+}
+
+void Supervisor::learn_anew(Guest& guest)
+{
+    try {
+        start_hunt(guest, guest.kernels, {});
+    } catch (const ModuleGone&) {
+        throw;
+    } catch (const Error& error) {
+        let_go(guest, error.what());
+    }
+    changed(guest, true);
 }
 
 // Nothing holds the guest up any longer; `why` if that is not what was wanted.
@@ -396,7 +555,7 @@ ModuleLink& Supervisor::need_link() const
 
 const Guest* Supervisor::arm(const ArmRequest& request)
 {
-    ModuleLink& link = need_link();
+    need_link();
     const auto guest = std::find_if(guests_.begin(), guests_.end(), [&](const Guest& candidate) {
         return candidate.present() && candidate.vmm_pid == request.vmm_pid;
     });
@@ -406,22 +565,59 @@ const Guest* Supervisor::arm(const ArmRequest& request)
                       "the module must be loaded before the machine is created");
     std::vector<KernelSource> sources;
     for (const auto& kernel : request.kernels)
-        sources.push_back({kernel, false, {}, request.system_map});
+        sources.push_back({kernel, request.system_map, {}});
     auto kernels = kernels_of(sources);
     if (!kernels)
         return nullptr;
 
-    link.arm(guest->number, *kernels, {config_.deadline_seconds * 1000, request.record || config_.record});
     if (!request.name.empty())
         guest->name = unique_name(request.name, &*guest);
+    guest->record = request.record || config_.record;
+    start_hunt(*guest, std::move(*kernels), {});
     guest->sources = std::move(sources);
-    guest->kernels = std::move(*kernels);
-    guest->learn = true;
-    guest->state = LACUNA_GUEST_WAITING;
-    guest->reason.clear();
-    spdlog::info("[{}] armed on request, {} kernel(s) are looked for", guest->name, guest->kernels.size());
     changed(*guest, true);
     return &*guest;
+}
+
+const Guest* Supervisor::learn(const std::string& name)
+{
+    need_link();
+    Guest* guest = find_present(name);
+    if (!guest) {
+        adopt_running();
+        guest = find_present(name);
+    }
+    if (!guest)
+        throw Unknown("no running guest of this name, and no VMM of this process number", name,
+                      "lacunactl status lists them");
+    if (guest->hunted())
+        throw Error("is being learned from already", name, "lacunactl watch shows how far it is");
+    if (guest->sources.empty()) {
+        const VmmProcess vmm = host_.find_vmm(guest->vmm_pid);
+        const GuestRule* rule = config_.rule_for(vmm);
+        guest->sources = sources_of(rule ? *rule : GuestRule(), vmm.kernel, vmm.disks);
+    }
+    if (guest->sources.empty())
+        throw Error("its kernel is not known: no rule names one, and its VMM was given none", name,
+                    "name it in the configuration, or use lacunactl arm --pid " +
+                        std::to_string(guest->vmm_pid));
+    auto kernels = kernels_of(guest->sources);
+    if (!kernels)
+        return nullptr;
+    start_hunt(*guest, std::move(*kernels), {});
+    changed(*guest, true);
+    return guest;
+}
+
+Guest* Supervisor::find_present(const std::string& name_or_pid)
+{
+    Guest* found = find(name_or_pid);
+    if (found && found->present())
+        return found;
+    for (Guest& guest : guests_)
+        if (guest.present() && std::to_string(guest.vmm_pid) == name_or_pid)
+            return &guest;
+    return nullptr;
 }
 
 void Supervisor::disarm(const std::string& name)

@@ -5,14 +5,17 @@
 #include <list>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
 #include "address_space.h"
 #include "config.h"
+#include "domain.h"
 #include "guest.h"
 #include "kernel_library.h"
 #include "module_link.h"
+#include "running_vm.h"
 #include "store.h"
 #include "vmm_process.h"
 
@@ -24,18 +27,22 @@ public:
     using Error::Error;
 };
 
+// The host as the supervisor sees it; replaced by tests.
+struct Host {
+    std::function<VmmProcess(pid_t)> find_vmm = [](pid_t pid) { return lacuna::find_vmm(pid); };
+    std::function<std::vector<RunningVm>()> running_vms = [] { return lacuna::running_vms(); };
+    std::function<Fd(const RunningVm&)> open_vm = lacuna::open_vm;
+};
+
 // Decides what happens to guests: arms those that the configuration names, keeps what the module tells of
 // them, and puts what was learned into the store. Knows nothing of sockets and never waits; everything runs
 // in one thread.
 class Supervisor {
 public:
-    using FindVmm = std::function<VmmProcess(pid_t)>;
     using OnChange = std::function<void(const Guest&)>;
 
-    // `library` must outlive the supervisor. `find_vmm` is replaced by tests.
-    Supervisor(
-        Config config, const lacuna_constraints& constraints, KernelLibrary& library,
-        FindVmm find_vmm = [](pid_t pid) { return lacuna::find_vmm(pid); });
+    // `library` must outlive the supervisor.
+    Supervisor(Config config, const lacuna_constraints& constraints, KernelLibrary& library, Host host = {});
 
     // Told of every change of a guest; for those who watch.
     void on_change(OnChange callback) { on_change_ = std::move(callback); }
@@ -43,8 +50,11 @@ public:
     // Another configuration: its rules count for guests that are created from now on.
     void reconfigure(Config config);
 
-    // Starts reading every kernel that the configuration names.
+    // Starts reading every kernel that the configuration names, and those of the domains it wants learned
+    // from.
     void prepare();
+    // What libvirt has, whether it runs or not.
+    void domains_are(std::vector<Domain> domains);
 
     // Gives the module its constraints and takes over the guests it has. Throws like ModuleLink.
     void connected(std::unique_ptr<ModuleLink> link);
@@ -57,6 +67,11 @@ public:
     void handle(const GuestReport& report);
     // Some kernels have been read: goes on with the guests that waited for them.
     void kernels_ready();
+
+    // Looks whether known profiles hold in the guests that have just been found to run their kernels. To be
+    // called now and then while is_verifying().
+    void verify();
+    bool is_verifying() const;
 
     // ---- on request ----
 
@@ -74,6 +89,9 @@ public:
     // Arms a guest that the module knows. Null: its kernels are still being read, ask again after
     // kernels_ready(). Throws Unknown, or Error if a kernel cannot be used or the module refuses.
     const Guest* arm(const ArmRequest& request);
+    // Learns from a guest that runs already, with the kernels that its rule names or its VMM was given.
+    // `name`: the guest's, or the number of its VMM's process. Null and errors as of arm().
+    const Guest* learn(const std::string& name);
     void disarm(const std::string& name);
 
     // Throws Error if the kernel has not been found, or the module is not loaded.
@@ -93,6 +111,12 @@ private:
     void recall(Guest& guest);
     void bury();
     void decide(Guest& guest);
+    void adopt_running();
+    std::set<std::string> known_among(const std::vector<KernelDescriptor>& kernels) const;
+    void start_hunt(Guest& guest, std::vector<KernelDescriptor> kernels, std::set<std::string> known);
+    void expect_verification(Guest& guest);
+    void verify(Guest& guest);
+    void learn_anew(Guest& guest);
     void advance(Guest& guest);
     void try_to_arm(Guest& guest);
     void let_go(Guest& guest, const std::string& why);
@@ -103,15 +127,17 @@ private:
     void changed(const Guest& guest, bool facts);
     std::string unique_name(const std::string& name, const Guest* except) const;
     Guest* find(const std::string& name);
+    Guest* find_present(const std::string& name_or_pid);
     ModuleLink& need_link() const;
 
     Config config_;
     lacuna_constraints constraints_;
     KernelLibrary& library_;
-    FindVmm find_vmm_;
+    Host host_;
     Store store_;
     OnChange on_change_;
     std::unique_ptr<ModuleLink> link_;
+    std::vector<Domain> domains_;
     std::list<Guest> guests_; // oldest first; those that are gone stay for a while
 };
 

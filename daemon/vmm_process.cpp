@@ -5,66 +5,34 @@
 #include <cctype>
 #include <fstream>
 #include <iterator>
-#include <string_view>
+
+#include <spdlog/fmt/fmt.h>
+
+#include "qemu_disks.h"
+#include "qemu_options.h"
 
 namespace lacuna {
-
-namespace {
-
-// The value of `key` in QEMU's "a,key=value,..." lists, where the first may stand without its key and ",," is
-// a comma.
-std::string option(std::string_view list, std::string_view key)
-{
-    std::string first, found, item;
-    bool is_first = true;
-    const auto finish = [&] {
-        const std::string prefix = std::string(key) + "=";
-        if (item.starts_with(prefix))
-            found = item.substr(prefix.size());
-        else if (is_first && item.find('=') == std::string::npos)
-            first = item;
-        is_first = false;
-        item.clear();
-    };
-    for (std::size_t i = 0; i < list.size(); i++) {
-        if (list[i] != ',')
-            item += list[i];
-        else if (i + 1 < list.size() && list[i + 1] == ',')
-            item += list[i++];
-        else
-            finish();
-    }
-    finish();
-    return found.empty() ? first : found;
-}
-
-// QEMU takes -name and --name alike.
-bool is_option(std::string_view argument, std::string_view name)
-{
-    if (argument.starts_with("--"))
-        argument.remove_prefix(1);
-    return argument.starts_with('-') && argument.substr(1) == name;
-}
-
-} // namespace
 
 VmmProcess describe_vmm(pid_t pid, const std::vector<std::string>& arguments,
                         const std::filesystem::path& directory)
 {
     VmmProcess process;
     process.pid = pid;
+    process.command = fmt::format("{}", fmt::join(arguments, " "));
     for (std::size_t i = 1; i + 1 < arguments.size(); i++) {
         const std::string& value = arguments[i + 1];
-        if (is_option(arguments[i], "name"))
-            process.name = option(value, "guest");
-        else if (is_option(arguments[i], "uuid"))
+        const std::string option = qemu_option(arguments[i]);
+        if (option == "name")
+            process.name = qemu_list(value, "guest").value("guest");
+        else if (option == "uuid")
             process.uuid = value;
-        else if (is_option(arguments[i], "kernel"))
+        else if (option == "kernel")
             process.kernel = (directory / value).lexically_normal();
         else
             continue;
         i++;
     }
+    process.disks = qemu_disks(arguments, directory);
     if (process.name.empty())
         process.name = "vm-" + std::to_string(pid);
     return process;

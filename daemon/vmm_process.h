@@ -8,14 +8,18 @@
 
 #include <sys/types.h>
 
+#include "disk_image.h"
+
 namespace lacuna {
 
 // The process behind a guest, as its command line describes it (QEMU and what is called like it).
 struct VmmProcess {
     pid_t pid = 0;
+    std::string command;                         // all of its command line, words with a space between them
     std::string name;                            // -name NAME or guest=NAME,...; "vm-PID" if there is none
-    std::optional<std::string> uuid;             // -uuid
+    std::string uuid;                            // -uuid
     std::optional<std::filesystem::path> kernel; // -kernel, absolute
+    std::vector<Disk> disks;                     // its hard disks, see qemu_disks.h
 };
 
 // Reads `arguments` as QEMU does; relative paths start at `directory`.

@@ -147,7 +147,7 @@ static struct lac_engine *new_engine(u32 *members_nr)
 
 /* ---- birth and death ---- */
 
-static struct lac_guest *make_guest(struct kvm *kvm)
+static struct lac_guest *make_guest(struct kvm *kvm, pid_t vmm_pid)
 {
 	struct lac_guest *guest = kzalloc(sizeof(*guest), GFP_KERNEL);
 
@@ -164,15 +164,15 @@ static struct lac_guest *make_guest(struct kvm *kvm)
 	INIT_DELAYED_WORK(&guest->deadline_work, deadline_reached);
 	INIT_WORK(&guest->retire_work, retire);
 	guest->kvm = kvm;
-	guest->vmm_pid = task_tgid_nr(current);
+	guest->vmm_pid = vmm_pid;
 	guest->created_ns = ktime_get_ns();
 	return guest;
 }
 
 /* The list holds the guest's first reference, the caller gets another. */
-static struct lac_guest *add_guest(struct kvm *kvm)
+static struct lac_guest *add_guest(struct kvm *kvm, pid_t vmm_pid)
 {
-	struct lac_guest *guest = make_guest(kvm), *known;
+	struct lac_guest *guest = make_guest(kvm, vmm_pid), *known;
 
 	if (!guest)
 		return NULL;
@@ -206,12 +206,19 @@ void lac_guest_created(struct kvm *kvm)
 	struct lac_guest *guest = lac_guest_find(kvm);
 
 	if (!guest) {
-		guest = add_guest(kvm);
+		guest = add_guest(kvm, task_tgid_nr(current));
 		if (!guest)
 			return;
 		ask(guest, LACUNA_EVENT_CREATED);
 	}
 	lac_guest_put(guest);
+}
+
+struct lac_guest *lac_guest_adopt(struct kvm *kvm, pid_t vmm_pid)
+{
+	struct lac_guest *guest = lac_guest_find(kvm);
+
+	return guest ? guest : add_guest(kvm, vmm_pid);
 }
 
 void lac_guest_was_reset(struct kvm *kvm)
@@ -222,7 +229,8 @@ void lac_guest_was_reset(struct kvm *kvm)
 	if (!guest)
 		return;
 	mutex_lock(&guest->lock);
-	over = guest->state == LACUNA_GUEST_DONE || guest->state == LACUNA_GUEST_FAILED;
+	over = guest->state == LACUNA_GUEST_DONE || guest->state == LACUNA_GUEST_FAILED ||
+	       guest->state == LACUNA_GUEST_IGNORED;
 	if (over) {
 		guest->kernel = NULL;
 		guest->reason = NULL;
@@ -262,7 +270,7 @@ void lac_guest_gone(struct kvm *kvm)
 /* ---- orders ---- */
 
 /* What a hunt needs. */
-static const enum lac_hook hunting[] = { LAC_HOOK_CPUID, LAC_HOOK_HYPERCALL, LAC_HOOK_MEMORY };
+static const enum lac_hook hunting[] = { LAC_HOOK_CPUID, LAC_HOOK_HALT, LAC_HOOK_HYPERCALL, LAC_HOOK_MEMORY };
 
 static void put_hooks(u32 number)
 {
@@ -406,9 +414,26 @@ static int arm_first_sites(struct lac_guest *guest, struct kvm_vcpu *vcpu)
 
 	if (!err)
 		err = lac_site_arm(&guest->sites[LACUNA_SITE_EXIT], vcpu->kvm, vcpu);
-	if (!err && !lac_site_is_single(&guest->sites[LACUNA_SITE_INITCALL].descriptor))
+	/* else only once user space runs: what is initialised before are the kernel's own parts */
+	if (!err && (!guest->seen_firmware || !lac_site_is_single(&guest->sites[LACUNA_SITE_INITCALL].descriptor)))
 		err = lac_site_arm(&guest->sites[LACUNA_SITE_INITCALL], vcpu->kvm, vcpu);
 	return err;
+}
+
+int lac_guest_recognise(struct lac_guest *guest, const struct lac_kernel *kernel, u64 slide, struct lac_space *space)
+{
+	struct lac_page page;
+	int err = lac_translate(space, kernel->text + slide, &page);
+
+	if (err)
+		return err;
+	guest->kernel = kernel;
+	guest->slide = slide;
+	guest->text_gpa = page.gpa;
+	guest->paging = space->paging;
+	guest->root = 0;
+	guest->stats.found_ns = lac_guest_time(guest);
+	return 0;
 }
 
 int lac_guest_start(struct lac_guest *guest, struct kvm_vcpu *vcpu, const struct lac_kernel *kernel, u64 slide,
@@ -427,22 +452,15 @@ int lac_guest_start(struct lac_guest *guest, struct kvm_vcpu *vcpu, const struct
 		.text = facts.text,
 		.end = facts.end,
 	};
-	struct lac_page page;
 	int err;
 
-	err = lac_translate(space, facts.text, &page);
-	if (!err)
-		err = locate_sites(guest, kernel, slide, space);
+	err = locate_sites(guest, kernel, slide, space);
 	if (!err && sites_are_logged(guest, vcpu->kvm))
 		err = -ETXTBSY;
+	if (!err)
+		err = lac_guest_recognise(guest, kernel, slide, space);
 	if (err)
 		return err;
-	guest->kernel = kernel;
-	guest->slide = slide;
-	guest->text_gpa = page.gpa;
-	guest->paging = space->paging;
-	guest->root = 0;
-	guest->stats.found_ns = lac_guest_time(guest);
 	spin_lock(&guest->pending_lock);
 	guest->pending_nr = 0;
 	spin_unlock(&guest->pending_lock);

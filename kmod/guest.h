@@ -63,7 +63,7 @@ struct lac_guest {
 	u64 text_gpa;
 	u8 paging; /* enum lacuna_paging */
 	u64 root; /* GPA of the kernel's own page-table root; 0: not known yet */
-	bool seen_firmware; /* the boot CPU without paging, since the orders came */
+	bool seen_firmware; /* the boot CPU without paging, since the orders came; else the kernel has been running since who knows when */
 	u32 strange_exits; /* of a kernel that none of the descriptors fits */
 	struct lac_site sites[LACUNA_SITE_KINDS];
 	wait_queue_head_t decided;
@@ -104,6 +104,8 @@ struct kvm *lac_guest_kvm(struct lac_guest *guest);
 int lac_guests_set_constraints(const struct lacuna_constraints *set);
 
 /* A virtual machine's first vCPU has been made: waits, for a bounded time, to be told what to do with it. */
+/* A virtual machine that has been running already, whose file the caller holds; get: the caller puts. NULL: out of memory. */
+struct lac_guest *lac_guest_adopt(struct kvm *kvm, pid_t vmm_pid);
 void lac_guest_created(struct kvm *kvm);
 /* The virtual machine has been reset. If its hunt is over, it is asked about as if it were new: its kernel may be another. */
 void lac_guest_was_reset(struct kvm *kvm);
@@ -121,6 +123,8 @@ void lac_guest_end(struct lac_guest *guest, struct kvm *kvm, struct kvm_vcpu *vc
 /* In a vCPU's thread, filter and lock held: the kernel runs; and: the guest was reset. 0 or a negative errno. */
 int lac_guest_start(struct lac_guest *guest, struct kvm_vcpu *vcpu, const struct lac_kernel *kernel, u64 slide,
 		    struct lac_space *space);
+/* The same of a kernel of which nothing is to be learned: it is only noted where it runs. */
+int lac_guest_recognise(struct lac_guest *guest, const struct lac_kernel *kernel, u64 slide, struct lac_space *space);
 void lac_guest_restart(struct lac_guest *guest, struct kvm_vcpu *vcpu);
 
 /* In a thread of the VMM: a memory slot was changed. Ends the hunt if what it has written might be copied to elsewhere. */

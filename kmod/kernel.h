@@ -28,6 +28,7 @@ struct lac_kernel {
 	bool current_slides;
 	u16 banner_nr;
 	u8 banner_text[LACUNA_MAX_BANNER];
+	bool known; /* nothing is to be learned of it */
 	struct lac_site_descriptor sites[LACUNA_SITE_KINDS];
 };
 

@@ -28,6 +28,7 @@ DEFINE_STATIC_CALL_NULL(vcpu_created, void(struct kvm_vcpu *vcpu));
 DEFINE_STATIC_CALL_NULL(set_mp_state, int(struct kvm_vcpu *vcpu, struct kvm_mp_state *mp_state));
 DEFINE_STATIC_CALL_NULL(vm_destroyed, void(struct kvm *kvm));
 DEFINE_STATIC_CALL_NULL(cpuid, int(struct kvm_vcpu *vcpu));
+DEFINE_STATIC_CALL_NULL(halt, int(struct kvm_vcpu *vcpu));
 DEFINE_STATIC_CALL_NULL(hypercall, int(struct kvm_vcpu *vcpu));
 DEFINE_STATIC_CALL_NULL(memory_committed, void(struct kvm *kvm, struct kvm_memory_slot *old,
 					       const struct kvm_memory_slot *new, enum kvm_mr_change change));
@@ -41,6 +42,7 @@ DEFINE_STATIC_CALL_NULL(find_hva, unsigned long(struct kvm *kvm, gfn_t gfn));
 DEFINE_STATIC_CALL_NULL(find_memslot, struct kvm_memory_slot *(struct kvm *kvm, gfn_t gfn));
 DEFINE_STATIC_CALL_NULL(page_dirty, void(struct kvm *kvm, gfn_t gfn));
 DEFINE_STATIC_CALL_NULL(get_safe, bool(struct kvm *kvm));
+DEFINE_STATIC_CALL_NULL(file_is_kvm, bool(struct file *file));
 
 #define FUNCTION(call, name) { name, &STATIC_CALL_KEY(call), STATIC_CALL_TRAMP_ADDR(call) }
 static const struct {
@@ -52,6 +54,7 @@ static const struct {
 	FUNCTION(set_mp_state, "kvm_arch_vcpu_ioctl_set_mpstate"),
 	FUNCTION(vm_destroyed, "kvm_arch_destroy_vm"),
 	FUNCTION(cpuid, "kvm_emulate_cpuid"),
+	FUNCTION(halt, "kvm_emulate_halt"),
 	FUNCTION(hypercall, "kvm_emulate_hypercall"),
 	FUNCTION(memory_committed, "kvm_arch_commit_memory_region"),
 	FUNCTION(emulate, "kvm_emulate_instruction_from_buffer"),
@@ -65,6 +68,7 @@ static const struct {
 	FUNCTION(find_memslot, "gfn_to_memslot"),
 	FUNCTION(page_dirty, "mark_page_dirty"),
 	FUNCTION(get_safe, "kvm_get_kvm_safe"),
+	FUNCTION(file_is_kvm, "file_is_kvm"),
 };
 
 /* is_endbr() takes a pointer from 6.15 on and is not exported. */
@@ -127,6 +131,11 @@ void lac_kvm_vm_destroyed(struct kvm *kvm)
 int lac_kvm_cpuid(struct kvm_vcpu *vcpu)
 {
 	return static_call(cpuid)(vcpu);
+}
+
+int lac_kvm_halt(struct kvm_vcpu *vcpu)
+{
+	return static_call(halt)(vcpu);
 }
 
 int lac_kvm_hypercall(struct kvm_vcpu *vcpu)
@@ -247,6 +256,16 @@ const u8 *lac_kvm_trap(void)
 struct kvm *lac_kvm_get(struct kvm *kvm)
 {
 	return static_call(get_safe)(kvm) ? kvm : NULL;
+}
+
+struct kvm *lac_kvm_of_file(struct file *file)
+{
+	struct kvm *kvm;
+
+	if (!static_call(file_is_kvm)(file))
+		return NULL;
+	kvm = file->private_data; /* kvm_create_vm() and anon_inode_getfile() in kvm_dev_ioctl_create_vm() */
+	return atomic_read(&kvm->online_vcpus) ? kvm : NULL;
 }
 
 int lac_kvm_read(struct kvm *kvm, u64 gpa, void *buffer, u32 len)

@@ -14,6 +14,7 @@ void lac_kvm_vcpu_created(struct kvm_vcpu *vcpu);
 int lac_kvm_set_mp_state(struct kvm_vcpu *vcpu, struct kvm_mp_state *mp_state);
 void lac_kvm_vm_destroyed(struct kvm *kvm);
 int lac_kvm_cpuid(struct kvm_vcpu *vcpu);
+int lac_kvm_halt(struct kvm_vcpu *vcpu);
 int lac_kvm_hypercall(struct kvm_vcpu *vcpu);
 void lac_kvm_memory_committed(struct kvm *kvm, struct kvm_memory_slot *old, const struct kvm_memory_slot *new,
 			      enum kvm_mr_change change);
@@ -53,6 +54,9 @@ const u8 *lac_kvm_trap(void);
 
 /* NULL if the virtual machine is going away. */
 struct kvm *lac_kvm_get(struct kvm *kvm);
+
+/* The virtual machine behind a file that a VMM holds, if that is what it is and it has a vCPU; as long as the file is held. */
+struct kvm *lac_kvm_of_file(struct file *file);
 
 /*
  * Guest memory, in the VMM's address space (in a vCPU's thread, or in what lac_kvm_in_space() calls). The range lies in one

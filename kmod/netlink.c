@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "netlink.h"
 
+#include <linux/file.h>
 #include <linux/kvm_host.h>
 #include <linux/log2.h>
 #include <linux/sizes.h>
@@ -36,6 +37,7 @@ static const struct nla_policy kernel_policy[LACUNA_KERNEL_ATTRIBUTES] = {
 	[LACUNA_K_CURRENT_KIND] = NLA_POLICY_MAX(NLA_U8, LACUNA_CURRENTS - 1),
 	[LACUNA_K_CURRENT_SLIDES] = { .type = NLA_FLAG },
 	[LACUNA_K_SITE] = NLA_POLICY_NESTED(site_policy),
+	[LACUNA_K_KNOWN] = { .type = NLA_FLAG },
 };
 
 static const struct nla_policy policy[LACUNA_ATTRIBUTES] = {
@@ -47,6 +49,8 @@ static const struct nla_policy policy[LACUNA_ATTRIBUTES] = {
 	[LACUNA_A_RECORD] = { .type = NLA_FLAG },
 	[LACUNA_A_ADDRESS] = { .type = NLA_U64 },
 	[LACUNA_A_LENGTH] = { .type = NLA_U32 },
+	[LACUNA_A_VMM_PID] = { .type = NLA_U32 },
+	[LACUNA_A_FD] = { .type = NLA_U32 },
 };
 
 static const struct genl_multicast_group groups[] = {
@@ -164,6 +168,7 @@ static int parse_kernel(struct lac_kernel *kernel, const struct nlattr *attr, st
 	kernel->current_task = nla_get_u64(a[LACUNA_K_CURRENT]);
 	kernel->current_kind = nla_get_u8(a[LACUNA_K_CURRENT_KIND]);
 	kernel->current_slides = nla_get_flag(a[LACUNA_K_CURRENT_SLIDES]);
+	kernel->known = nla_get_flag(a[LACUNA_K_KNOWN]);
 	nla_for_each_nested(one, attr, rest) {
 		if (nla_type(one) != LACUNA_K_SITE)
 			continue;
@@ -330,10 +335,24 @@ int lac_netlink_notify(struct lac_guest *guest, enum lacuna_event event)
 	return genlmsg_multicast(&family, msg, 0, 0, GFP_KERNEL);
 }
 
+static int reply_status(struct genl_info *info, struct lac_guest *guest)
+{
+	struct sk_buff *msg = genlmsg_new(STATUS_SIZE, GFP_KERNEL);
+	int err;
+
+	if (!msg)
+		return -ENOMEM;
+	err = put_message(msg, info->snd_portid, info->snd_seq, 0, guest, LACUNA_EVENT_NONE, LACUNA_CMD_STATUS);
+	if (err) {
+		nlmsg_free(msg);
+		return err;
+	}
+	return genlmsg_reply(msg, info);
+}
+
 static int status(struct sk_buff *skb, struct genl_info *info)
 {
 	struct lac_guest *guest;
-	struct sk_buff *msg;
 	int err = check_version(info);
 
 	if (err)
@@ -341,15 +360,37 @@ static int status(struct sk_buff *skb, struct genl_info *info)
 	guest = find_guest(info);
 	if (!guest)
 		return -ENOENT;
-	msg = genlmsg_new(STATUS_SIZE, GFP_KERNEL);
-	err = msg ? put_message(msg, info->snd_portid, info->snd_seq, 0, guest, LACUNA_EVENT_NONE, LACUNA_CMD_STATUS) :
-		    -ENOMEM;
+	err = reply_status(info, guest);
 	lac_guest_put(guest);
-	if (err) {
-		nlmsg_free(msg);
+	return err;
+}
+
+/* Its file in hand, the virtual machine cannot go before it is on the list, and not be taken off before. */
+static int adopt(struct sk_buff *skb, struct genl_info *info)
+{
+	struct lac_guest *guest = NULL;
+	struct file *file;
+	struct kvm *kvm;
+	int err = check_version(info);
+
+	if (err)
 		return err;
-	}
-	return genlmsg_reply(msg, info);
+	if (GENL_REQ_ATTR_CHECK(info, LACUNA_A_VMM_PID) || GENL_REQ_ATTR_CHECK(info, LACUNA_A_FD))
+		return -EINVAL;
+	file = fget(nla_get_u32(info->attrs[LACUNA_A_FD]));
+	if (!file)
+		return -EBADF;
+	kvm = lac_kvm_of_file(file);
+	if (kvm)
+		guest = lac_guest_adopt(kvm, nla_get_u32(info->attrs[LACUNA_A_VMM_PID]));
+	else
+		GENL_SET_ERR_MSG(info, "the file is no virtual machine of KVM that has a vCPU");
+	fput(file);
+	if (!guest)
+		return kvm ? -ENOMEM : -EINVAL;
+	err = reply_status(info, guest);
+	lac_guest_put(guest);
+	return err;
 }
 
 /* cb->args[0]: the number after that of the last guest told. */
@@ -459,6 +500,7 @@ static const struct genl_ops ops[] = {
 	{ .cmd = LACUNA_CMD_DISARM, .flags = GENL_ADMIN_PERM, .doit = disarm },
 	{ .cmd = LACUNA_CMD_STATUS, .flags = GENL_ADMIN_PERM, .doit = status, .dumpit = status_of_all },
 	{ .cmd = LACUNA_CMD_READ, .flags = GENL_ADMIN_PERM, .doit = read_memory },
+	{ .cmd = LACUNA_CMD_ADOPT, .flags = GENL_ADMIN_PERM, .doit = adopt },
 	{ .cmd = LACUNA_CMD_RECORDING, .flags = GENL_ADMIN_PERM, .doit = read_recording },
 };
 

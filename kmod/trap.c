@@ -71,7 +71,7 @@ static void count_skip(struct lac_guest *guest, enum lacuna_skip why)
 	spin_unlock(&guest->stats_lock);
 }
 
-/* ---- the early trigger: a CPUID exit ---- */
+/* ---- how a kernel is found: a CPUID exit, which every kernel takes early, or HLT, which it takes when it is idle ---- */
 
 static const char *start_failure(int err)
 {
@@ -100,6 +100,10 @@ static const char *look_for_kernel(struct lac_guest *guest, struct kvm_vcpu *vcp
 	if (!lac_kernel_runs(&space, lac_kvm_rip(vcpu)))
 		return NULL;
 	kernel = lac_kernel_find(guest->orders.kernels, guest->orders.kernels_nr, &space, &slide);
+	if (kernel && kernel->known) {
+		guest->members_nr = 0;
+		return lac_guest_recognise(guest, kernel, slide, &space) ? "its kernel's text is not mapped" : NULL;
+	}
 	if (kernel) {
 		err = lac_guest_start(guest, vcpu, kernel, slide, &space);
 		return err ? start_failure(err) : NULL;
@@ -139,6 +143,7 @@ static void look_early(struct lac_guest *guest, struct kvm_vcpu *vcpu)
 {
 	enum lacuna_event news = LACUNA_EVENT_NONE;
 	const char *failure = NULL;
+	bool known = false;
 
 	if (READ_ONCE(guest->state) != LACUNA_GUEST_WAITING && !boots_again(guest, vcpu))
 		return;
@@ -149,10 +154,11 @@ static void look_early(struct lac_guest *guest, struct kvm_vcpu *vcpu)
 	if (boots_again(guest, vcpu)) {
 		lac_guest_restart(guest, vcpu);
 		news = LACUNA_EVENT_RESET;
-	} else if (guest->state == LACUNA_GUEST_WAITING) {
+	} else if (guest->state == LACUNA_GUEST_WAITING && !guest->kernel) {
 		failure = wait_for_kernel(guest, vcpu);
-		if (guest->state == LACUNA_GUEST_TRAPPING)
+		if (guest->kernel)
 			news = LACUNA_EVENT_FOUND;
+		known = guest->kernel && guest->kernel->known;
 	}
 	mutex_unlock(&guest->lock);
 	mutex_unlock(&guest->filter);
@@ -160,6 +166,8 @@ static void look_early(struct lac_guest *guest, struct kvm_vcpu *vcpu)
 		lac_guest_end(guest, vcpu->kvm, vcpu, LACUNA_GUEST_FAILED, failure);
 	else if (news)
 		lac_netlink_notify(guest, news);
+	if (known)
+		lac_guest_end(guest, vcpu->kvm, vcpu, LACUNA_GUEST_DONE, NULL);
 }
 
 /* ---- traps ---- */
@@ -227,24 +235,12 @@ static int find_subject(struct lac_guest *guest, struct kvm_vcpu *vcpu, u32 kind
 	return 0;
 }
 
-static void make_event(struct lac_guest *guest, struct kvm_vcpu *vcpu, u32 kind, struct reader *reader)
+static void take_event(struct lac_guest *guest, const struct lac_event *event, const struct lac_memory *memory)
 {
-	static const u8 on[LACUNA_SITE_KINDS] = { LACUNA_ON_FORK, LACUNA_ON_EXIT, LACUNA_ON_INITCALL };
-	struct lac_memory memory = { .read = read_guest, .context = reader };
-	struct lac_event event = { .on = on[kind], .cr3 = lac_kvm_cr3(vcpu), .paging = guest->paging };
-	struct lac_record_event record;
-	struct lac_space space;
-	int err;
+	struct lac_record_event record = { event->on, event->paging, event->subject, event->cr3 };
 
-	lac_space_init(&space, &memory, event.cr3, event.paging);
-	err = find_subject(guest, vcpu, kind, &space, &event.subject);
-	if (err) {
-		count_skip(guest, LACUNA_SKIP_NO_INSTANCE);
-		return;
-	}
-	record = (struct lac_record_event){ event.on, event.paging, event.subject, event.cr3 };
 	lac_recording_add(guest->recording, LAC_RECORD_EVENT, &record, sizeof(record));
-	switch (lac_engine_event(guest->engine, &event, &memory)) {
+	switch (lac_engine_event(guest->engine, event, memory)) {
 	case LAC_USED:
 		guest->stats.events_used++;
 		break;
@@ -255,6 +251,37 @@ static void make_event(struct lac_guest *guest, struct kvm_vcpu *vcpu, u32 kind,
 		count_skip(guest, LACUNA_SKIP_BUILTIN);
 		break;
 	}
+}
+
+static void make_event(struct lac_guest *guest, struct kvm_vcpu *vcpu, u32 kind, struct reader *reader)
+{
+	static const u8 on[LACUNA_SITE_KINDS] = { LACUNA_ON_FORK, LACUNA_ON_EXIT, LACUNA_ON_INITCALL };
+	struct lac_memory memory = { .read = read_guest, .context = reader };
+	struct lac_event event = { .on = on[kind], .cr3 = lac_kvm_cr3(vcpu), .paging = guest->paging };
+	struct lac_space space;
+	int err;
+
+	lac_space_init(&space, &memory, event.cr3, event.paging);
+	err = find_subject(guest, vcpu, kind, &space, &event.subject);
+	if (err)
+		count_skip(guest, LACUNA_SKIP_NO_INSTANCE);
+	else
+		take_event(guest, &event, &memory);
+}
+
+/* A guest that has been running for long may never load a module again: those it has loaded are asked, one at each fork. */
+static void make_listed_module_event(struct lac_guest *guest, struct kvm_vcpu *vcpu, struct reader *reader)
+{
+	struct lac_memory memory = { .read = read_guest, .context = reader };
+	const struct lac_event event = {
+		.on = LACUNA_ON_INITCALL,
+		.cr3 = lac_kvm_cr3(vcpu),
+		.paging = guest->paging,
+		.subject = LAC_LISTED_MODULE,
+	};
+
+	if (!lac_engine_settled(guest->engine, true))
+		take_event(guest, &event, &memory);
 }
 
 /* Have the candidates changed? */
@@ -329,6 +356,8 @@ static void filter(struct lac_guest *guest, struct kvm_vcpu *vcpu, struct lac_si
 		guest->stats.first_trap_ns = lac_guest_time(guest);
 	forget_postponed(guest);
 	make_event(guest, vcpu, kind, &reader);
+	if (kind == LACUNA_SITE_FORK && !guest->seen_firmware)
+		make_listed_module_event(guest, vcpu, &reader);
 	changed = update_members(guest);
 	move_sites(guest, vcpu);
 	mutex_unlock(&guest->filter);
@@ -384,6 +413,22 @@ int lac_emulate_cpuid(struct kvm_vcpu *vcpu)
 		lac_guest_put(guest);
 	}
 	ret = lac_kvm_cpuid(vcpu);
+	lac_hook_leave();
+	return ret;
+}
+
+/* Only for guests that ran before they were armed, or were armed late: CPUID comes first in a boot. */
+int lac_emulate_halt(struct kvm_vcpu *vcpu)
+{
+	struct lac_guest *guest = lac_guest_find(vcpu->kvm);
+	int ret;
+
+	if (guest) {
+		if (READ_ONCE(guest->state) == LACUNA_GUEST_WAITING)
+			look_early(guest, vcpu);
+		lac_guest_put(guest);
+	}
+	ret = lac_kvm_halt(vcpu);
 	lac_hook_leave();
 	return ret;
 }

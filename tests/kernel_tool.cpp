@@ -83,7 +83,7 @@ int run(const std::vector<std::string>& arguments)
             throw lacuna::Error("cannot be written", arguments[2]);
     } else if (command == "image" && arguments.size() == 3) {
         const auto tell = [](const std::string& what) { std::cerr << what << '\n'; };
-        for (const lacuna::ImageKernel& kernel : lacuna::copy_kernels(arguments[1], arguments[2], {}, tell))
+        for (const lacuna::ImageKernel& kernel : lacuna::copy_kernels({{arguments[1], ""}}, arguments[2], tell))
             std::cout << kernel.guest_path << ' ' << kernel.vmlinuz.string() << '\n';
     } else {
         std::cerr << usage;

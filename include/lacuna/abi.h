@@ -10,7 +10,7 @@
 
 #include <linux/types.h>
 
-#define LACUNA_ABI_VERSION 2
+#define LACUNA_ABI_VERSION 3
 
 #define LACUNA_GENL_NAME "lacuna"
 #define LACUNA_GENL_EVENTS "events"
@@ -215,6 +215,7 @@ enum lacuna_command {
 	LACUNA_CMD_READ, /* GUEST, ADDRESS (GPA), LENGTH; answers DATA, possibly shorter; a range must not cross a page */
 	LACUNA_CMD_RECORDING, /* GUEST, ADDRESS (offset in the recording), LENGTH; answers DATA, empty at the end */
 	LACUNA_CMD_EVENT, /* multicast */
+	LACUNA_CMD_ADOPT, /* VMM_PID, FD: the virtual machine behind the caller's descriptor runs already; answers like an event */
 	LACUNA_CMDS,
 };
 
@@ -260,6 +261,7 @@ enum lacuna_attribute {
 	LACUNA_A_ADDRESS, /* u64 */
 	LACUNA_A_LENGTH, /* u32 */
 	LACUNA_A_DATA, /* binary */
+	LACUNA_A_FD, /* u32 */
 	LACUNA_ATTRIBUTES,
 };
 
@@ -279,6 +281,7 @@ enum lacuna_kernel_attribute {
 	LACUNA_K_CURRENT_KIND, /* u8, enum lacuna_current */
 	LACUNA_K_CURRENT_SLIDES, /* flag: the symbol's value moves with the kernel (an address, not a small per-CPU offset) */
 	LACUNA_K_SITE, /* nested enum lacuna_site_attribute, one per kind */
+	LACUNA_K_KNOWN, /* flag: nothing is to be learned of it; when it is found the guest is done, and nothing is trapped */
 	LACUNA_KERNEL_ATTRIBUTES,
 };
 

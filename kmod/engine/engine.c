@@ -358,6 +358,30 @@ static void ask_listed_modules(struct lac_engine *engine, u8 structure, u64 init
 	}
 }
 
+/* One module after the other, those of the list's start again when its end is reached. */
+static enum lac_used listed_module_event(struct lac_engine *engine, u8 structure)
+{
+	const struct lacuna_structure *s = &engine->set.structures[structure];
+	u64 head = engine->facts.modules, node = head;
+	struct lac_space *space = &engine->view.space;
+	u32 i;
+
+	for (i = 0; i <= engine->next_listed; i++) {
+		if (!lac_is_kernel(space, node) || node % engine->word || lac_read_word(space, node, &node))
+			return LAC_NO_INSTANCE;
+		if (node == head) {
+			engine->next_listed = 0;
+			return LAC_NO_INSTANCE;
+		}
+	}
+	engine->next_listed = (engine->next_listed + 1) % LAC_MAX_LISTED_MODULES;
+	if (!lac_window_read(&engine->instance, space, node, s->low, s->high))
+		return LAC_NO_INSTANCE;
+	view_instance(engine, &engine->instance, NULL, ~0ull);
+	ask_structure(engine, structure);
+	return LAC_USED;
+}
+
 /* The module whose init function is about to run keeps a pointer to it; new modules are put first on the list. */
 static enum lac_used module_event(struct lac_engine *engine, u8 structure)
 {
@@ -367,6 +391,8 @@ static enum lac_used module_event(struct lac_engine *engine, u8 structure)
 	struct lac_space *space = &engine->view.space;
 	u32 i;
 
+	if (function == LAC_LISTED_MODULE)
+		return listed_module_event(engine, structure);
 	if (engine->facts.text <= function && function < engine->facts.end)
 		return LAC_BUILTIN;
 	for (i = 0; i < LAC_MAX_MODULES; i++) {
@@ -519,6 +545,7 @@ void lac_engine_start(struct lac_engine *engine, const struct lac_facts *facts)
 	engine->user_space = false;
 	engine->kernel_root = 0;
 	engine->told_most = 0;
+	engine->next_listed = 0;
 	memset(engine->told, 0, sizeof(engine->told));
 	memset(&engine->live, 0, sizeof(engine->live));
 	for (i = 0; i < engine->set.members_nr; i++)

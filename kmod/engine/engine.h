@@ -46,10 +46,12 @@ struct lac_facts {
 	u64 end;
 };
 
+#define LAC_LISTED_MODULE 0 /* no function: the next of the modules that were initialised long ago */
+
 struct lac_event {
 	u8 on; /* one of LACUNA_ON_* */
 	u8 paging; /* enum lacuna_paging */
-	u64 subject; /* fork: the current task; exit: the task being released; initcall: the function */
+	u64 subject; /* fork: the current task; exit: the task being released; initcall: the function, or LAC_LISTED_MODULE */
 	u64 cr3;
 };
 

@@ -86,6 +86,7 @@ struct lac_engine {
 	struct lac_facts facts;
 	u8 word; /* of the guest's kernel: bytes */
 	bool user_space;
+	u16 next_listed; /* which of the modules on the list is asked at the next event of a listed module */
 	u64 kernel_root; /* the page-table root that init_task ran on; 0: not seen */
 	struct lac_live live;
 	struct lac_hunt hunts[LACUNA_MAX_MEMBERS];

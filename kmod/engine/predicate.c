@@ -558,7 +558,9 @@ static bool is_text_page(const struct lac_facts *facts, struct lac_view *view, u
 
 /*
  * Of the parts with text that the instance names, the init function lies in the init part: the one that starts last before
- * it. With a single part there is nothing to tell apart.
+ * it. With a single part there is nothing to tell apart. A module that was initialised long ago has given its init part back
+ * (do_init_module()), and what may still point there leads to nothing, unless another module has text there now: of one
+ * that seems to have two parts nothing is known.
  */
 static void find_init_part(const struct lac_facts *facts, struct lac_view *view)
 {
@@ -578,7 +580,10 @@ static void find_init_part(const struct lac_facts *facts, struct lac_view *view)
 		if (value <= view->event->subject && value > view->init_part)
 			view->init_part = value;
 	}
-	view->init_part_known = two && view->init_part;
+	if (view->event->subject == LAC_LISTED_MODULE)
+		view->init_part_known = other && !two;
+	else
+		view->init_part_known = two && view->init_part;
 }
 
 static enum lac_outcome text_part(struct lac_engine *engine, s32 offset)

@@ -22,6 +22,7 @@ JUDGED = {
     "kexec": {".": "next"},
     "kexec-reset": {".": "first"},
     "upgrade": {"before": "first", "after": "next"},
+    "known": {"first": "first", "again": "first"},
 }
 # Scenarios in which the guest gets to another kernel, and what that is.
 TO_NEXT_KERNEL = ("kexec", "kexec-reset", "upgrade")

@@ -23,6 +23,7 @@ class Lacuna:
     def __init__(self, job, guests, log):
         self.job, self.guests, self.log = job, guests, log
         self.client = [job["client"], "--socket", SOCKET]
+        self.policy = "learn"
         self.daemon = None
         self.states = {}
 
@@ -60,7 +61,7 @@ class Lacuna:
         )
         for guest in self.guests:
             kernels = json.dumps(guest.get("kernels") or [str(guest["kernel"])])
-            text += f'\n[[guest]]\nname = "{guest["name"]}*"\nkernels = {kernels}\npolicy = "learn"\n'
+            text += f'\n[[guest]]\nname = "{guest["name"]}*"\nkernels = {kernels}\npolicy = "{self.policy}"\n'
         CONFIG.write_text(text)
 
     def start_daemon(self, seconds=120):
@@ -68,6 +69,7 @@ class Lacuna:
         self.write_config()
         notify = FOLDER / "notify"
         notify.unlink(missing_ok=True)
+        self.states.clear()
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener, open(self.log, "ab") as log:
             listener.bind(str(notify))
             listener.settimeout(1)

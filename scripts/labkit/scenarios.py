@@ -8,7 +8,7 @@ from pathlib import Path
 from . import netlink_noise
 from .guest import RUN
 from .lacuna import STORE
-from .trial import FINAL, require
+from .trial import FINAL, TRAPPING, require
 
 NOISE = 3000  # messages
 EXITS = ("kvm_emulate_cpuid", "kvm_emulate_hypercall")
@@ -245,6 +245,53 @@ def upgrade(trial):
         trial.check("the first kernel's profile is as it was", file.read_bytes() == before)
 
 
+def running(trial):
+    """A guest that booted before Lacuna was there: left alone, and learned from when somebody asks for it, without a reboot."""
+    guest = trial.start_guest(append="LACUNA_BUSY=1")
+    if not trial.wait_ready(guest):
+        return
+    trial.start_lacuna()
+    state = trial.wait_state(guest, ("ignored", *TRAPPING, *FINAL), 30)
+    reason = trial.lacuna.states.get(guest.name, {}).get("reason") or ""
+    trial.check("it is known and left alone", state == "ignored" and "lacunactl learn" in reason, f"{state}: {reason}")
+    trial.check("lacunactl learn is taken", trial.lacuna.ask("learn", guest.name) is not None)
+    trial.collect(guest)
+    traps = (trial.lacuna.ask("stats", guest.name) or {}).get("traps_total", 0)
+    trial.check("it was trapped", traps > 20, f"{traps} traps")
+    trial.check("the guest is still alive after its work", still_prints(guest))
+
+
+def known(trial):
+    """A second boot of a kernel whose profile is complete: not trapped, the profile is seen to hold; nor after a restart."""
+    trial.lacuna.policy = "learn-if-unknown"
+    trial.start_lacuna()
+    guest = trial.start_guest({**trial.job["guests"][0], "folder": "first"})
+    if not trial.wait_ready(guest):
+        return
+    trial.collect(guest)
+    guest.kill()
+    trial.wait_state(guest, ("gone",), 20)
+    again = trial.start_guest({**trial.job["guests"][0], "folder": "again"}, append="LACUNA_BUSY=1")
+    if not trial.wait_ready(again):
+        return
+    trial.collect(again)
+    check_verified(trial, again, "its profile holds")
+    trial.check("lacuna.ko can be unloaded", trial.lacuna.stop_daemon() == 0 and trial.lacuna.unload_module())
+    trial.start_lacuna()
+    trial.wait_state(again, FINAL, 60)
+    check_verified(trial, again, "its profile holds after a restart of daemon and module")
+
+
+def check_verified(trial, guest, what):
+    """The guest's profile is known to hold in it, and it was never trapped."""
+    end = time.monotonic() + 60
+    while not trial.lacuna.states.get(guest.name, {}).get("verified") and time.monotonic() < end:
+        time.sleep(0.2)
+    verified = trial.lacuna.states.get(guest.name, {}).get("verified")
+    traps = (trial.lacuna.ask("stats", guest.name) or {}).get("traps_total")
+    trial.check(what, verified and traps == 0, f"verified {verified}, {traps} traps")
+
+
 def wait_kernel(trial, guest, release):
     """Wait until the guest's init runs on that kernel; a check."""
     came = guest.wait_until(f"LACUNA-GUEST KERNEL {release}", trial.left())
@@ -329,5 +376,7 @@ SCENARIOS = {
     "kexec": kexec,
     "kexec-reset": kexec_reset,
     "upgrade": upgrade,
+    "running": running,
+    "known": known,
     "text": text,
 }

@@ -483,6 +483,39 @@ TEST(Engine, LearnsTheSizeOfTextFromModulesThatWereLoadedBefore)
     expect_resolved(hunt, "module.core_text_size", guest.layout.size);
 }
 
+// A guest that has been running for long: what it has loaded is all there is.
+TEST(Engine, LearnsFromModulesThatWereInitialisedLongAgo)
+{
+    SyntheticGuest guest(Layout::ordinary());
+    Hunt hunt(guest);
+    lac_event listed = guest.fork_event(guest.init_task());
+    listed.on = LACUNA_ON_INITCALL;
+    listed.subject = LAC_LISTED_MODULE;
+    EXPECT_EQ(hunt.event(listed), LAC_NO_INSTANCE); // none is loaded
+    for (int i = 0; i < 5; i++) {
+        guest.load_module("module_" + std::to_string(i));
+        guest.finish_module();
+    }
+    for (int i = 0; i < 24; i++)
+        hunt.event(listed);
+    expect_resolved(hunt, "module.name", guest.layout.name);
+    expect_resolved(hunt, "module.module_core", guest.layout.core);
+    expect_resolved(hunt, "module.core_text_size", guest.layout.size);
+}
+
+// Which of its two parts is the one that goes away cannot be told.
+TEST(Engine, OfAListedModuleThatIsBeingInitialisedNothingIsKnown)
+{
+    SyntheticGuest guest(Layout::ordinary());
+    Hunt hunt(guest);
+    lac_event listed = guest.load_module("module");
+    listed.subject = LAC_LISTED_MODULE;
+    for (int i = 0; i < 8; i++)
+        hunt.event(listed);
+    EXPECT_EQ(hunt.report("module.module_core").events, 0u);
+    EXPECT_EQ(hunt.report("module.module_core").eliminated, 0u);
+}
+
 // Unresolved is fine after that, wrong is not.
 TEST(Engine, EventsOfNonsenseMakeNothingWrong)
 {

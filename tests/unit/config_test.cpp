@@ -35,7 +35,12 @@ name = "db"
 image = "/images/db.raw"
 image_format = "raw"
 [[guest]]
-name = "*"
+name = "lvm"
+uuid = "1-*"
+policy = "learn-if-unknown"
+images = ["/images/a", "b"]
+[[guest]]
+command = "*microvm*"
 policy = "ignore"
 )");
     EXPECT_EQ(config.store, "/srv/store");
@@ -45,21 +50,43 @@ policy = "ignore"
     EXPECT_TRUE(config.record);
     EXPECT_EQ(config.group, "vmi");
     EXPECT_EQ(config.log_level, "warn");
-    ASSERT_EQ(config.guests.size(), 3u);
+    ASSERT_EQ(config.guests.size(), 4u);
     EXPECT_EQ(config.guests[0].kernels, (std::vector<std::filesystem::path>{"/k/one", "/etc/lacuna/two"}));
     EXPECT_EQ(config.guests[0].system_map, "/k/map");
-    EXPECT_EQ(config.guests[1].image, "/images/db.raw");
-    EXPECT_EQ(config.guests[1].image_format, "raw");
-    EXPECT_EQ(config.guests[2].policy, Policy::ignore);
+    EXPECT_EQ(config.guests[1].images, (std::vector<Disk>{{"/images/db.raw", "raw"}}));
+    EXPECT_EQ(config.guests[2].images, (std::vector<Disk>{{"/images/a", ""}, {"/etc/lacuna/b", ""}}));
+    EXPECT_EQ(config.guests[2].uuid, "1-*");
+    EXPECT_EQ(config.guests[2].policy, Policy::learn_if_unknown);
+    EXPECT_EQ(config.guests[3].command, "*microvm*");
+    EXPECT_EQ(config.guests[3].policy, Policy::ignore);
+}
+
+VmmProcess vmm(const std::string& name, const std::string& uuid = {}, const std::string& command = {})
+{
+    VmmProcess process;
+    process.name = name;
+    process.uuid = uuid;
+    process.command = command;
+    return process;
 }
 
 TEST(Config, FirstRuleThatFitsWins)
 {
     const Config config =
         parse("[[guest]]\nname='web-[0-9]'\nkernel='/a'\n[[guest]]\nname='web*'\npolicy='ignore'\n");
-    EXPECT_EQ(config.rule_for("web-1"), &config.guests[0]);
-    EXPECT_EQ(config.rule_for("web-x"), &config.guests[1]);
-    EXPECT_EQ(config.rule_for("db"), nullptr);
+    EXPECT_EQ(config.rule_for(vmm("web-1")), &config.guests[0]);
+    EXPECT_EQ(config.rule_for(vmm("web-x")), &config.guests[1]);
+    EXPECT_EQ(config.rule_for(vmm("db")), nullptr);
+}
+
+TEST(Config, RulesByUuidAndCommandLine)
+{
+    const Config config = parse("[[guest]]\nuuid='1-*'\n[[guest]]\nname='a'\ncommand='*/firecracker *'\n");
+    EXPECT_EQ(config.rule_for(vmm("a", "1-2")), &config.guests[0]);
+    EXPECT_EQ(config.rule_for(vmm("a", "2-1", "/usr/bin/firecracker --id a")), &config.guests[1]);
+    EXPECT_EQ(config.rule_for(vmm("b", "2-1", "/usr/bin/firecracker --id a")),
+              nullptr); // all of a rule must fit
+    EXPECT_EQ(config.rule_for(vmm("a", "2-1", "/usr/bin/qemu")), nullptr);
 }
 
 TEST(Config, DefaultsOfAnEmptyFile)
@@ -83,7 +110,7 @@ TEST(Config, ErrorsNameFileAndLine)
                  "lacuna.toml:1: unknown log level \"loud\"; allowed are trace, debug");
     EXPECT_ERROR(parse("deadline_seconds = 0"), "a whole number from 1 to 86400 is allowed");
     EXPECT_ERROR(parse("deadline_seconds = 1.5"), "\"deadline_seconds\" is out of range");
-    EXPECT_ERROR(parse("\n[[guest]]\nkernel = '/a'\n"), "lacuna.toml:2: a [[guest]] without a name");
+    EXPECT_ERROR(parse("\n[[guest]]\nkernel = '/a'\n"), "lacuna.toml:2: a [[guest]] that does not say which");
     EXPECT_ERROR(parse("[guest]\nname = 'a'\n"), "write [[guest]] with two brackets");
     EXPECT_ERROR(parse("[[guest]]\nname='a'\npolicy='learm'\n"), "lacuna.toml:3: unknown policy \"learm\"");
     EXPECT_ERROR(parse("[[guest]]\nname='a'\nkernel='b'\nimage='c'\n"), "named in more than one way");
@@ -107,11 +134,11 @@ TEST(Config, DoubtsNameWhatIsNotThere)
               std::vector<std::string>{});
     const std::string file = (folder.path() / "gone").string();
     EXPECT_EQ(doubts("[[guest]]\nname='a'\nkernel='gone'\n"),
-              std::vector{"guest \"a\": kernel " + file + " is not there"});
+              std::vector{"guest a: kernel " + file + " is not there"});
     EXPECT_EQ(doubts("[[guest]]\nname='a'\nimage='gone'\n"),
-              std::vector{"guest \"a\": image " + file + " is not there"});
+              std::vector{"guest a: image " + file + " is not there"});
     EXPECT_EQ(doubts("group = 'no-such-group-here'"),
               std::vector<std::string>{"there is no group no-such-group-here"});
     EXPECT_EQ(doubts("[[guest]]\nname='web*'\npolicy='ignore'\n[[guest]]\nname='web-1'\npolicy='ignore'\n"),
-              std::vector<std::string>{"guest \"web-1\": an earlier rule fits the same names"});
+              std::vector<std::string>{"guest web-1: an earlier rule fits the same guests"});
 }

@@ -64,6 +64,7 @@ protected:
         config.store = folder.path() / "store";
         config.socket = folder.path() / "sock";
         config.constraints = LACUNA_CONSTRAINTS;
+        config.libvirt.clear();
         module.memory = [this](std::uint64_t gpa, std::size_t length) {
             return guest.memory.read(gpa, length);
         };

@@ -57,7 +57,7 @@ TEST_F(DiskImage, FindsEveryKernelAlsoOnASeparateBoot)
         "mke2fs -q -t ext4 -d root -E offset=17825792 disk.raw 16M && qemu-img convert -O qcow2 disk.raw "
         "disk.qcow2");
     std::vector<std::string> told;
-    const auto kernels = copy_kernels(directory.path() / "disk.qcow2", out, "qcow2",
+    const auto kernels = copy_kernels({{directory.path() / "disk.qcow2", "qcow2"}}, out,
                                       [&](const std::string& what) { told.push_back(what); });
     std::vector<std::string> found;
     for (const ImageKernel& kernel : kernels)
@@ -75,15 +75,15 @@ TEST_F(DiskImage, WithoutAKernelSaysSo)
 {
     write("root/etc/hostname", "guest");
     run("mke2fs -q -t ext4 -d root disk.raw 16M");
-    EXPECT_ERROR(copy_kernels(directory.path() / "disk.raw", out, "raw"), "disk.raw: holds no kernel");
+    EXPECT_ERROR(copy_kernels({{directory.path() / "disk.raw", "raw"}}, out), "disk.raw: holds no kernel");
 }
 
 TEST_F(DiskImage, OfGarbageSaysSo)
 {
     run("yes garbage | head -c 1M > disk.raw");
-    EXPECT_ERROR(copy_kernels(directory.path() / "disk.raw", out), "disk.raw: holds no file system");
-    EXPECT_ERROR(copy_kernels(directory.path() / "disk.raw", out, "qcow2"), "disk.raw:");
-    EXPECT_ERROR(copy_kernels(directory.path() / "missing.raw", out), "no such file");
+    EXPECT_ERROR(copy_kernels({{directory.path() / "disk.raw", ""}}, out), "disk.raw: holds no file system");
+    EXPECT_ERROR(copy_kernels({{directory.path() / "disk.raw", "qcow2"}}, out), "disk.raw:");
+    EXPECT_ERROR(copy_kernels({{directory.path() / "missing.raw", ""}}, out), "no such file");
 }
 
 } // namespace

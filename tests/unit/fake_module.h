@@ -32,6 +32,7 @@ public:
     bool lost = false;
     std::map<std::uint32_t, Armed> armed;
     std::vector<std::uint32_t> ignored, disarmed;
+    std::vector<pid_t> adopted;
     std::function<Bytes(std::uint64_t, std::size_t)> memory;
     Bytes recording;
     Fd event{eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
@@ -76,6 +77,19 @@ public:
         for (const KernelDescriptor& kernel : kernels)
             armed.kernels.push_back(kernel.id);
         module_.guests[guest].state = LACUNA_GUEST_WAITING;
+    }
+    GuestReport adopt(pid_t vmm_pid, const Fd& vm) override
+    {
+        const auto lock = enter();
+        if (!vm)
+            throw Error("the file is no virtual machine", "the lacuna module");
+        GuestReport report;
+        report.guest = 100 + static_cast<std::uint32_t>(module_.adopted.size());
+        report.state = LACUNA_GUEST_CREATED;
+        report.vmm_pid = static_cast<std::uint32_t>(vmm_pid);
+        module_.adopted.push_back(vmm_pid);
+        module_.guests[report.guest] = report;
+        return report;
     }
     void ignore(std::uint32_t guest) override
     {

@@ -4,6 +4,7 @@
 
 #include <netlink/attr.h>
 #include <netlink/genl/genl.h>
+#include <spdlog/fmt/fmt.h>
 
 #include "expect_error.h"
 #include "fake_module.h"
@@ -55,7 +56,7 @@ TEST(Netlink, ArmCarriesTheDescriptor)
 {
     KernelDescriptor kernel = fake_kernel("6.1-abc");
     const Message message = new_request(family, LACUNA_CMD_ARM);
-    put_arm(message.get(), 7, {kernel, fake_kernel("other")}, {5000, true});
+    put_arm(message.get(), 7, {kernel, fake_kernel("other")}, {5000, true, {}});
     auto top = attributes_of(message.get());
     EXPECT_EQ(nla_get_u32(top.at(LACUNA_A_VERSION)), static_cast<unsigned>(LACUNA_ABI_VERSION));
     EXPECT_EQ(nla_get_u32(top.at(LACUNA_A_GUEST)), 7u);
@@ -90,6 +91,16 @@ TEST(Netlink, CurrentTaskThatIsAnAddressSlides)
     const Message message = new_request(family, LACUNA_CMD_ARM);
     put_arm(message.get(), 7, {kernel}, {});
     EXPECT_TRUE(nested(attributes_of(message.get()).at(LACUNA_A_KERNEL)).contains(LACUNA_K_CURRENT_SLIDES));
+}
+
+TEST(Netlink, KnownKernelsAreMarked)
+{
+    const Message message = new_request(family, LACUNA_CMD_ARM);
+    put_arm(message.get(), 7, {fake_kernel("6.1-abc")}, {.known = {"6.1-abc"}});
+    EXPECT_TRUE(nested(attributes_of(message.get()).at(LACUNA_A_KERNEL)).contains(LACUNA_K_KNOWN));
+    const Message other = new_request(family, LACUNA_CMD_ARM);
+    put_arm(other.get(), 7, {fake_kernel("6.1-abc")}, {.known = {"6.1-xyz"}});
+    EXPECT_FALSE(nested(attributes_of(other.get()).at(LACUNA_A_KERNEL)).contains(LACUNA_K_KNOWN));
 }
 
 TEST(Netlink, HowAnI386KernelKeepsItsCurrentTask)
@@ -179,12 +190,13 @@ TEST(Netlink, MalformedReportsAreRefused)
     EXPECT_ERROR(parse(with(LACUNA_A_SLIDE, bytes, 4)), "malformed");
     EXPECT_ERROR(parse(with(LACUNA_A_MEMBERS, bytes, sizeof(lacuna_member_report) + 1)), "malformed");
     EXPECT_ERROR(parse(with(LACUNA_A_STATS, bytes, sizeof(lacuna_stats) - 8)), "malformed");
-    EXPECT_ERROR(parse(with(LACUNA_A_VERSION, "\x01\0\0\0", 4)), "it is not of ABI version 2");
+    EXPECT_ERROR(parse(with(LACUNA_A_VERSION, "\x01\0\0\0", 4)),
+                 fmt::format("it is not of ABI version {}", LACUNA_ABI_VERSION));
     EXPECT_ERROR(parse(with(LACUNA_A_PAGING, "\x04", 1)), "there is no way of paging with the number 4");
     EXPECT_ERROR(parse(new_request(family, LACUNA_CMD_EVENT)), "it names no guest");
     Message bare(nlmsg_alloc(), nlmsg_free);
     genlmsg_put(bare.get(), 0, 0, family, 0, 0, LACUNA_CMD_EVENT, 1);
-    EXPECT_ERROR(parse(bare), "it is not of ABI version 2");
+    EXPECT_ERROR(parse(bare), fmt::format("it is not of ABI version {}", LACUNA_ABI_VERSION));
     // A text without its NUL ends with the attribute.
     EXPECT_EQ(parse(with(LACUNA_A_REASON, "abc", 3)).reason, "abc");
 }

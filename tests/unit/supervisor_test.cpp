@@ -40,6 +40,10 @@ protected:
     std::optional<KernelLibrary> library;
     std::optional<Supervisor> supervisor;
     std::vector<std::string> changes;
+    std::vector<RunningVm> running;
+    std::vector<Disk> disks;       // of process 1006
+    Policy policy = Policy::learn; // for "web*" and "same"
+    unsigned deadline_seconds = 30;
     bool released = false;
 
     SupervisorTest()
@@ -50,7 +54,7 @@ protected:
                 slow.wait();
             if (source.file == "/k/bad")
                 throw Error("is truncated", "/k/bad", "copy it again");
-            if (source.image)
+            if (!source.disks.empty())
                 return {fake_kernel("image-1"), fake_kernel("image-2")};
             return {fake_kernel("id-" + source.file.filename().string())};
         });
@@ -65,26 +69,43 @@ protected:
         released = true;
     }
 
+    static GuestRule rule(const std::string& name, Policy policy,
+                          std::vector<std::filesystem::path> kernels = {}, std::vector<Disk> images = {})
+    {
+        GuestRule rule;
+        rule.name = name;
+        rule.policy = policy;
+        rule.kernels = std::move(kernels);
+        rule.images = std::move(images);
+        return rule;
+    }
+
     void start()
     {
         Config config;
         config.store = folder.path();
-        config.deadline_seconds = 30;
-        config.guests = {{"web*", Policy::learn, {"/k/web"}, {}, {}, {}},
-                         {"slow", Policy::learn, {"/k/slow"}, {}, {}, {}},
-                         {"bad", Policy::learn, {"/k/bad"}, {}, {}, {}},
-                         {"disk", Policy::learn, {}, "/disk.raw", "raw", {}},
-                         {"same", Policy::learn, {}, {}, {}, {}},
-                         {"*-quiet", Policy::ignore, {}, {}, {}, {}}};
-        supervisor.emplace(config, set, *library, [](pid_t pid) {
+        config.deadline_seconds = deadline_seconds;
+        config.guests = {rule("web*", policy, {"/k/web"}),
+                         rule("slow", Policy::learn, {"/k/slow"}),
+                         rule("bad", Policy::learn, {"/k/bad"}),
+                         rule("disk", Policy::learn, {}, {{"/disk.raw", "raw"}}),
+                         rule("same", policy),
+                         rule("*-quiet", Policy::ignore)};
+        Host host;
+        host.running_vms = [this] { return running; };
+        host.open_vm = [](const RunningVm& vm) { return vm.number == 7 ? Fd(dup(0)) : Fd(); };
+        host.find_vmm = [this](pid_t pid) {
             const char* names[] = {"web1", "unknown", "slow", "bad", "same", "same", "disk", "a-quiet"};
             VmmProcess vmm;
             vmm.pid = pid;
             vmm.name = names[(pid - 1001) % 8];
             if (vmm.name == "same" && pid == 1005)
                 vmm.kernel = "/k/from-command-line";
+            if (pid == 1006)
+                vmm.disks = disks;
             return vmm;
-        });
+        };
+        supervisor.emplace(config, set, *library, host);
         supervisor->on_change(
             [this](const Guest& guest) { changes.push_back(guest.name + " " + to_string(guest.state)); });
         supervisor->connected(module.connect());
@@ -167,7 +188,8 @@ TEST_F(SupervisorTest, KernelOfTheCommandLine)
     EXPECT_EQ(module.armed[5].kernels, std::vector<std::string>{"id-from-command-line"});
     create(6); // has none
     EXPECT_EQ(module.ignored, std::vector<std::uint32_t>{6});
-    EXPECT_NE(supervisor->guests().back().reason.find("its command line has no -kernel"), std::string::npos);
+    EXPECT_NE(supervisor->guests().back().reason.find("its command line has neither -kernel nor"),
+              std::string::npos);
 }
 
 TEST_F(SupervisorTest, SameNameGetsASuffix)
@@ -381,4 +403,137 @@ TEST_F(SupervisorTest, KernelsAreReadOnceUntilTheyChange)
     tell(report(9, LACUNA_EVENT_CREATED, LACUNA_GUEST_CREATED)); // process 1009: web1 again
     EXPECT_EQ(module.armed[9].kernels, std::vector<std::string>{"id-web"});
     EXPECT_EQ(readings, 1);
+}
+
+TEST_F(SupervisorTest, DomainsOfLibvirtArePreparedAhead)
+{
+    slow_in_progress = 1;
+    supervisor->prepare();
+    settle(slow_in_progress);
+    const auto before = readings.load();
+    supervisor->domains_are({{"web1", "1-2", "/k/other", {}},     // its rule names a kernel, read already
+                             {"same", "1-3", "/k/of-domain", {}}, // its rule names none
+                             {"a-quiet", "1-4", "/k/ignored", {}},
+                             {"stranger", "1-5", "/k/stranger", {}}});
+    settle(slow_in_progress);
+    EXPECT_EQ(readings - before, 1);
+    supervisor->domains_are({{"same", "1-3", "/k/of-domain", {}}});
+    settle(slow_in_progress);
+    EXPECT_EQ(readings - before, 1); // once
+}
+
+TEST_F(SupervisorTest, DisksOfTheCommandLine)
+{
+    disks = {{"/srv/a.qcow2", "qcow2"}};
+    create(6);
+    EXPECT_EQ(module.armed[6].kernels, (std::vector<std::string>{"image-1", "image-2"}));
+}
+
+// The profile of kernel "id-web" is complete from the start.
+class KnownKernelTest : public SupervisorTest {
+protected:
+    KnownKernelTest()
+    {
+        create(1);
+        tell(finished(1, "id-web"));
+        tell(report(1, LACUNA_EVENT_GONE, LACUNA_GUEST_GONE));
+        policy = Policy::learn_if_unknown;
+        start();
+        settle(slow_in_progress);
+    }
+
+    // What the module says of a guest whose kernel was found and is known.
+    GuestReport recognised(std::uint32_t guest)
+    {
+        GuestReport r = report(guest, LACUNA_EVENT_FINISHED, LACUNA_GUEST_DONE);
+        r.kernel_id = "id-web";
+        r.slide = 0;
+        r.text_gpa = 0x2'0000'0000;
+        r.stats.emplace();
+        return r;
+    }
+};
+
+TEST_F(KnownKernelTest, IsNotTrappedAndVerified)
+{
+    create(9); // web1 again
+    EXPECT_EQ(module.armed[9].options.known, std::set<std::string>{"id-web"});
+    module.memory = [](std::uint64_t, std::size_t length) { return Bytes(length); }; // nothing holds yet
+    tell(recognised(9));
+    EXPECT_TRUE(supervisor->is_verifying());
+    supervisor->verify();
+    EXPECT_TRUE(supervisor->is_verifying());
+    EXPECT_EQ(supervisor->guest("web1").state, LACUNA_GUEST_DONE);
+    EXPECT_EQ(supervisor->store().guest("web1")->at("verified"), false);
+}
+
+TEST_F(KnownKernelTest, IsLearnedAnewWhereItsProfileDoesNotHold)
+{
+    deadline_seconds = 0;
+    start();
+    settle(slow_in_progress);
+    create(9);
+    module.memory = [](std::uint64_t, std::size_t length) { return Bytes(length); };
+    tell(recognised(9));
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    supervisor->verify();
+    EXPECT_FALSE(supervisor->is_verifying());
+    EXPECT_EQ(supervisor->guest("web1").state, LACUNA_GUEST_WAITING);
+    EXPECT_EQ(module.armed[9].options.known, std::set<std::string>{});
+}
+
+TEST_F(KnownKernelTest, WithoutThatPolicyItIsTrapped)
+{
+    policy = Policy::learn;
+    start();
+    settle(slow_in_progress);
+    create(9);
+    EXPECT_EQ(module.armed[9].options.known, std::set<std::string>{});
+}
+
+TEST_F(KnownKernelTest, WhatRanBeforeIsOnlyLookedAt)
+{
+    running = {
+        {1009, 7}, {1005, 7}, {1002, 7}, {1017, 0}}; // web1, same, unknown, and one that cannot be opened
+    supervisor->connected(module.connect());
+    settle(slow_in_progress);
+    EXPECT_EQ(module.adopted, (std::vector<pid_t>{1009, 1005, 1002}));
+    ASSERT_TRUE(module.armed.contains(100));
+    EXPECT_EQ(module.armed[100].options.known, std::set<std::string>{"id-web"});
+    EXPECT_FALSE(module.armed.contains(101)); // its kernel is not known
+    EXPECT_FALSE(module.armed.contains(102)); // nobody wants to know
+    EXPECT_NE(supervisor->guest("same").reason.find("lacunactl learn same"), std::string::npos);
+    supervisor->connected(module.connect());
+    EXPECT_EQ(module.adopted.size(), 3u); // those it has are not taken in again
+}
+
+TEST_F(SupervisorTest, LearnsFromARunningGuestOnRequest)
+{
+    running = {{1005, 7}};
+    const Guest* guest = nullptr;
+    for (int tries = 0; !guest && tries < 2; tries++) { // at first its kernel may still be being read
+        guest = supervisor->learn("1005");
+        settle();
+    }
+    ASSERT_NE(guest, nullptr);
+    EXPECT_EQ(guest->name, "same");
+    EXPECT_EQ(module.armed[100].kernels, std::vector<std::string>{"id-from-command-line"});
+    EXPECT_ERROR(supervisor->learn("same"), "same: is being learned from already");
+    EXPECT_ERROR(supervisor->learn("nobody"), "nobody: no running guest of this name");
+    create(2);
+    EXPECT_ERROR(supervisor->learn("unknown"), "its kernel is not known");
+}
+
+TEST_F(SupervisorTest, AResetAsksAgainWhatIsToBeDone)
+{
+    create(8);
+    EXPECT_EQ(module.ignored, std::vector<std::uint32_t>{8});
+    Config config = supervisor->config();
+    config.guests.back().policy = Policy::learn;
+    config.guests.back().kernels = {"/k/quiet"};
+    slow_in_progress = 1;
+    supervisor->reconfigure(config);
+    settle(slow_in_progress);
+    tell(report(8, LACUNA_EVENT_RESET, LACUNA_GUEST_CREATED));
+    EXPECT_EQ(module.armed[8].kernels, std::vector<std::string>{"id-quiet"});
 }

@@ -12,7 +12,8 @@
  *   LACUNA-VIEW <n> END
  *
  * Environment (from the kernel's command line): LACUNA_HYPERCALL=1 makes a worker execute VMMCALL, LACUNA_KEXEC=<n> starts
- * the kernel /next/kernel by kexec, before anything else is done (0) or after view n, LACUNA_REBOOT=<n> reboots after view n.
+ * the kernel /next/kernel by kexec, before anything else is done (0) or after view n, LACUNA_REBOOT=<n> reboots after view n,
+ * LACUNA_BUSY=1 lets processes come and go between the views.
  */
 #include <ctype.h>
 #include <dirent.h>
@@ -309,6 +310,8 @@ int main(int argc, char **argv)
         print_view(number);
         kexec(number);
         reboot_after(number);
+        if (getenv("LACUNA_BUSY"))
+            stir_processes(1);
         sleep(2);
     }
 }

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#pragma once
+
+#include <deque>
+#include <filesystem>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "disk_image.h"
+#include "kernel_descriptor.h"
+
+namespace lacuna {
+
+// A file that holds one kernel, or a guest's disks, which hold any number of them.
+struct KernelSource {
+    std::filesystem::path file; // empty: the disks
+    std::optional<std::filesystem::path> system_map;
+    std::vector<Disk> disks;
+
+    auto operator<=>(const KernelSource&) const = default;
+};
+
+// "/boot/vmlinuz", "/srv/a.qcow2, /srv/b.raw"
+std::string to_string(const KernelSource& source);
+
+// Reads sources. What a kernel's file holds is worked out once: guests made from one image, or an image that
+// is read again, have the same files. Copies share what they know; safe to use from several threads.
+class SourceReader {
+public:
+    static constexpr std::size_t kept = 256; // descriptors, a few KiB each
+
+    SourceReader();
+
+    // Of disks every kernel that can be read. Throws Error if there is none. Takes seconds.
+    std::vector<KernelDescriptor> operator()(const KernelSource& source) const;
+
+private:
+    KernelDescriptor describe(const std::filesystem::path& vmlinuz,
+                              const std::optional<std::filesystem::path>& system_map) const;
+    std::vector<KernelDescriptor> read_disks(const KernelSource& source) const;
+
+    struct Known {
+        std::mutex mutex;
+        std::deque<std::pair<std::string, KernelDescriptor>>
+            descriptors; // by SHA-256 of the files; oldest first
+    };
+    std::shared_ptr<Known> known_;
+};
+
+} // namespace lacuna
