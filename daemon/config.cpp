@@ -210,7 +210,7 @@ Config parse_config(std::string_view text, const std::filesystem::path& file)
     }
     const Table top(parsed, file);
     top.allow({"store", "socket", "constraints", "deadline_seconds", "record", "group", "log_level",
-               "libvirt", "guest"});
+               "libvirt", "metrics", "guest"});
     Config config;
     config.store = top.path("store").value_or(config.store);
     config.socket = top.path("socket").value_or(config.socket);
@@ -223,6 +223,7 @@ Config parse_config(std::string_view text, const std::filesystem::path& file)
     if (std::find(log_levels.begin(), log_levels.end(), config.log_level) == log_levels.end())
         top.fail(*top.find("log_level"), "unknown log level \"" + config.log_level + "\"",
                  fmt::format("allowed are {}", fmt::join(log_levels, ", ")));
+    config.metrics = top.text("metrics").value_or(config.metrics);
     if (const toml::node* libvirt = top.find("libvirt"); libvirt && libvirt->is_string())
         config.libvirt = libvirt->as_string()->get(); // may be empty
     else if (libvirt)

@@ -44,6 +44,7 @@ struct Config {
     bool record = false;                    // keep a recording of the boot
     std::string group;                      // may read the profiles; empty: everybody
     std::string log_level = "info";         // as spdlog calls them
+    std::string metrics;                    // address and port to serve Prometheus metrics at; empty: none
     std::string libvirt = "qemu:///system"; // whose domains are prepared ahead; empty: none
     std::vector<GuestRule> guests;
 

@@ -7,9 +7,11 @@
 #include <optional>
 
 #include <CLI/CLI.hpp>
+#include <unistd.h>
 
 #include "config.h"
 #include "control.h"
+#include "doctor.h"
 #include "presentation.h"
 #include "store.h"
 
@@ -225,6 +227,16 @@ int check_config(const Options& options, const Streams& streams)
     return doubts.empty() ? exit_ok : exit_failed;
 }
 
+int doctor(const Options& options, const Streams& streams)
+{
+    const auto findings = examine({"/", default_config, options.store, options.socket, geteuid() == 0});
+    const Json json = to_json(findings);
+    show(options, streams, {{"findings", json}}, print_findings);
+    return std::all_of(json.begin(), json.end(), [](const Json& one) { return one.at("verdict") == "good"; })
+               ? exit_ok
+               : exit_failed;
+}
+
 using Command = std::function<int(const Options&, const Streams&)>;
 
 // A command that only asks about one guest.
@@ -280,6 +292,9 @@ void add_commands(CLI::App& app, Options& options, Command& chosen)
     recording->add_option("--out", options.out, "file to write")->required();
     CLI::App* checking = add("check-config", "check a configuration; needs no daemon", check_config);
     checking->add_option("file", options.name, std::string("the configuration [") + default_config + "]");
+    CLI::App* examining =
+        add("doctor", "look whether this host has what Lacuna needs, and say what to do", doctor);
+    examining->add_option("--store", options.store, "folder of profiles")->capture_default_str();
     CLI::App* describing = add("kernel", "describe a kernel image; needs no daemon", kernel);
     describing->add_option("file", options.kernels, "vmlinuz or vmlinux")->required()->expected(1);
     describing->add_option("--system-map", options.system_map, "the kernel's System.map");

@@ -41,6 +41,8 @@ Daemon::Daemon(Config config, Connect connect, KernelLibrary::Reader reader)
     supervisor_.on_change([this](const Guest& guest) { tell_watchers(guest); });
     supervisor_.domains_are(config.libvirt == "qemu:///system" ? defined_domains(libvirt_definitions)
                                                                : std::vector<Domain>());
+    if (!config.metrics.empty())
+        metrics_.emplace(config.metrics);
     if (!config.libvirt.empty())
         libvirt_.emplace(config.libvirt);
     try {
@@ -177,6 +179,8 @@ void Daemon::run(int stop_fd)
     std::vector<pollfd> fds;
     for (;;) {
         tell_ready();
+        if (metrics_)
+            metrics_->update(supervisor_);
         poll_once(stop_fd, fds);
         if (fds[0].revents)
             break;

@@ -8,6 +8,7 @@
 
 #include "control.h"
 #include "libvirt_follower.h"
+#include "metrics.h"
 #include "supervisor.h"
 
 namespace lacuna {
@@ -48,6 +49,7 @@ private:
     std::map<ControlServer::ClientId, std::string> watchers_; // and the guest each one watches; empty: all
     std::multimap<ControlServer::ClientId, Json> waiting_;    // requests whose kernels are being read
     std::optional<LibvirtFollower> libvirt_;
+    std::optional<Metrics> metrics_;
     int reload_fd_ = -1;
     std::function<Config()> read_config_;
     int wake_ms_ = -1; // how often systemd wants to hear from us; -1: it does not

@@ -10,6 +10,7 @@
 #include <system_error>
 
 #include <guestfs.h>
+#include <spdlog/fmt/fmt.h>
 
 #include "error.h"
 #include "payload.h"
@@ -54,7 +55,7 @@ public:
 
     [[noreturn]] void launch_failed()
     {
-        throw Error("libguestfs cannot start its appliance to read it", disks_,
+        throw Error(fmt::format("libguestfs cannot start its appliance to read it ({})", reason()), disks_,
                     "run libguestfs-test-tool to see why; if it finds no kernel, set SUPERMIN_KERNEL, "
                     "SUPERMIN_MODULES and SUPERMIN_KERNEL_VERSION to one");
     }
@@ -106,10 +107,16 @@ private:
     void check(int result, const std::string& failed, const std::string& hint)
     {
         if (result == -1) {
-            const char* why = guestfs_last_error(handle_.get());
-            const std::string reason = why ? why : "";
-            throw Error(failed + " (" + reason.substr(0, reason.find('\n')) + ")", disks_, hint);
+            throw Error(fmt::format("{} ({})", failed, reason()), disks_, hint);
         }
+    }
+
+    // Of the last failure, the first line.
+    std::string reason() const
+    {
+        const char* why = guestfs_last_error(handle_.get());
+        const std::string text = why ? why : "no reason given";
+        return text.substr(0, text.find('\n'));
     }
 
     void add(const Disk& disk)

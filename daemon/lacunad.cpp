@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "daemon.h"
+#include "journal_sink.h"
 #include "module_link.h"
 
 namespace {
@@ -28,11 +29,15 @@ lacuna::Fd receive(std::initializer_list<int> numbers)
     return fd;
 }
 
-void log_to_stderr()
+// systemd says so when what we print would go to the journal (systemd.exec(5), JOURNAL_STREAM).
+void start_log()
 {
-    spdlog::set_default_logger(spdlog::stderr_color_mt("lacunad"));
-    // The journal has its own clock.
-    spdlog::set_pattern(std::getenv("JOURNAL_STREAM") ? "%l: %v" : "%H:%M:%S.%e %^%l%$: %v");
+    if (std::getenv("JOURNAL_STREAM"))
+        spdlog::set_default_logger(
+            std::make_shared<spdlog::logger>("lacunad", std::make_shared<lacuna::JournalSink>()));
+    else
+        spdlog::set_default_logger(spdlog::stderr_color_mt("lacunad"));
+    spdlog::set_pattern("%H:%M:%S.%e %^%l%$: %v");
     spdlog::flush_on(spdlog::level::info);
 }
 
@@ -87,7 +92,7 @@ int main(int argc, char** argv)
     }
 
     try {
-        log_to_stderr();
+        start_log();
         const lacuna::Fd stop = receive({SIGTERM, SIGINT}), reload = receive({SIGHUP});
         lacuna::Daemon daemon(line.configuration(), lacuna::connect_to_module);
         daemon.reload_on(reload.get(), [&] {

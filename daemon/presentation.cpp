@@ -115,6 +115,18 @@ void print_stats(std::ostream& out, const Json& answer)
     table.print(out);
 }
 
+void print_findings(std::ostream& out, const Json& answer)
+{
+    for (const Json& finding : answer.at("findings")) {
+        const std::string verdict = finding.at("verdict").get<std::string>();
+        out << fmt::format("{:<9} {}: {}\n", verdict == "good" ? "ok" : verdict,
+                           finding.at("subject").get<std::string>(),
+                           harmless(finding.at("found").get<std::string>()));
+        if (verdict != "good")
+            out << fmt::format("{:<9} -> {}\n", "", finding.at("advice").get<std::string>());
+    }
+}
+
 void print_processes(std::ostream& out, const Json& answer)
 {
     Table table({"PID", "KIND", "PGD", "TASK", "COMM"});

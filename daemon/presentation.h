@@ -13,6 +13,7 @@ namespace lacuna {
 // something.
 void print_status(std::ostream& out, const Json& answer);
 void print_stats(std::ostream& out, const Json& answer);
+void print_findings(std::ostream& out, const Json& answer);
 void print_processes(std::ostream& out, const Json& answer);
 void print_modules(std::ostream& out, const Json& answer);
 void print_profile(std::ostream& out, const Profile& profile, const std::string& file);

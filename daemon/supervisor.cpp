@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include <spdlog/spdlog.h>
+#include <unistd.h>
 
 #include "verification.h"
 
@@ -59,13 +60,14 @@ Supervisor::Supervisor(Config config, const lacuna_constraints& constraints, Ker
 
 void Supervisor::reconfigure(Config config)
 {
+    using Path = std::filesystem::path;
     for (const auto& [old_value, new_value, key] :
          {std::tuple(config_.store, config.store, "store"),
           std::tuple(config_.socket, config.socket, "socket"),
           std::tuple(config_.constraints, config.constraints, "constraints"),
-          std::tuple(std::filesystem::path(config_.group), std::filesystem::path(config.group), "group"),
-          std::tuple(std::filesystem::path(config_.libvirt), std::filesystem::path(config.libvirt),
-                     "libvirt")})
+          std::tuple(Path(config_.group), Path(config.group), "group"),
+          std::tuple(Path(config_.libvirt), Path(config.libvirt), "libvirt"),
+          std::tuple(Path(config_.metrics), Path(config.metrics), "metrics")})
         if (old_value != new_value)
             spdlog::warn("another \"{}\" in the configuration counts from the next start of lacunad", key);
     config.store = config_.store;
@@ -73,6 +75,7 @@ void Supervisor::reconfigure(Config config)
     config.constraints = config_.constraints;
     config.group = config_.group;
     config.libvirt = config_.libvirt;
+    config.metrics = config_.metrics;
     config_ = std::move(config);
     prepare();
 }
@@ -153,6 +156,8 @@ void Supervisor::bury()
 
 void Supervisor::disconnected()
 {
+    if (link_)
+        errors_["module"]++;
     link_.reset();
     for (Guest& guest : guests_) {
         if (!guest.present())
@@ -236,7 +241,8 @@ void Supervisor::decide(Guest& guest)
     const GuestRule* rule = config_.rule_for(vmm);
     guest.name = unique_name(vmm.name, &guest);
     guest.record = config_.record;
-    if (!rule || rule->policy == Policy::ignore)
+    const bool our_own = vmm.parent == getpid(); // libguestfs' appliance, in which a disk is read
+    if (our_own || !rule || rule->policy == Policy::ignore)
         return;
     guest.sources = sources_of(*rule, vmm.kernel, vmm.disks);
     guest.learn = true;
@@ -276,6 +282,7 @@ void Supervisor::advance(Guest& guest)
     } catch (const ModuleGone&) {
         throw;
     } catch (const Error& error) {
+        errors_["other"]++;
         spdlog::error("[{}] {}", guest.name, error.what());
     }
 }
@@ -412,6 +419,7 @@ void Supervisor::verify(Guest& guest)
                std::chrono::seconds(config_.deadline_seconds)) {
         spdlog::warn("[{}] the profile of its kernel does not hold: {}; learning from it instead", guest.name,
                      problem);
+        errors_["verification"]++;
         guest.verification = Guest::Verification::none;
         learn_anew(guest);
     }
@@ -432,8 +440,10 @@ void Supervisor::learn_anew(Guest& guest)
 // Nothing holds the guest up any longer; `why` if that is not what was wanted.
 void Supervisor::let_go(Guest& guest, const std::string& why)
 {
-    if (!why.empty())
+    if (!why.empty()) {
+        errors_["kernel"]++;
         spdlog::error("[{}] cannot be learned from: {}", guest.name, why);
+    }
     guest.reason = why;
     guest.state = LACUNA_GUEST_IGNORED; // whatever the module says: it is not asked twice
     link_->ignore(guest.number);
@@ -476,6 +486,7 @@ void Supervisor::publish(Guest& guest)
                      stored.file.string());
         break;
     case Stored::refused:
+        errors_["contradiction"]++;
         for (const std::string& objection : stored.objections)
             spdlog::error("[{}] contradicts the profile in the store: {}", guest.name, objection);
         spdlog::error("[{}] the old profile stays; the new one lies in {}", guest.name, stored.file.string());
@@ -496,9 +507,10 @@ void Supervisor::write_facts(const Guest& guest)
 
 void Supervisor::log(const Guest& guest, lacuna_event event) const
 {
-    if (guest.state == LACUNA_GUEST_FAILED)
+    if (guest.state == LACUNA_GUEST_FAILED) {
+        errors_["let-go"]++;
         spdlog::error("[{}] let go: {}", guest.name, guest.reason);
-    else if (event == LACUNA_EVENT_RESET)
+    } else if (event == LACUNA_EVENT_RESET)
         spdlog::info("[{}] was reset", guest.name);
     else if (event == LACUNA_EVENT_FOUND)
         spdlog::info("[{}] runs kernel {}, slide {:#x}", guest.name, guest.kernel_id, guest.slide);

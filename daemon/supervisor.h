@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <list>
+#include <map>
 #include <memory>
 #include <optional>
 #include <set>
@@ -102,6 +103,10 @@ public:
     const lacuna_constraints& constraints() const { return constraints_; }
     const Store& store() const { return store_; }
     std::size_t kernels_in_progress() const { return library_.in_progress(); }
+    // How many there have been, by kind: "kernel" (none to be had of a guest), "let-go" (by the module),
+    // "contradiction" (of two profiles), "verification" (a known profile that does not hold), "module" (gone
+    // while guests were there), "other".
+    const std::map<std::string, std::uint64_t>& errors() const { return errors_; }
 
 private:
     // A kernel list that is complete, or nothing while some source is still being read.
@@ -138,6 +143,7 @@ private:
     OnChange on_change_;
     std::unique_ptr<ModuleLink> link_;
     std::vector<Domain> domains_;
+    mutable std::map<std::string, std::uint64_t> errors_;
     std::list<Guest> guests_; // oldest first; those that are gone stay for a while
 };
 

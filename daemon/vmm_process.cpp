@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <cstdlib>
 #include <fstream>
 #include <iterator>
 
@@ -38,6 +39,20 @@ VmmProcess describe_vmm(pid_t pid, const std::vector<std::string>& arguments,
     return process;
 }
 
+namespace {
+
+// 0: not known.
+pid_t parent_of(const std::filesystem::path& process)
+{
+    std::ifstream status(process / "status");
+    for (std::string line; std::getline(status, line);)
+        if (line.starts_with("PPid:"))
+            return static_cast<pid_t>(std::strtol(line.c_str() + 5, nullptr, 10));
+    return 0;
+}
+
+} // namespace
+
 VmmProcess find_vmm(pid_t pid, const std::filesystem::path& proc)
 {
     const auto folder = proc / std::to_string(pid);
@@ -49,7 +64,9 @@ VmmProcess find_vmm(pid_t pid, const std::filesystem::path& proc)
     auto directory = std::filesystem::read_symlink(folder / "cwd", error);
     if (error)
         directory = folder / "cwd";
-    return describe_vmm(pid, arguments, directory);
+    VmmProcess process = describe_vmm(pid, arguments, directory);
+    process.parent = parent_of(folder);
+    return process;
 }
 
 std::string file_name(const std::string& name)

@@ -14,7 +14,7 @@ namespace lacuna {
 
 // The process behind a guest, as its command line describes it (QEMU and what is called like it).
 struct VmmProcess {
-    pid_t pid = 0;
+    pid_t pid = 0, parent = 0;
     std::string command;                         // all of its command line, words with a space between them
     std::string name;                            // -name NAME or guest=NAME,...; "vm-PID" if there is none
     std::string uuid;                            // -uuid

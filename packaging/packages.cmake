@@ -8,6 +8,17 @@ install(FILES README.md DESTINATION share/doc/lacuna COMPONENT lacuna)
 install(FILES packaging/lacunad.toml DESTINATION /etc/lacuna COMPONENT lacuna)
 install(FILES packaging/lacunad.service DESTINATION /lib/systemd/system COMPONENT lacuna)
 
+install(FILES packaging/lacunactl.bash-completion DESTINATION share/bash-completion/completions RENAME lacunactl COMPONENT lacuna)
+# Debian's policy wants manual pages compressed, and without the time of day in them.
+foreach(page lacunactl.1 lacunad.toml.5 lacunad.8)
+    string(REGEX MATCH "[0-9]$" section ${page})
+    add_custom_command(OUTPUT packaging/${page}.gz VERBATIM DEPENDS ${PROJECT_SOURCE_DIR}/packaging/man/${page}
+        COMMAND sh -c "gzip -9nc '${PROJECT_SOURCE_DIR}/packaging/man/${page}' > 'packaging/${page}.gz'")
+    list(APPEND pages ${CMAKE_CURRENT_BINARY_DIR}/packaging/${page}.gz)
+    install(FILES ${CMAKE_CURRENT_BINARY_DIR}/packaging/${page}.gz DESTINATION share/man/man${section} COMPONENT lacuna)
+endforeach()
+add_custom_target(manual_pages ALL DEPENDS ${pages})
+
 configure_file(packaging/dkms.conf.in packaging/dkms.conf @ONLY)
 set(source src/lacuna-${PROJECT_VERSION})
 install(DIRECTORY kmod include DESTINATION ${source} COMPONENT lacuna-dkms

@@ -29,6 +29,11 @@ class InstalledLacuna(Lacuna):
         """Install the packages without a network, as `apt install ./*.deb` does; loads the module if it is a file."""
         environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
         run(["apt-get", "install", "--yes", *self.debs], env=environment)
+        drop_in = Path(f"/run/systemd/system/{SERVICE}.d/lab.conf")
+        drop_in.parent.mkdir(parents=True, exist_ok=True)
+        drop_in.write_text("[Service]\nEnvironment=LIBGUESTFS_DEBUG=1\n")  # into the journal
+        run(["systemctl", "daemon-reload"])
+        self.service("restart")
         if self.module:
             run(["insmod", self.module], hint="see host-dmesg.log")
         threading.Thread(target=self._watch, daemon=True).start()
@@ -56,12 +61,12 @@ class InstalledLacuna(Lacuna):
 
     @staticmethod
     def configure(rules):
-        """Put rules ([{key: value}]) behind what the package's configuration says, and have it read again."""
+        """Put rules ([{key: value}]) before the one of the package's configuration, and have it read again."""
         text = "".join(
             "\n[[guest]]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in rule.items()) for rule in rules
         )
-        with open(CONFIG, "a", encoding="utf-8") as file:
-            file.write(text)
+        settings, rule, others = CONFIG.read_text().partition("\n[[guest]]\n")
+        CONFIG.write_text(settings + text + rule + others)
         run(["systemctl", "reload", SERVICE])
 
     def _watch(self):

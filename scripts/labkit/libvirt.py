@@ -3,7 +3,7 @@
 
 import json
 
-from . import guest_initrd, guest_kernel, module
+from . import guest_disk, guest_initrd, guest_kernel, module
 from .base import LabError, say
 from .boot import built, clear, judge_guest, read_result, run_host
 from .emulator import Emulator
@@ -39,6 +39,7 @@ def libvirt(options):
         "kernels": {
             name: {"kernel": one.vmlinuz, "initrd": guest_initrd.initrd(one)} for name, one in kernels.items()
         },
+        "disks": guest_disk.disks(kernels["first"], guest_initrd.initrd(kernels["first"])),
         "record": False,
         "many": options.many,
         "guests": [],

@@ -20,6 +20,7 @@ PACKAGES = (
     "qemu-system-x86",
     "qemu-utils",
     "ovmf",
+    "libguestfs-tools",
 )
 
 

@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What operators do with libvirt guests on a host with Lacuna installed: steps, each a function that makes checks."""
 
+import json
+import shlex
 import shutil
 import subprocess
 import time
+from pathlib import Path
 
 from .base import run
 from .domain import FOLDER, Domain, virsh
 from .installed import CONFIG, STORE, InstalledLacuna
-from .trial import FINAL, Trial
+from .trial import FINAL, TRAPPING, Trial
 
 KERNEL_FILES = ("kernel", "initrd")
 
@@ -36,6 +39,22 @@ class OperatorTrial(Trial):
         self.guests.append(guest)
         return guest
 
+    def disk_domain(self, name, layout):
+        """A domain that boots from a copy of the job's disk of this layout."""
+        folder = FOLDER / layout
+        folder.mkdir(exist_ok=True)
+        files = {"plain": ["plain.raw"], "overlay": ["overlay.qcow2", "plain.raw"]}.get(layout, [f"{layout}.raw"])
+        for file in files:
+            subprocess.run(["cp", "--sparse=always", Path(self.job["disks"]) / file, folder / file], check=True)
+        form = "qcow2" if layout == "overlay" else "raw"
+        guest = Domain(name, {"disks": [(folder / files[0], form)], "uefi": layout == "uefi"}, self.out)
+        self.guests.append(guest)
+        return guest
+
+    def nothing_to_read(self):
+        """Whether the daemon has read all it knows of."""
+        return (self.lacuna.ask("status") or {"preparing": 1})["preparing"] == 0
+
     def start_lacuna(self):
         """Installed once, and left running."""
 
@@ -61,7 +80,7 @@ def install(trial):
     trial.check("the service is active", trial.lacuna.active())
     trial.check("it answers", trial.lacuna.ask("status") is not None)
     trial.check("the installed configuration is sound", check_config())
-    trial.lacuna.configure([{"name": "*", "policy": "learn"}])
+    trial.lacuna.configure([{"name": "learn-*", "policy": "learn"}])
 
 
 def check_config():
@@ -78,6 +97,96 @@ def define_and_start(trial):
     guest.kill()
     state = trial.wait_state(guest, ("gone",), 20)
     trial.check("a destroyed guest is reported gone", state == "gone", f"state {state}")
+
+
+def start_from_disk(trial, layout):
+    """A domain that boots by GRUB from a disk of this layout: its kernel is read from the disk, and it is learned."""
+    guest = trial.disk_domain(f"learn-{layout}", layout)
+    guest.define()
+    trial.check(f"the disk of {guest.name} is read before it is started", wait_for(trial.nothing_to_read, 120))
+    guest.start()
+    if trial.wait_ready(guest):
+        trial.collect(guest)
+        trial.check("it was trapped", trial.stats(guest).get("traps_total", 0) > 20)
+    guest.kill()
+
+
+def disk(trial):
+    """A raw disk with one partition, booted by BIOS."""
+    start_from_disk(trial, "plain")
+
+
+def overlay(trial):
+    """A qcow2 overlay on a raw disk."""
+    start_from_disk(trial, "overlay")
+
+
+def separate_boot(trial):
+    """/boot on a partition of its own."""
+    start_from_disk(trial, "separate-boot")
+
+
+def uefi(trial):
+    """Booted by UEFI firmware from a GPT disk."""
+    start_from_disk(trial, "uefi")
+
+
+def lvm(trial):
+    """Root and /boot on a logical volume that spans two disks, which no firmware can boot from: the kernel comes with libvirt's
+    direct boot, but the rule names the disks.
+    """
+    folder = FOLDER / "lvm"
+    folder.mkdir()
+    disks = [folder / "one.raw", folder / "two.raw"]
+    make_volume(disks, trial.job["kernels"]["first"])
+    rules = [{"name": "volume", "policy": "learn", "images": [str(one) for one in disks], "image_format": "raw"}]
+    trial.lacuna.configure(rules)
+    trial.check("the disks of the volume are read", wait_for(trial.nothing_to_read, 120))
+    guest = trial.domain("volume").define().start()
+    if trial.wait_ready(guest):
+        trial.collect(guest)
+        sources = json.loads((STORE / "guests/volume.json").read_text())["kernel"]["sources"]
+        trial.check("its kernel was read from the disks", [len(one.get("disks", ())) for one in sources] == [2], sources)
+    guest.kill()
+
+
+def make_volume(disks, kernel):
+    """A logical volume over two disks with a kernel in its /boot, made by libguestfs: the host mounts nothing."""
+    commands = ["pvcreate /dev/sda", "pvcreate /dev/sdb", "vgcreate lab '/dev/sda /dev/sdb'", "lvcreate-free root lab 100"]
+    commands += ["mkfs ext4 /dev/lab/root", "mount /dev/lab/root /", "mkdir /boot"]
+    commands += [f"upload {kernel['kernel']} /boot/vmlinuz-lab"]
+    for one in disks:
+        with open(one, "wb") as stream:
+            stream.truncate(24 << 20)
+    drives = [word for one in disks for word in ("--format=raw", "-a", str(one))]
+    run(["guestfish", *drives, "run"] + [word for command in commands for word in (":", *shlex.split(command))])
+
+
+def known(trial):
+    """A second guest of a kernel whose profile is complete: it is not trapped, and the profile is seen to hold."""
+    guest = trial.domain("known").define().start()
+    if trial.wait_ready(guest):
+        trial.collect(guest)
+        verified = wait_for(lambda: trial.lacuna.states.get(guest.name, {}).get("verified"), 60)
+        trial.check("the profile holds", verified)
+        traps = trial.stats(guest).get("traps_total")
+        trial.check("it was not trapped", traps == 0, f"{traps} traps")
+    guest.kill()
+
+
+def running(trial):
+    """lacunactl learn of a guest that has been left alone, and of one that ran before the daemon knew of it."""
+    guest = trial.domain("left-alone", append="LACUNA_BUSY=1")
+    trial.lacuna.configure([{"name": "left-alone", "policy": "ignore"}])
+    guest.define().start()
+    if trial.wait_ready(guest):
+        state = trial.wait_state(guest, ("ignored",), 20)
+        trial.check("it is left alone", state == "ignored", f"state {state}")
+        trial.check("lacunactl learn is taken", trial.lacuna.ask("learn", guest.name) is not None)
+        trial.wait_state(guest, ("waiting", *TRAPPING, "done"), 30)
+        trial.collect(guest)
+        trial.check("it was trapped", trial.stats(guest).get("traps_total", 0) > 20)
+    guest.kill()
 
 
 def transient(trial):
@@ -223,6 +332,13 @@ def wait_for(condition, seconds):
 STEPS = {
     "install": install,
     "define": define_and_start,
+    "known": known,
+    "running": running,
+    "disk": disk,
+    "overlay": overlay,
+    "separate-boot": separate_boot,
+    "uefi": uefi,
+    "lvm": lvm,
     "transient": transient,
     "paused": paused,
     "reset": reset,

@@ -251,10 +251,11 @@ def running(trial):
     if not trial.wait_ready(guest):
         return
     trial.start_lacuna()
-    state = trial.wait_state(guest, ("ignored", *TRAPPING, *FINAL), 30)
+    state = trial.wait_state(guest, (*TRAPPING, *FINAL), 30)
     reason = trial.lacuna.states.get(guest.name, {}).get("reason") or ""
     trial.check("it is known and left alone", state == "ignored" and "lacunactl learn" in reason, f"{state}: {reason}")
     trial.check("lacunactl learn is taken", trial.lacuna.ask("learn", guest.name) is not None)
+    trial.wait_state(guest, ("waiting", *TRAPPING, "done"), 30)
     trial.collect(guest)
     traps = (trial.lacuna.ask("stats", guest.name) or {}).get("traps_total", 0)
     trial.check("it was trapped", traps > 20, f"{traps} traps")

@@ -14,7 +14,7 @@ from .lacuna import Lacuna
 TRAPPING = ("trapping", "restoring")
 SHOW_SECONDS = 2
 RECORDING_SECONDS = 120
-FINAL = ("done", "failed", "gone")
+FINAL = ("done", "failed", "gone", "ignored")
 
 
 class Trial:

@@ -41,6 +41,7 @@ protected:
     std::optional<Supervisor> supervisor;
     std::vector<std::string> changes;
     std::vector<RunningVm> running;
+    pid_t parent = 1;
     std::vector<Disk> disks;       // of process 1006
     Policy policy = Policy::learn; // for "web*" and "same"
     unsigned deadline_seconds = 30;
@@ -98,6 +99,7 @@ protected:
             const char* names[] = {"web1", "unknown", "slow", "bad", "same", "same", "disk", "a-quiet"};
             VmmProcess vmm;
             vmm.pid = pid;
+            vmm.parent = parent;
             vmm.name = names[(pid - 1001) % 8];
             if (vmm.name == "same" && pid == 1005)
                 vmm.kernel = "/k/from-command-line";
@@ -420,6 +422,13 @@ TEST_F(SupervisorTest, DomainsOfLibvirtArePreparedAhead)
     supervisor->domains_are({{"same", "1-3", "/k/of-domain", {}}});
     settle(slow_in_progress);
     EXPECT_EQ(readings - before, 1); // once
+}
+
+TEST_F(SupervisorTest, WhatReadsItsDisksIsNoGuest)
+{
+    parent = getpid();
+    create(1);
+    EXPECT_EQ(module.ignored, std::vector<std::uint32_t>{1});
 }
 
 TEST_F(SupervisorTest, DisksOfTheCommandLine)

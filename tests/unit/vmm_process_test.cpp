@@ -44,7 +44,9 @@ TEST(VmmProcess, ReadsProc)
     std::filesystem::create_directory_symlink("/srv/vm", proc.path() / "42" / "cwd");
     const char cmdline[] = "qemu\0-name\0guest=db,x=y\0-kernel\0vmlinuz";
     std::ofstream(proc.path() / "42" / "cmdline", std::ios::binary).write(cmdline, sizeof(cmdline));
+    std::ofstream(proc.path() / "42" / "status") << "Name:\tqemu\nPid:\t42\nPPid:\t41\n";
     const auto vmm = find_vmm(42, proc.path());
+    EXPECT_EQ(vmm.parent, 41);
     EXPECT_EQ(vmm.pid, 42);
     EXPECT_EQ(vmm.name, "db");
     EXPECT_EQ(vmm.kernel, "/srv/vm/vmlinuz");
