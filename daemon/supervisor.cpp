@@ -511,7 +511,7 @@ void Supervisor::log(const Guest& guest, lacuna_event event) const
         errors_["let-go"]++;
         spdlog::error("[{}] let go: {}", guest.name, guest.reason);
     } else if (event == LACUNA_EVENT_RESET)
-        spdlog::info("[{}] was reset", guest.name);
+        spdlog::log(guest.learn ? spdlog::level::info : spdlog::level::debug, "[{}] was reset", guest.name);
     else if (event == LACUNA_EVENT_FOUND)
         spdlog::info("[{}] runs kernel {}, slide {:#x}", guest.name, guest.kernel_id, guest.slide);
     else

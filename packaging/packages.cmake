@@ -17,7 +17,13 @@ foreach(page lacunactl.1 lacunad.toml.5 lacunad.8)
     list(APPEND pages ${CMAKE_CURRENT_BINARY_DIR}/packaging/${page}.gz)
     install(FILES ${CMAKE_CURRENT_BINARY_DIR}/packaging/${page}.gz DESTINATION share/man/man${section} COMPONENT lacuna)
 endforeach()
-add_custom_target(manual_pages ALL DEPENDS ${pages})
+set(changelog ${CMAKE_CURRENT_BINARY_DIR}/packaging/changelog.Debian.gz)
+add_custom_command(OUTPUT ${changelog} VERBATIM DEPENDS ${PROJECT_SOURCE_DIR}/packaging/changelog
+    COMMAND sh -c "gzip -9nc '${PROJECT_SOURCE_DIR}/packaging/changelog' > '${changelog}'")
+add_custom_target(package_documentation ALL DEPENDS ${pages} ${changelog})
+foreach(package lacuna lacuna-dkms lacuna-dev)
+    install(FILES packaging/copyright ${changelog} DESTINATION share/doc/${package} COMPONENT ${package})
+endforeach()
 
 configure_file(packaging/dkms.conf.in packaging/dkms.conf @ONLY)
 set(source src/lacuna-${PROJECT_VERSION})
@@ -56,8 +62,9 @@ foreach(package lacuna lacuna-dkms lacuna-dev)
     set(CPACK_DEBIAN_${upper}_PACKAGE_NAME ${package})
 endforeach()
 set(CPACK_COMPONENT_LACUNA_DESCRIPTION "Finds where Linux guests' kernels keep their data, from the hypervisor
-Watches KVM guests boot and learns the offsets in their kernels' structures that virtual machine introspection needs,
-without access to the guest and without debug information. This is the daemon lacunad with its tool lacunactl.")
+Watches KVM guests boot and learns the offsets in their kernels' structures
+that virtual machine introspection needs, without access to the guest and
+without debug information. This is the daemon lacunad with lacunactl.")
 set(CPACK_DEBIAN_LACUNA_PACKAGE_SHLIBDEPS ON)
 set(CPACK_DEBIAN_LACUNA_PACKAGE_DEPENDS "init-system-helpers (>= 1.54)")
 set(CPACK_DEBIAN_LACUNA_PACKAGE_RECOMMENDS "lacuna-dkms, libguestfs-tools")
@@ -71,7 +78,8 @@ set(CPACK_DEBIAN_LACUNA-DKMS_PACKAGE_SECTION kernel)
 set(CPACK_DEBIAN_LACUNA-DKMS_PACKAGE_DEPENDS "dkms (>= 2.1.0.0)")
 set(CPACK_DEBIAN_LACUNA-DKMS_PACKAGE_CONTROL_EXTRA "${scripts}/lacuna-dkms/postinst;${scripts}/lacuna-dkms/prerm")
 set(CPACK_COMPONENT_LACUNA-DEV_DESCRIPTION "Finds where Linux guests' kernels keep their data: header of the module's ABI
-For programs that talk to Lacuna's kernel module by netlink, or read its recordings.")
+For programs that talk to Lacuna's kernel module by netlink, or read its
+recordings.")
 set(CPACK_DEBIAN_LACUNA-DEV_PACKAGE_ARCHITECTURE all)
 set(CPACK_DEBIAN_LACUNA-DEV_PACKAGE_SECTION libdevel)
 include(CPack)

@@ -116,9 +116,13 @@ def emulator_failed(console):
     """Whether the host died of an interrupt taken right behind VMRUN, with the guest's GS base still loaded.
 
     From the exit of the guest to STGI the global interrupt flag is clear, and a processor takes no interrupt (AMD APM 2,
-    15.17). QEMU's emulation does once in some dozen boots, when an interrupt and an exit of the guest meet.
+    15.17). QEMU's emulation does once in some dozen boots, when an interrupt and an exit of the guest meet. Where the guest's
+    GS base leads nowhere in the host, the handler's first use of GS faults, and so does the handler of that fault, until the
+    stack ends in error_entry().
     """
-    return bool(re.search(r"asm_(sysvec_\w+|common_interrupt)\+.*\n.*RIP: 0010:__svm_vcpu_run", console))
+    behind_vmrun = r"asm_(sysvec_\w+|common_interrupt)\+.*\n.*RIP: 0010:__svm_vcpu_run"
+    without_gs = r"TASK stack guard page was hit(.*\n){1,5}.*RIP: 0010:error_entry\+"
+    return bool(re.search(f"{behind_vmrun}|{without_gs}", console))
 
 
 def warnings(log):

@@ -30,7 +30,8 @@ def libvirt(options):
     # Building the module takes an emulated machine long: unless that is to be seen it is loaded as a file.
     debs = [deb for deb in debs if dkms or "dkms" not in deb.name]
     kernels = {name: guest_kernel.from_package(KernelPackage(choice)) for name, choice in KERNELS.items()}
-    host = OperatorHost(Emulator(), kernel, OperatorRoot(kernel, debs))
+    headers = [f"linux-headers-{kernel.release}"] if dkms else []
+    host = OperatorHost(Emulator(), kernel, OperatorRoot(kernel, debs, headers))
     job = {
         "scenario": "operator",
         "steps": steps,

@@ -11,7 +11,7 @@ class OperatorHost(Host):
 
     MODULES = SHARES  # the rest it loads itself
     ARGUMENTS = f"LAB_REPOSITORY={REPOSITORY} systemd.mask=apt-daily.timer systemd.mask=apt-daily-upgrade.timer"
-    SECONDS, STARTUP_SECONDS = 1500, 300
+    SECONDS, STARTUP_SECONDS = 2700, 300
 
     def __init__(self, emulator, kernel, root):
         super().__init__(emulator, kernel, memory="6G")

@@ -22,6 +22,9 @@ PACKAGES = (
     "ovmf",
     "libguestfs-tools",
 )
+# Modules that neither this host nor libguestfs' appliance, into which all are copied, has any use for.
+UNUSED = ("sound", *(f"drivers/{part}" for part in ("gpu", "media", "infiniband", "staging", "iio", "usb", "hwmon", "i2c")))
+UNUSED += tuple(f"drivers/net/{part}" for part in ("ethernet", "wireless", "can", "usb", "dsa"))
 
 
 class OperatorRoot:
@@ -33,7 +36,7 @@ class OperatorRoot:
     def __init__(self, kernel, debs, more=()):
         self.kernel = kernel
         self.packages = sorted({*PACKAGES, *needed(debs), *more})
-        self.folder = cache.folder("operator-root", [self.packages, kernel.release, kernel.version], self._install) / "root"
+        self.folder = cache.folder("operator-root", [self.packages, UNUSED, kernel.release, kernel.version], self._install) / "root"
 
     def _install(self, folder):
         say(f"installing {len(self.packages)} packages and what they need: some minutes")
@@ -48,6 +51,8 @@ class OperatorRoot:
         for part in ("boot", "lib"):  # into what is a link to /usr/lib
             shutil.copytree(folder / "kernel" / part, root / part, symlinks=True, dirs_exist_ok=True)
         shutil.rmtree(folder / "kernel")
+        for part in UNUSED:
+            shutil.rmtree(root / "lib/modules" / self.kernel.release / "kernel" / part, ignore_errors=True)
         run(["depmod", "--basedir", root, self.kernel.release])
 
 

@@ -23,6 +23,12 @@ class OperatorTrial(Trial):
         super().__init__({**job, "lacuna": None}, out)
         self.lacuna = InstalledLacuna(job["debs"], job["module"])
         self.files = {}
+        # as it comes, so that it is there however the run ends
+        self.journal = subprocess.Popen(
+            ["journalctl", "--follow", "--lines=all", "--output=short-precise"],
+            stdout=open(self.out / "journal.log", "wb"),  # noqa: SIM115 (it is the process's)
+            stdin=subprocess.DEVNULL,
+        )
 
     def kernel(self, which):
         """{"kernel": ..., "initrd": ...} of the job's kernel `which`, where libvirt's guests may read them."""
@@ -63,8 +69,7 @@ class OperatorTrial(Trial):
 
     def finish(self):
         super().finish()
-        log = subprocess.run(["journalctl", "--no-pager", "--output=short-precise"], capture_output=True, check=False)
-        (self.out / "journal.log").write_bytes(log.stdout)
+        self.journal.terminate()
         subprocess.run(["cp", "-r", STORE, self.out / "store"], stderr=subprocess.DEVNULL, check=False)
 
     def stats(self, guest):
@@ -103,7 +108,7 @@ def start_from_disk(trial, layout):
     """A domain that boots by GRUB from a disk of this layout: its kernel is read from the disk, and it is learned."""
     guest = trial.disk_domain(f"learn-{layout}", layout)
     guest.define()
-    trial.check(f"the disk of {guest.name} is read before it is started", wait_for(trial.nothing_to_read, 120))
+    trial.check(f"the disk of {guest.name} is read before it is started", wait_for(trial.nothing_to_read, 300))
     guest.start()
     if trial.wait_ready(guest):
         trial.collect(guest)
@@ -141,7 +146,7 @@ def lvm(trial):
     make_volume(disks, trial.job["kernels"]["first"])
     rules = [{"name": "volume", "policy": "learn", "images": [str(one) for one in disks], "image_format": "raw"}]
     trial.lacuna.configure(rules)
-    trial.check("the disks of the volume are read", wait_for(trial.nothing_to_read, 120))
+    trial.check("the disks of the volume are read", wait_for(trial.nothing_to_read, 300))
     guest = trial.domain("volume").define().start()
     if trial.wait_ready(guest):
         trial.collect(guest)

@@ -11,7 +11,7 @@ from labkit import guest_console, host_disk, judge, kernel_build, matrix, views
 from labkit.base import LabError
 from labkit.cpio import Archive
 from labkit.guest_kernel import choose
-from labkit.host import warnings
+from labkit.host import emulator_failed, warnings
 from labkit.kernel_modules import ModuleTree
 from labkit.kernel_package import FLAVOUR
 
@@ -246,6 +246,26 @@ class ModulesTest(unittest.TestCase):
         order = choose(self.tree(zram="zsmalloc", zsmalloc="", dummy="", tun=""), target)
         self.assertEqual(order, [["dummy", "tun"], ["zsmalloc"], ["zram"]])
         self.assertEqual(len(list(target.glob("*.ko"))), 4)
+
+
+class EmulatorFailedTest(unittest.TestCase):
+    """What the emulator is blamed for, and what not."""
+
+    def test_stack_that_ends_where_gs_is_used_first(self):
+        """As seen on 2026-11-25 with two guests, one of them libguestfs' appliance."""
+        log = (
+            "[  215.309709] BUG: TASK stack guard page was hit at 0000000088f64bff (stack is 000000008e6d6214..0000000)\n"
+            "[  215.309709] stack guard page: 0000 [#1] PREEMPT SMP NOPTI\n"
+            "[  215.309709] CPU: 0 PID: 1466 Comm: qemu-system-x86 Tainted: G           OE      6.1.0-56-amd64 #1\n"
+            "[  215.309709] Hardware name: QEMU Standard PC (i440FX + PIIX, 1996)\n"
+            "[  215.309709] RIP: 0010:error_entry+0xb5/0x130\n"
+        )
+        self.assertTrue(emulator_failed(log))
+        self.assertFalse(emulator_failed(log.replace("error_entry+", "lac_engine_event+")))
+
+    def test_other_trouble_is_not(self):
+        """A fault in the module is the module's."""
+        self.assertFalse(emulator_failed("BUG: kernel NULL pointer dereference\nRIP: 0010:filter+0x1/0x2 [lacuna]\n"))
 
 
 if __name__ == "__main__":
