@@ -60,13 +60,13 @@ class InstalledLacuna(Lacuna):
         return subprocess.run(["systemctl", "--quiet", "is-active", SERVICE], check=False).returncode == 0
 
     @staticmethod
-    def configure(rules):
+    def configure(rules, settings=""):
         """Put rules ([{key: value}]) before the one of the package's configuration, and have it read again."""
         text = "".join(
             "\n[[guest]]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in rule.items()) for rule in rules
         )
-        settings, rule, others = CONFIG.read_text().partition("\n[[guest]]\n")
-        CONFIG.write_text(settings + text + rule + others)
+        top, rule, others = CONFIG.read_text().partition("\n[[guest]]\n")
+        CONFIG.write_text(f"{top}\n{settings}\n{text}{rule}{others}")
         run(["systemctl", "reload", SERVICE])
 
     def _watch(self):

@@ -3,7 +3,7 @@
 
 import json
 
-from . import guest_disk, guest_initrd, guest_kernel, module
+from . import guest_disk, guest_initrd, guest_kernel, module, show
 from .base import LabError, say
 from .boot import built, clear, judge_guest, read_result, run_host
 from .emulator import Emulator
@@ -55,6 +55,8 @@ def libvirt(options):
     for profile in sorted(out.glob("*/profile.json")):
         release = json.loads(profile.read_text())["kernel"]["release"]
         codes.append(judge_guest(profile.parent, truths[release]))
+        if options.show:
+            show.show(profile.parent)
     code = max(codes, default=3)
     say(f"results are in {out}, exit code {code}")
     return code

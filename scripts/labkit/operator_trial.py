@@ -85,7 +85,8 @@ def install(trial):
     trial.check("the service is active", trial.lacuna.active())
     trial.check("it answers", trial.lacuna.ask("status") is not None)
     trial.check("the installed configuration is sound", check_config())
-    trial.lacuna.configure([{"name": "learn-*", "policy": "learn"}])
+    # many guests at once take an emulated host long
+    trial.lacuna.configure([{"name": "learn-*", "policy": "learn"}], "deadline_seconds = 900")
 
 
 def check_config():
@@ -93,12 +94,17 @@ def check_config():
     return subprocess.run(["lacunactl", "check-config", CONFIG], check=False).returncode == 0
 
 
-def define_and_start(trial):
-    """Defined, then started: its kernel is read when its first vCPU is made, and its profile is there."""
-    guest = trial.domain("first").define().start()
+def learned(trial, guest):
+    """Wait until a guest that was started has done its work; it must have been trapped and learned from."""
     if trial.wait_ready(guest):
         trial.collect(guest)
         trial.check("it was trapped", trial.stats(guest).get("traps_total", 0) > 20)
+
+
+def define_and_start(trial):
+    """Defined, then started: its kernel is read when its first vCPU is made, and its profile is there."""
+    guest = trial.domain("first").define().start()
+    learned(trial, guest)
     guest.kill()
     state = trial.wait_state(guest, ("gone",), 20)
     trial.check("a destroyed guest is reported gone", state == "gone", f"state {state}")
@@ -110,15 +116,43 @@ def start_from_disk(trial, layout):
     guest.define()
     trial.check(f"the disk of {guest.name} is read before it is started", wait_for(trial.nothing_to_read, 300))
     guest.start()
-    if trial.wait_ready(guest):
-        trial.collect(guest)
-        trial.check("it was trapped", trial.stats(guest).get("traps_total", 0) > 20)
+    learned(trial, guest)
     guest.kill()
 
 
 def disk(trial):
     """A raw disk with one partition, booted by BIOS."""
     start_from_disk(trial, "plain")
+
+
+def disk_in_use(trial):
+    """The disk is read again while its guest runs, because a reset may start a kernel that was installed since; then started anew."""
+    guest = trial.disk_domain("learn-in-use", "plain").define()
+    trial.check("its disk is read", wait_for(trial.nothing_to_read, 300))
+    guest.start()
+    if trial.wait_ready(guest):
+        inits = guest.console.text.count("LACUNA-GUEST INIT")
+        guest.do("reset")
+        again = guest.console.wait_for(lambda console: console.text.count("LACUNA-GUEST INIT") > inits, 120, guest.alive)
+        trial.check("it boots again", again)
+        trial.check("its disk is read again", wait_for(trial.nothing_to_read, 300))
+        guest.do("destroy")
+        trial.wait_state(guest, ("gone",), 20)
+        guest.start()
+        learned(trial, guest)
+    guest.kill()
+
+
+def autostart(trial):
+    """A guest that libvirt starts by itself, as it does after the host has booted."""
+    guest = trial.domain("learn-autostart").define()
+    guest.do("autostart")
+    units = ("libvirtd.socket", "libvirtd-ro.socket", "libvirtd-admin.socket", "libvirtd.service")
+    run(["systemctl", "stop", *units])
+    Path("/run/libvirt/qemu/autostarted").unlink(missing_ok=True)  # by which libvirt knows that the host has not booted since
+    run(["systemctl", "start", *units])
+    learned(trial, guest)
+    guest.kill()
 
 
 def overlay(trial):
@@ -208,9 +242,7 @@ def paused(trial):
     trial.check("it is paused", guest.state() == "paused", guest.state())
     time.sleep(3)
     guest.do("resume")
-    if trial.wait_ready(guest):
-        trial.collect(guest)
-        trial.check("it was trapped", trial.stats(guest).get("traps_total", 0) > 20)
+    learned(trial, guest)
     guest.kill()
 
 
@@ -277,18 +309,27 @@ def restarts(trial):
 
 
 def many(trial):
-    """Many small guests at once."""
+    """Many small guests at once, all of them learned from; then as many again, whose kernel is known by then."""
+    start_together(trial, "learn-many")
+    traps = start_together(trial, "many")
+    trial.check("guests whose kernel is known are not trapped", not any(traps), traps)
+
+
+def start_together(trial, name):
+    """Start the job's number of guests at once; all must come up and be done with. Returns how often each was trapped."""
     count = trial.job["many"]
-    guests = [trial.domain(f"many-{number}", cpus=1, memory=128).define() for number in range(count)]
+    guests = [trial.domain(f"{name}-{number}", cpus=1, memory=128).define() for number in range(count)]
     for guest in guests:
         guest.start()
     ready = [guest for guest in guests if trial.wait_ready(guest)]
     for guest in ready:
         trial.collect(guest)
     trial.check("all guests came up", len(ready) == count, f"{len(ready)} of {count}")
+    traps = [trial.stats(guest).get("traps_total", 0) for guest in guests]
     trial.check("the daemon's memory stays small", memory_of_daemon() < 200 << 20, f"{memory_of_daemon() >> 20} MiB")
     for guest in guests:
         guest.kill()
+    return traps
 
 
 def memory_of_daemon():
@@ -339,7 +380,9 @@ STEPS = {
     "define": define_and_start,
     "known": known,
     "running": running,
+    "autostart": autostart,
     "disk": disk,
+    "disk-in-use": disk_in_use,
     "overlay": overlay,
     "separate-boot": separate_boot,
     "uefi": uefi,

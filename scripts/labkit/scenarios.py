@@ -11,7 +11,7 @@ from .lacuna import STORE
 from .trial import FINAL, TRAPPING, require
 
 NOISE = 3000  # messages
-EXITS = ("kvm_emulate_cpuid", "kvm_emulate_hypercall")
+EXITS = ("kvm_emulate_cpuid", "kvm_emulate_halt", "kvm_emulate_hypercall")
 BUILDER = b"debian-kernel@lists.debian.org"
 
 
