@@ -115,9 +115,10 @@ static const char *look_for_kernel(struct lac_guest *guest, struct kvm_vcpu *vcp
 	return "no matching kernel: the one that runs is none of those in the guest's image";
 }
 
-static const char *wait_for_kernel(struct lac_guest *guest, struct kvm_vcpu *vcpu)
+/* @counts: firmware that waits for somebody to press a key may go idle as often as it likes. */
+static const char *wait_for_kernel(struct lac_guest *guest, struct kvm_vcpu *vcpu, bool counts)
 {
-	guest->stats.early_exits++;
+	guest->stats.early_exits += counts;
 	if (lac_kvm_private(vcpu))
 		return PRIVATE_MEMORY;
 	guest->seen_firmware |= lac_kvm_boot_cpu(vcpu) && !lac_kvm_paging(vcpu);
@@ -139,7 +140,7 @@ static bool boots_again(const struct lac_guest *guest, struct kvm_vcpu *vcpu)
 	return lac_kvm_long_mode(vcpu) && (s64)lac_kvm_rip(vcpu) >= 0 && lac_kvm_cpl(vcpu) == 0;
 }
 
-static void look_early(struct lac_guest *guest, struct kvm_vcpu *vcpu)
+static void look_early(struct lac_guest *guest, struct kvm_vcpu *vcpu, bool counts)
 {
 	enum lacuna_event news = LACUNA_EVENT_NONE;
 	const char *failure = NULL;
@@ -155,7 +156,7 @@ static void look_early(struct lac_guest *guest, struct kvm_vcpu *vcpu)
 		lac_guest_restart(guest, vcpu);
 		news = LACUNA_EVENT_RESET;
 	} else if (guest->state == LACUNA_GUEST_WAITING && !guest->kernel) {
-		failure = wait_for_kernel(guest, vcpu);
+		failure = wait_for_kernel(guest, vcpu, counts);
 		if (guest->kernel)
 			news = LACUNA_EVENT_FOUND;
 		known = guest->kernel && guest->kernel->known;
@@ -409,7 +410,7 @@ int lac_emulate_cpuid(struct kvm_vcpu *vcpu)
 	int ret;
 
 	if (guest) {
-		look_early(guest, vcpu);
+		look_early(guest, vcpu, true);
 		lac_guest_put(guest);
 	}
 	ret = lac_kvm_cpuid(vcpu);
@@ -425,7 +426,7 @@ int lac_emulate_halt(struct kvm_vcpu *vcpu)
 
 	if (guest) {
 		if (READ_ONCE(guest->state) == LACUNA_GUEST_WAITING)
-			look_early(guest, vcpu);
+			look_early(guest, vcpu, false);
 		lac_guest_put(guest);
 	}
 	ret = lac_kvm_halt(vcpu);
