@@ -74,6 +74,8 @@ void KernelLibrary::refresh(const KernelSource& source)
     const Identity identity = identify(source);
     const std::scoped_lock lock(mutex_);
     entries_[source].identity = identity;
+    // A guest that is reset again and again, or guests that share a disk, ask more often than can be read.
+    std::erase_if(queue_, [&](const Job& job) { return job.source == source; });
     queue_.push_back({source, identity});
     wake_.notify_one();
 }

@@ -2,10 +2,12 @@
 """What operators do with libvirt guests on a host with Lacuna installed: steps, each a function that makes checks."""
 
 import json
+import re
 import shlex
 import shutil
 import subprocess
 import time
+import urllib.request
 from pathlib import Path
 
 from .base import run
@@ -13,6 +15,7 @@ from .domain import FOLDER, Domain, virsh
 from .installed import CONFIG, STORE, InstalledLacuna
 from .trial import FINAL, TRAPPING, Trial
 
+METRICS = "127.0.0.1:9464"
 KERNEL_FILES = ("kernel", "initrd")
 
 
@@ -86,7 +89,9 @@ def install(trial):
     trial.check("it answers", trial.lacuna.ask("status") is not None)
     trial.check("the installed configuration is sound", check_config())
     # many guests at once take an emulated host long
-    trial.lacuna.configure([{"name": "learn-*", "policy": "learn"}], "deadline_seconds = 900")
+    settings = f'deadline_seconds = 900\nmetrics = "{METRICS}"'
+    trial.lacuna.configure([{"name": "learn-*", "policy": "learn"}], settings)
+    trial.lacuna.service("restart")  # metrics count from the next start
 
 
 def check_config():
@@ -226,6 +231,18 @@ def running(trial):
         trial.collect(guest)
         trial.check("it was trapped", trial.stats(guest).get("traps_total", 0) > 20)
     guest.kill()
+
+
+def observe(trial):
+    """What an operator sees: a host in order, metrics, a journal that knows of guests."""
+    trial.check("lacunactl doctor finds nothing wrong", subprocess.run(["lacunactl", "doctor"], check=False).returncode == 0)
+    with urllib.request.urlopen(f"http://{METRICS}/metrics", timeout=10) as answer:
+        metrics = answer.read().decode()
+    traps = re.search(r'^lacuna_traps_total\{site="fork"\} (\d+)', metrics, re.M)
+    trial.check("the metrics tell of traps", traps and int(traps[1]) > 0, traps and traps[0])
+    trial.check("and of the module", "\nlacuna_module_loaded 1\n" in metrics)
+    journal = run(["journalctl", "LACUNA_GUEST=first", "--output=cat"])
+    trial.check("the journal knows of the first guest", "is done" in journal, journal[-200:])
 
 
 def transient(trial):
@@ -378,6 +395,7 @@ def wait_for(condition, seconds):
 STEPS = {
     "install": install,
     "define": define_and_start,
+    "observe": observe,
     "known": known,
     "running": running,
     "autostart": autostart,

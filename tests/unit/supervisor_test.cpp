@@ -546,3 +546,25 @@ TEST_F(SupervisorTest, AResetAsksAgainWhatIsToBeDone)
     tell(report(8, LACUNA_EVENT_RESET, LACUNA_GUEST_CREATED));
     EXPECT_EQ(module.armed[8].kernels, std::vector<std::string>{"id-quiet"});
 }
+
+TEST(KernelLibrary, WhatWaitsToBeReadAgainIsReadOnce)
+{
+    std::promise<void> release;
+    const std::shared_future<void> released = release.get_future().share();
+    std::atomic<int> readings = 0;
+    KernelLibrary library([&](const KernelSource& source) {
+        if (source.file == "/k/slow-1" || source.file == "/k/slow-2")
+            released.wait();
+        else
+            readings++;
+        return std::vector<KernelDescriptor>{fake_kernel("k")};
+    });
+    library.find({"/k/slow-1", {}, {}}); // each of the two workers has its own
+    library.find({"/k/slow-2", {}, {}});
+    for (int i = 0; i < 5; i++)
+        library.refresh({"/k/a", {}, {}});
+    release.set_value();
+    while (library.in_progress() > 0)
+        std::this_thread::yield();
+    EXPECT_EQ(readings, 1);
+}
