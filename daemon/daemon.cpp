@@ -19,7 +19,7 @@ namespace {
 constexpr int retry_ms = 1000; // while the module is gone
 constexpr int verify_ms = 500; // while it is looked whether known profiles hold
 // libvirt waits for us with the guests that start with the host (see lacunad.service), but not for ever.
-constexpr auto longest_preparation = std::chrono::seconds(30);
+constexpr auto longest_preparation = std::chrono::minutes(2);
 constexpr const char* libvirt_definitions = "/etc/libvirt/qemu"; // of qemu:///system
 
 // Half of what systemd's WatchdogSec= allows, as sd_watchdog_enabled(3) advises; -1 without one.
