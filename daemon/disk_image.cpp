@@ -12,6 +12,7 @@
 #include <guestfs.h>
 #include <spdlog/fmt/fmt.h>
 
+#include "child_deadline.h"
 #include "error.h"
 #include "payload.h"
 
@@ -157,31 +158,14 @@ std::string system_map_beside(const std::string& vmlinuz)
     return vmlinuz.substr(0, name) + "System.map" + vmlinuz.substr(name + std::string_view("vmlinuz").size());
 }
 
-} // namespace
-
-std::string names_of(const std::vector<Disk>& disks)
+// What copy_kernels() does, but for the deadline.
+std::vector<ImageKernel> copy_in_time(const std::vector<Disk>& disks, const std::filesystem::path& into,
+                                      const std::function<void(const std::string&)>& tell,
+                                      const ChildDeadline& limit)
 {
-    std::string names;
-    for (const Disk& disk : disks)
-        names += (names.empty() ? "" : ", ") + disk.file.string();
-    return names;
-}
-
-std::vector<ImageKernel> copy_kernels(const std::vector<Disk>& disks, const std::filesystem::path& into,
-                                      const std::function<void(const std::string&)>& progress)
-{
-    const auto tell = [&](const std::string& what) {
-        if (progress)
-            progress(what);
-    };
-    for (const Disk& disk : disks)
-        if (std::error_code error; !std::filesystem::exists(disk.file, error))
-            throw Error("cannot be opened: no such file", disk.file.string(),
-                        "check the path and the permissions");
-    tell("starting libguestfs to read " + names_of(disks));
     std::optional<Appliance> started;
     started.emplace(disks, true);
-    if (!started->launch()) { // there are hosts with a /dev/kvm that does not work
+    if (!started->launch() && !limit.passed()) { // there are hosts with a /dev/kvm that does not work
         tell("libguestfs could not start; trying again without KVM");
         started.emplace(disks, false);
         if (!started->launch())
@@ -212,6 +196,43 @@ std::vector<ImageKernel> copy_kernels(const std::vector<Disk>& disks, const std:
                         ? "holds no kernel (looked for vmlinuz-* in /boot and for /usr/lib/modules/*/vmlinuz)"
                         : "holds no file system that can be read",
                     names_of(disks), "name the guest's kernel file in the configuration instead");
+    return kernels;
+}
+
+} // namespace
+
+std::string names_of(const std::vector<Disk>& disks)
+{
+    std::string names;
+    for (const Disk& disk : disks)
+        names += (names.empty() ? "" : ", ") + disk.file.string();
+    return names;
+}
+
+std::vector<ImageKernel> copy_kernels(const std::vector<Disk>& disks, const std::filesystem::path& into,
+                                      const std::function<void(const std::string&)>& progress,
+                                      std::chrono::seconds deadline)
+{
+    const auto tell = [&](const std::string& what) {
+        if (progress)
+            progress(what);
+    };
+    for (const Disk& disk : disks)
+        if (std::error_code error; !std::filesystem::exists(disk.file, error))
+            throw Error("cannot be opened: no such file", disk.file.string(),
+                        "check the path and the permissions");
+    tell("starting libguestfs to read " + names_of(disks));
+    const ChildDeadline limit(deadline);
+    std::vector<ImageKernel> kernels;
+    try {
+        kernels = copy_in_time(disks, into, tell, limit);
+    } catch (const Error&) {
+        if (!limit.passed())
+            throw;
+    }
+    if (limit.passed())
+        throw Error(fmt::format("could not be read within {} s", deadline.count()), names_of(disks),
+                    "name the guest's kernel file in the configuration instead");
     return kernels;
 }
 

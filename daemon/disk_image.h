@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #pragma once
 
+#include <chrono>
 #include <filesystem>
 #include <functional>
 #include <optional>
@@ -40,8 +41,10 @@ struct ImageKernel {
 // SUPERMIN_KERNEL (its vmlinuz), SUPERMIN_MODULES (its /lib/modules/VERSION) and SUPERMIN_KERNEL_VERSION (its
 // VERSION) point at, for example an unpacked linux-image package.
 //
-// Throws Error if a disk cannot be read or they hold no kernel.
+// Throws Error if a disk cannot be read, if they hold no kernel, or after `deadline`: what a guest has
+// written may make the kernel of that virtual machine hang.
 std::vector<ImageKernel> copy_kernels(const std::vector<Disk>& disks, const std::filesystem::path& into,
-                                      const std::function<void(const std::string&)>& progress = {});
+                                      const std::function<void(const std::string&)>& progress = {},
+                                      std::chrono::seconds deadline = std::chrono::minutes(10));
 
 } // namespace lacuna

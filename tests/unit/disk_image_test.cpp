@@ -86,5 +86,12 @@ TEST_F(DiskImage, OfGarbageSaysSo)
     EXPECT_ERROR(copy_kernels({{directory.path() / "missing.raw", ""}}, out), "no such file");
 }
 
+TEST_F(DiskImage, TakesNoLongerThanItMay)
+{
+    run("truncate -s 8M disk.raw");
+    EXPECT_ERROR(copy_kernels({{directory.path() / "disk.raw", "raw"}}, out, {}, std::chrono::seconds(1)),
+                 "disk.raw: could not be read within 1 s");
+}
+
 } // namespace
 } // namespace lacuna
