@@ -16,19 +16,23 @@ namespace lacuna {
 namespace {
 
 // https://libvirt.org/formatdomain.html#hard-drives-floppy-disks-cdroms: the type says where the image is
-// named. Images in a storage pool (type volume) have no path there; QEMU's command line has it once the guest
-// is started.
-std::optional<Disk> hard_disk(const pugi::xml_node& node)
+// named.
+void add_disk(Domain& domain, const pugi::xml_node& node)
 {
     const std::string device = node.attribute("device").as_string("disk"),
-                      type = node.attribute("type").value();
-    const char* named_by = type == "file" ? "file" : type == "block" ? "dev" : nullptr;
-    if (!named_by || (device != "disk" && device != "lun"))
-        return std::nullopt;
-    const std::string file = node.child("source").attribute(named_by).value();
-    if (file.empty())
-        return std::nullopt;
-    return Disk{file, node.child("driver").attribute("type").as_string("raw")};
+                      type = node.attribute("type").value(),
+                      format = node.child("driver").attribute("type").as_string("raw");
+    if (device != "disk" && device != "lun")
+        return;
+    const auto source = node.child("source");
+    const std::string path = type == "file"    ? source.attribute("file").value()
+                             : type == "block" ? source.attribute("dev").value()
+                                               : "";
+    if (!path.empty())
+        domain.disks.push_back(Disk{path, format});
+    if (type == "volume")
+        domain.volumes.push_back(
+            Volume{source.attribute("pool").value(), source.attribute("volume").value(), format});
 }
 
 } // namespace
@@ -48,8 +52,7 @@ Domain parse_domain(const std::string& xml, const std::string& source)
     if (const std::string kernel = root.child("os").child_value("kernel"); !kernel.empty())
         domain.kernel = kernel;
     for (const auto& node : root.child("devices").children("disk"))
-        if (auto disk = hard_disk(node))
-            domain.disks.push_back(std::move(*disk));
+        add_disk(domain, node);
     std::sort(domain.disks.begin(), domain.disks.end());
     return domain;
 }

@@ -10,11 +10,20 @@
 
 namespace lacuna {
 
+// A disk that is named by its place in one of libvirt's storage pools. Only libvirt knows its path.
+struct Volume {
+    std::string pool, name;
+    std::string format;
+
+    bool operator==(const Volume&) const = default;
+};
+
 // A guest as libvirt has defined it, whether it runs or not.
 struct Domain {
     std::string name, uuid;
     std::optional<std::filesystem::path> kernel; // of direct kernel boot
     std::vector<Disk> disks;                     // as of qemu_disks()
+    std::vector<Volume> volumes;                 // disks whose path is still to be asked for
 
     bool operator==(const Domain&) const = default;
 };

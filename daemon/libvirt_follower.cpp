@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "libvirt_follower.h"
 
+#include <algorithm>
 #include <cstdlib>
 
 #include <libvirt/virterror.h>
@@ -23,6 +24,13 @@ struct FreeDomain {
 };
 using DomainHandle = std::unique_ptr<virDomain, FreeDomain>;
 
+struct FreePool {
+    void operator()(virStoragePool* pool) const { virStoragePoolFree(pool); }
+};
+struct FreeVolume {
+    void operator()(virStorageVol* volume) const { virStorageVolFree(volume); }
+};
+
 std::string last_error()
 {
     const virErrorPtr error = virGetLastError();
@@ -36,6 +44,19 @@ std::string uuid_of(virDomain* domain)
     return text;
 }
 
+// Where a volume lies; nothing as long as its pool is not active. QEMU's command line has it then once the
+// guest is started.
+std::optional<std::string> path_of(virConnect* connection, const Volume& volume)
+{
+    const std::unique_ptr<virStoragePool, FreePool> pool(
+        virStoragePoolLookupByName(connection, volume.pool.c_str()));
+    const std::unique_ptr<virStorageVol, FreeVolume> found(
+        pool ? virStorageVolLookupByName(pool.get(), volume.name.c_str()) : nullptr);
+    const std::unique_ptr<char, decltype(&std::free)> path(
+        found ? virStorageVolGetPath(found.get()) : nullptr, std::free);
+    return path ? std::optional<std::string>(path.get()) : std::nullopt;
+}
+
 // What a defined domain will be at its next start, or what a transient one is.
 std::optional<Domain> describe(virDomain* domain)
 {
@@ -43,7 +64,15 @@ std::optional<Domain> describe(virDomain* domain)
         virDomainGetXMLDesc(domain, VIR_DOMAIN_XML_INACTIVE), std::free);
     if (!xml)
         return std::nullopt; // it has gone meanwhile
-    return parse_domain(xml.get(), "libvirt");
+    Domain described = parse_domain(xml.get(), "libvirt");
+    for (const Volume& volume : described.volumes)
+        if (auto path = path_of(virDomainGetConnect(domain), volume))
+            described.disks.push_back(Disk{std::move(*path), volume.format});
+        else
+            spdlog::info("{}: the volume {} of the pool {} cannot be found yet ({})", described.name,
+                         volume.name, volume.pool, last_error());
+    std::sort(described.disks.begin(), described.disks.end());
+    return described;
 }
 
 // A domain that is forgotten here may still run: undefined, it lives on as a transient one.
@@ -105,6 +134,17 @@ int LibvirtFollower::on_lifecycle(virConnect*, virDomain* domain, int, int, void
     return 0;
 }
 
+// A pool that is started now has the volumes that could not be found before.
+void LibvirtFollower::on_pool(virConnect*, virStoragePool*, int event, int, void* self)
+{
+    auto& follower = *static_cast<LibvirtFollower*>(self);
+    if (event != VIR_STORAGE_POOL_EVENT_STARTED)
+        return;
+    for (const auto& [uuid, domain] : follower.known_)
+        if (!domain.volumes.empty())
+            follower.pending_.insert(uuid);
+}
+
 void LibvirtFollower::on_close(virConnect*, int, void* self)
 {
     static_cast<LibvirtFollower*>(self)->lost_ = true;
@@ -128,6 +168,9 @@ void LibvirtFollower::connect()
     if (virConnectDomainEventRegisterAny(connection_.get(), nullptr, VIR_DOMAIN_EVENT_ID_LIFECYCLE,
                                          VIR_DOMAIN_EVENT_CALLBACK(on_lifecycle), this, nullptr) < 0)
         spdlog::warn("libvirt ({}) does not tell what becomes of its guests: {}", uri_, last_error());
+    // A libvirt without storage pools is none the worse.
+    virConnectStoragePoolEventRegisterAny(connection_.get(), nullptr, VIR_STORAGE_POOL_EVENT_ID_LIFECYCLE,
+                                          VIR_STORAGE_POOL_EVENT_CALLBACK(on_pool), this, nullptr);
     virDomainPtr* all = nullptr;
     const int number = virConnectListAllDomains(connection_.get(), &all, 0);
     known_.clear();

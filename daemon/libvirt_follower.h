@@ -46,6 +46,7 @@ private:
     void publish();
 
     static int on_lifecycle(virConnect* connection, virDomain* domain, int event, int detail, void* self);
+    static void on_pool(virConnect* connection, virStoragePool* pool, int event, int detail, void* self);
     static void on_close(virConnect* connection, int reason, void* self);
     static void on_wake(int watch, int fd, int events, void* self);
 

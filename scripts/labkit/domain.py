@@ -7,15 +7,23 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 from .base import run
+from .guest import QUIET_APIC
 from .guest_console import GuestConsole
 
 FOLDER = Path("/var/lib/libvirt/images")
 UEFI = Path("/usr/share/OVMF/OVMF_CODE_4M.fd")
+# The firmware writes CR8 at the end of each interrupt. A guest may do so itself, without an exit, while KVM has its APIC;
+# and when KVM waits for a moment to inject the next interrupt, the emulator aborts at that (10.0, "bql_locked()").
+USER_APIC = ("-machine", "kernel_irqchip=off", "-global", "apic.vapic=off")
+# QEMU 7.2 ends itself because KVM has no such thing then.
+USER_APIC += ("-global", "host-x86_64-cpu.kvm-asyncpf-int=off")
 QEMU = "http://libvirt.org/schemas/domain/qemu/1.0"
 
 
 class Domain:
-    """One domain. `boot`: {"kernel", "initrd"} or {"disks": [(file, format)], "uefi": bool}; files in FOLDER."""
+    """One domain. `boot`: {"kernel", "initrd"} or {"disks": [(file, format)], "uefi": bool}; files in FOLDER. A disk whose
+    file is named as POOL:VOLUME is in a storage pool.
+    """
 
     def __init__(self, name, boot, out, cpus=2, memory=256, append=""):
         self.name, self.boot, self.cpus, self.memory, self.append = name, boot, cpus, memory, append
@@ -48,16 +56,16 @@ class Domain:
             ET.SubElement(system, "loader", readonly="yes", type="pflash").text = str(UEFI)
             ET.SubElement(system, "nvram", template=str(UEFI).replace("CODE", "VARS"))
         for number, (file, form) in enumerate(self.boot.get("disks", ())):
-            disk = ET.SubElement(devices, "disk", type="file", device="disk")
+            pool, _, volume = str(file).rpartition(":")
+            disk = ET.SubElement(devices, "disk", type="volume" if pool else "file", device="disk")
             ET.SubElement(disk, "driver", name="qemu", type=form)
-            ET.SubElement(disk, "source", file=str(file))
+            ET.SubElement(disk, "source", **({"pool": pool, "volume": volume} if pool else {"file": volume}))
             ET.SubElement(disk, "target", dev=f"vd{chr(97 + number)}", bus="virtio")
         serial = ET.SubElement(devices, "serial", type="file")
         ET.SubElement(serial, "source", path=str(self.log))
         ET.SubElement(devices, "memballoon", model="none")
-        # see QUIET_APIC in guest.py
         options = ET.SubElement(domain, f"{{{QEMU}}}commandline")
-        for value in ("-global", "kvm-apic.vapic=off"):
+        for value in (*QUIET_APIC, *(USER_APIC if self.boot.get("uefi") else ())):
             ET.SubElement(options, f"{{{QEMU}}}arg", value=value)
         return ET.tostring(domain, encoding="unicode")
 

@@ -25,6 +25,8 @@ TEST(Domain, NameKernelAndDisks)
     <disk type='file' device='floppy'><source file='/srv/a.img'/></disk>
     <disk type='network' device='disk'><source protocol='rbd' name='pool/x'/></disk>
     <disk type='file' device='disk'><driver type='raw'/></disk>
+    <disk type='volume'><driver type='qcow2'/><source pool='default' volume='c.qcow2'/></disk>
+    <disk type='volume' device='cdrom'><source pool='default' volume='d.iso'/></disk>
   </devices>
 </domain>)",
                                        "test");
@@ -32,6 +34,7 @@ TEST(Domain, NameKernelAndDisks)
     EXPECT_EQ(domain.uuid, "5a1c0de0-0000-4000-8000-000000000001");
     EXPECT_EQ(domain.kernel, "/srv/vmlinuz");
     EXPECT_EQ(domain.disks, (std::vector<Disk>{{"/dev/vg/a", "raw"}, {"/srv/b.qcow2", "qcow2"}}));
+    EXPECT_EQ(domain.volumes, (std::vector<Volume>{{"default", "c.qcow2", "qcow2"}}));
 }
 
 TEST(Domain, WithoutKernelAndDisks)

@@ -413,13 +413,13 @@ TEST_F(SupervisorTest, DomainsOfLibvirtArePreparedAhead)
     supervisor->prepare();
     settle(slow_in_progress);
     const auto before = readings.load();
-    supervisor->domains_are({{"web1", "1-2", "/k/other", {}},     // its rule names a kernel, read already
-                             {"same", "1-3", "/k/of-domain", {}}, // its rule names none
-                             {"a-quiet", "1-4", "/k/ignored", {}},
-                             {"stranger", "1-5", "/k/stranger", {}}});
+    supervisor->domains_are({{"web1", "1-2", "/k/other", {}, {}},     // its rule names a kernel, read already
+                             {"same", "1-3", "/k/of-domain", {}, {}}, // its rule names none
+                             {"a-quiet", "1-4", "/k/ignored", {}, {}},
+                             {"stranger", "1-5", "/k/stranger", {}, {}}});
     settle(slow_in_progress);
     EXPECT_EQ(readings - before, 1);
-    supervisor->domains_are({{"same", "1-3", "/k/of-domain", {}}});
+    supervisor->domains_are({{"same", "1-3", "/k/of-domain", {}, {}}});
     settle(slow_in_progress);
     EXPECT_EQ(readings - before, 1); // once
 }
