@@ -27,6 +27,7 @@ JUDGED = {
 # Scenarios in which the guest gets to another kernel, and what that is.
 TO_NEXT_KERNEL = ("kexec", "kexec-reset", "upgrade")
 NEXT_KERNEL = "trixie"
+ATTEMPTS = 3  # as long as it is the emulator that fails
 
 
 def prepare(emulator, host_kernel):
@@ -66,13 +67,14 @@ def judged_folders(options, job):
 
 
 def run_host(host, out, timeout):
-    """Run the lab host, once more if it was the emulator that failed; its first console log is kept then."""
+    """Run the lab host, and again if it was the emulator that failed; the console logs of such runs are kept."""
     console = out / "host-console.log"
-    host.run(out, timeout)
-    if emulator_failed(console.read_text(errors="replace")):
-        say("the emulator delivered an interrupt where a processor holds it back; starting again")
-        console.rename(out / "host-console-emulator-failed.log")
+    for attempt in range(1, ATTEMPTS + 1):
         host.run(out, timeout)
+        if attempt == ATTEMPTS or not emulator_failed(console.read_text(errors="replace")):
+            return
+        say("the emulator did what no processor does (see emulator_failed() in host.py); starting again")
+        console.rename(out / f"host-console-emulator-failed-{attempt}.log")
 
 
 def clear(out):

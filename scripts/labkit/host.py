@@ -6,7 +6,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from . import cache
+from . import cache, lost_guest
 from .base import LabError, say
 from .cpio import Archive
 from .host_kernel import SHARES
@@ -113,16 +113,21 @@ def follow(process, progress, timeout):
 
 
 def emulator_failed(console):
-    """Whether the host died of an interrupt taken right behind VMRUN, with the guest's GS base still loaded.
+    """Whether the emulator did what no processor does: once in some dozen boots, when an interrupt and an exit of a guest meet.
+
+    A guest is lost (see lost_guest.py), or the host dies of an interrupt taken right behind VMRUN, with the guest's GS base
+    still loaded.
 
     From the exit of the guest to STGI the global interrupt flag is clear, and a processor takes no interrupt (AMD APM 2,
-    15.17). QEMU's emulation does once in some dozen boots, when an interrupt and an exit of the guest meet. Where the guest's
-    GS base leads nowhere in the host, the handler's first use of GS faults, and so does the handler of that fault, until the
-    stack ends in error_entry().
+    15.17). Where the guest's GS base leads nowhere in the host, the handler's first use of GS faults, and so does the handler
+    of that fault, until the stack ends in error_entry(); or the emulator takes what follows for a triple fault of the guest,
+    and the scheduler finds the end of the stack overwritten.
     """
     behind_vmrun = r"asm_(sysvec_\w+|common_interrupt)\+.*\n.*RIP: 0010:__svm_vcpu_run"
     without_gs = r"TASK stack guard page was hit(.*\n){1,5}.*RIP: 0010:error_entry\+"
-    return bool(re.search(f"{behind_vmrun}|{without_gs}", console))
+    triple_fault = r"corrupted stack end detected(.*\n){1,30}.* shutdown_interception\+"
+    signs = (behind_vmrun, without_gs, triple_fault, lost_guest.MESSAGE)
+    return any(re.search(sign, console) for sign in signs)
 
 
 def warnings(log):

@@ -7,7 +7,7 @@ import tempfile
 import unittest
 from pathlib import Path
 
-from labkit import guest_console, host_disk, judge, kernel_build, matrix, views
+from labkit import guest_console, host_disk, judge, kernel_build, lost_guest, matrix, views
 from labkit.base import LabError
 from labkit.cpio import Archive
 from labkit.guest_kernel import choose
@@ -262,6 +262,27 @@ class EmulatorFailedTest(unittest.TestCase):
         )
         self.assertTrue(emulator_failed(log))
         self.assertFalse(emulator_failed(log.replace("error_entry+", "lac_engine_event+")))
+
+    def test_triple_fault_of_the_host_that_is_taken_for_the_guests(self):
+        """As seen on 2026-11-25, before anything was trapped in the guest."""
+        log = (
+            "[  242.048853] Kernel panic - not syncing: corrupted stack end detected inside scheduler\n"
+            "[  242.051873] Call Trace:\n"
+            "[  242.052419]  <TASK>\n"
+            "[  242.052419]  kvm_vcpu_reset+0x7a/0x5b0 [kvm]\n"
+            "[  242.052419]  shutdown_interception+0x55/0x80 [kvm_amd]\n"
+        )
+        self.assertTrue(emulator_failed(log))
+        self.assertFalse(emulator_failed(log.replace("shutdown_interception", "npf_interception")))
+
+    def test_guest_with_the_hosts_registers(self):
+        self.assertTrue(emulator_failed(f"[  5.0] {lost_guest.MESSAGE} __svm_vcpu_run\n"))
+
+    def test_where_a_function_ends(self):
+        text = "ffffffffc0000010 t __svm_vcpu_run\t[kvm_amd]\nffffffffc0000010 t again\t[kvm_amd]\nffffffffc0000000 t a\n"
+        found = lost_guest.extent(f"{text}ffffffffc0000030 t b\t[kvm_amd]\n", "__svm_vcpu_run")
+        self.assertEqual(found, range(0xFFFFFFFFC0000010, 0xFFFFFFFFC0000030))
+        self.assertIsNone(lost_guest.extent(text, "vmx_vcpu_run"))
 
     def test_other_trouble_is_not(self):
         """A fault in the module is the module's."""

@@ -6,7 +6,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from . import views
+from . import lost_guest, views
 from .base import LabError
 from .guest import Guest
 from .lacuna import Lacuna
@@ -41,6 +41,8 @@ class Trial:
         """Note the outcome of one check and, if it failed, the exit code it means; returns the outcome."""
         self.checks.append({"check": what, "ok": bool(ok), "detail": str(detail), "code": 0 if ok else code})
         self.say(f"{'ok' if ok else 'FAILED'}: {what}{f' ({detail})' if detail else ''}")
+        if not ok:
+            lost_guest.look()
         return bool(ok)
 
     def start_lacuna(self):

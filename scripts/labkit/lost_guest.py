@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Guests that the emulator has lost: it put the host's own registers where it should have saved theirs."""
+
+import re
+import subprocess
+import time
+from pathlib import Path
+
+TRACING = Path("/sys/kernel/tracing")
+FUNCTION = "__svm_vcpu_run"
+MESSAGE = "labkit: the instruction pointer of a guest leads into the host's"
+
+
+def look():
+    """If there is such a guest, say so in the host's kernel log, where host.emulator_failed() looks for it.
+
+    Seen with QEMU 10.0 now and then: an exit from the guest that comes while VMRUN is at work saves what is still in the
+    registers, so that the guest goes on, and faults for ever, at the host's VMRUN with the host's page tables.
+    """
+    code = extent(Path("/proc/kallsyms").read_text(), FUNCTION)
+    if code and any(rip in code for rip in guest_pointers()):
+        Path("/dev/kmsg").write_text(f"<3>{MESSAGE} {FUNCTION}\n")
+
+
+def extent(kallsyms, name):
+    """The addresses from a symbol to the next one, as a range; None if there is no such symbol."""
+    addresses = sorted({int(line.split()[0], 16) for line in kallsyms.splitlines()})
+    start = next((int(line.split()[0], 16) for line in kallsyms.splitlines() if line.split()[2] == name), None)
+    return start and range(start, next((one for one in addresses if one > start), start))
+
+
+def guest_pointers(seconds=0.3):
+    """Where guests are when they exit, by KVM's own tracepoint."""
+    if not (TRACING / "events").exists():
+        subprocess.run(["mount", "-t", "tracefs", "tracefs", TRACING], check=False)
+    enable = TRACING / "events/kvm/kvm_exit/enable"
+    if not enable.exists():
+        return set()
+    enable.write_text("1")
+    time.sleep(seconds)
+    enable.write_text("0")
+    trace = (TRACING / "trace").read_text(errors="replace")
+    return {int(rip, 16) for rip in re.findall(r"kvm_exit: .* rip (0x[0-9a-f]+)", trace)}
