@@ -166,6 +166,7 @@ static struct lac_guest *make_guest(struct kvm *kvm, pid_t vmm_pid)
 	guest->kvm = kvm;
 	guest->vmm_pid = vmm_pid;
 	guest->created_ns = ktime_get_ns();
+	guest->look_again = jiffies;
 	return guest;
 }
 
@@ -221,21 +222,31 @@ struct lac_guest *lac_guest_adopt(struct kvm *kvm, pid_t vmm_pid)
 	return guest ? guest : add_guest(kvm, vmm_pid);
 }
 
+/* Whether what was done with the guest is over, so that it can be asked about again. */
+static bool begin_anew(struct lac_guest *guest)
+{
+	if (guest->state != LACUNA_GUEST_DONE && guest->state != LACUNA_GUEST_FAILED &&
+	    guest->state != LACUNA_GUEST_IGNORED)
+		return false;
+	guest->kernel = NULL;
+	guest->reason = NULL;
+	WRITE_ONCE(guest->state, LACUNA_GUEST_CREATED);
+	return true;
+}
+
+/* While a hunt is ending there is nothing to be asked: retire() does it then. */
 void lac_guest_was_reset(struct kvm *kvm)
 {
 	struct lac_guest *guest = lac_guest_find(kvm);
-	bool over;
+	bool over = false;
 
 	if (!guest)
 		return;
 	mutex_lock(&guest->lock);
-	over = guest->state == LACUNA_GUEST_DONE || guest->state == LACUNA_GUEST_FAILED ||
-	       guest->state == LACUNA_GUEST_IGNORED;
-	if (over) {
-		guest->kernel = NULL;
-		guest->reason = NULL;
-		WRITE_ONCE(guest->state, LACUNA_GUEST_CREATED);
-	}
+	if (guest->state == LACUNA_GUEST_RESTORING || guest->retiring)
+		guest->reset_meanwhile = true;
+	else
+		over = begin_anew(guest);
 	mutex_unlock(&guest->lock);
 	if (over)
 		ask(guest, LACUNA_EVENT_RESET);
@@ -270,7 +281,7 @@ void lac_guest_gone(struct kvm *kvm)
 /* ---- orders ---- */
 
 /* What a hunt needs. */
-static const enum lac_hook hunting[] = { LAC_HOOK_CPUID, LAC_HOOK_HALT, LAC_HOOK_HYPERCALL, LAC_HOOK_MEMORY };
+static const enum lac_hook hunting[] = { LAC_HOOK_CPUID, LAC_HOOK_EVENTS, LAC_HOOK_HYPERCALL, LAC_HOOK_MEMORY };
 
 static void put_hooks(u32 number)
 {
@@ -629,7 +640,7 @@ static void retire(struct work_struct *work)
 {
 	struct lac_guest *guest = container_of(work, struct lac_guest, retire_work);
 	struct kvm *kvm;
-	bool hooked;
+	bool hooked, reset;
 	u8 state;
 
 	/* as long as a trap is in place it must be answered */
@@ -651,6 +662,7 @@ static void retire(struct work_struct *work)
 	if (guest->state == LACUNA_GUEST_RESTORING)
 		WRITE_ONCE(guest->state, guest->final);
 	state = guest->state;
+	guest->retiring = true;
 	mutex_unlock(&guest->lock);
 	mutex_unlock(&guest->filter);
 	if (hooked)
@@ -658,6 +670,13 @@ static void retire(struct work_struct *work)
 	if (state != LACUNA_GUEST_GONE)
 		lac_netlink_notify(guest,
 				   state == LACUNA_GUEST_FAILED ? LACUNA_EVENT_FAILED : LACUNA_EVENT_FINISHED);
+	mutex_lock(&guest->lock);
+	guest->retiring = false;
+	reset = guest->reset_meanwhile && begin_anew(guest);
+	guest->reset_meanwhile = false;
+	mutex_unlock(&guest->lock);
+	if (reset)
+		lac_netlink_notify(guest, LACUNA_EVENT_RESET);
 	if (kvm)
 		kvm_put_kvm(kvm);
 	lac_guest_put(guest);

@@ -64,6 +64,9 @@ struct lac_guest {
 	u8 paging; /* enum lacuna_paging */
 	u64 root; /* GPA of the kernel's own page-table root; 0: not known yet */
 	bool seen_firmware; /* the boot CPU without paging, since the orders came; else the kernel has been running since who knows when */
+	unsigned long look_again; /* in jiffies: when an interrupt is the next occasion to look for a kernel */
+	bool retiring; /* the end of the hunt is being told */
+	bool reset_meanwhile; /* reset while a hunt was ending */
 	u32 strange_exits; /* of a kernel that none of the descriptors fits */
 	struct lac_site sites[LACUNA_SITE_KINDS];
 	wait_queue_head_t decided;

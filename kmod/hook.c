@@ -36,7 +36,7 @@ static struct hook hooks[LAC_HOOKS] = {
 	[LAC_HOOK_MP_STATE] = HOOK("kvm_arch_vcpu_ioctl_set_mpstate", lac_mp_state_set),
 	[LAC_HOOK_VM_DESTROYED] = HOOK("kvm_arch_destroy_vm", lac_vm_destroyed),
 	[LAC_HOOK_CPUID] = HOOK("kvm_emulate_cpuid", lac_emulate_cpuid),
-	[LAC_HOOK_HALT] = HOOK("kvm_emulate_halt", lac_emulate_halt),
+	[LAC_HOOK_EVENTS] = HOOK("kvm_apic_accept_events", lac_accept_events),
 	[LAC_HOOK_HYPERCALL] = HOOK("kvm_emulate_hypercall", lac_emulate_hypercall),
 	[LAC_HOOK_MEMORY] = HOOK("kvm_arch_commit_memory_region", lac_memory_committed),
 };

@@ -8,7 +8,7 @@ enum lac_hook {
 	LAC_HOOK_MP_STATE, /* the VMM sets whether a vCPU runs, among others when it resets it */
 	LAC_HOOK_VM_DESTROYED,
 	LAC_HOOK_CPUID,
-	LAC_HOOK_HALT,
+	LAC_HOOK_EVENTS,
 	LAC_HOOK_HYPERCALL,
 	LAC_HOOK_MEMORY, /* a memory slot of a virtual machine was changed */
 	LAC_HOOKS,

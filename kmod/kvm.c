@@ -28,7 +28,7 @@ DEFINE_STATIC_CALL_NULL(vcpu_created, void(struct kvm_vcpu *vcpu));
 DEFINE_STATIC_CALL_NULL(set_mp_state, int(struct kvm_vcpu *vcpu, struct kvm_mp_state *mp_state));
 DEFINE_STATIC_CALL_NULL(vm_destroyed, void(struct kvm *kvm));
 DEFINE_STATIC_CALL_NULL(cpuid, int(struct kvm_vcpu *vcpu));
-DEFINE_STATIC_CALL_NULL(halt, int(struct kvm_vcpu *vcpu));
+DEFINE_STATIC_CALL_NULL(accept_events, int(struct kvm_vcpu *vcpu));
 DEFINE_STATIC_CALL_NULL(hypercall, int(struct kvm_vcpu *vcpu));
 DEFINE_STATIC_CALL_NULL(memory_committed, void(struct kvm *kvm, struct kvm_memory_slot *old,
 					       const struct kvm_memory_slot *new, enum kvm_mr_change change));
@@ -54,7 +54,7 @@ static const struct {
 	FUNCTION(set_mp_state, "kvm_arch_vcpu_ioctl_set_mpstate"),
 	FUNCTION(vm_destroyed, "kvm_arch_destroy_vm"),
 	FUNCTION(cpuid, "kvm_emulate_cpuid"),
-	FUNCTION(halt, "kvm_emulate_halt"),
+	FUNCTION(accept_events, "kvm_apic_accept_events"),
 	FUNCTION(hypercall, "kvm_emulate_hypercall"),
 	FUNCTION(memory_committed, "kvm_arch_commit_memory_region"),
 	FUNCTION(emulate, "kvm_emulate_instruction_from_buffer"),
@@ -133,9 +133,9 @@ int lac_kvm_cpuid(struct kvm_vcpu *vcpu)
 	return static_call(cpuid)(vcpu);
 }
 
-int lac_kvm_halt(struct kvm_vcpu *vcpu)
+int lac_kvm_accept_events(struct kvm_vcpu *vcpu)
 {
-	return static_call(halt)(vcpu);
+	return static_call(accept_events)(vcpu);
 }
 
 int lac_kvm_hypercall(struct kvm_vcpu *vcpu)

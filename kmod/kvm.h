@@ -14,7 +14,7 @@ void lac_kvm_vcpu_created(struct kvm_vcpu *vcpu);
 int lac_kvm_set_mp_state(struct kvm_vcpu *vcpu, struct kvm_mp_state *mp_state);
 void lac_kvm_vm_destroyed(struct kvm *kvm);
 int lac_kvm_cpuid(struct kvm_vcpu *vcpu);
-int lac_kvm_halt(struct kvm_vcpu *vcpu);
+int lac_kvm_accept_events(struct kvm_vcpu *vcpu);
 int lac_kvm_hypercall(struct kvm_vcpu *vcpu);
 void lac_kvm_memory_committed(struct kvm *kvm, struct kvm_memory_slot *old, const struct kvm_memory_slot *new,
 			      enum kvm_mr_change change);

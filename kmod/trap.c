@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "trap.h"
 
+#include <linux/jiffies.h>
 #include <linux/ktime.h>
 #include <linux/sched.h>
+#include <linux/srcu.h>
 
 #include "guest.h"
 #include "hook.h"
@@ -14,6 +16,7 @@
 #define MAX_EARLY_EXITS (1u << 16)
 /* CPUID exits of a kernel that none of the descriptors fits. */
 #define MAX_STRANGE_EXITS 64
+#define LOOK_INTERVAL (HZ / 100 ?: 1)
 
 /* Linux under SEV keeps the C-bit (47 or 51) in CR3; no guest has so much memory. */
 #define ENCRYPTED_CR3 (1ull << 47 | 1ull << 51)
@@ -71,7 +74,7 @@ static void count_skip(struct lac_guest *guest, enum lacuna_skip why)
 	spin_unlock(&guest->stats_lock);
 }
 
-/* ---- how a kernel is found: a CPUID exit, which every kernel takes early, or HLT, which it takes when it is idle ---- */
+/* ---- how a kernel is found: a CPUID exit, which every kernel takes early, or an interrupt ---- */
 
 static const char *start_failure(int err)
 {
@@ -115,7 +118,7 @@ static const char *look_for_kernel(struct lac_guest *guest, struct kvm_vcpu *vcp
 	return "no matching kernel: the one that runs is none of those in the guest's image";
 }
 
-/* @counts: firmware that waits for somebody to press a key may go idle as often as it likes. */
+/* @counts: firmware that waits for somebody to press a key may be interrupted as often as it likes. */
 static const char *wait_for_kernel(struct lac_guest *guest, struct kvm_vcpu *vcpu, bool counts)
 {
 	guest->stats.early_exits += counts;
@@ -311,6 +314,8 @@ static bool update_members(struct lac_guest *guest)
 static void move_sites(struct lac_guest *guest, struct kvm_vcpu *vcpu)
 {
 	bool tasks = lac_engine_settled(guest->engine, false), modules = lac_engine_settled(guest->engine, true);
+	/* a guest that was found running has loaded its modules: they are looked at when it forks */
+	bool forks = !modules && !guest->seen_firmware;
 	int err = 0;
 
 	if (tasks && modules) {
@@ -321,9 +326,9 @@ static void move_sites(struct lac_guest *guest, struct kvm_vcpu *vcpu)
 	if (guest->state == LACUNA_GUEST_TRAPPING) {
 		if (tasks && !guest->stats.process_done_ns)
 			guest->stats.process_done_ns = lac_guest_time(guest);
-		if (tasks)
+		if (tasks && !forks)
 			err = lac_site_release(&guest->sites[LACUNA_SITE_FORK], vcpu->kvm, vcpu);
-		if (tasks && !err)
+		if (tasks && !forks && !err)
 			err = lac_site_release(&guest->sites[LACUNA_SITE_EXIT], vcpu->kvm, vcpu);
 		if (!err && modules)
 			err = lac_site_release(&guest->sites[LACUNA_SITE_INITCALL], vcpu->kvm, vcpu);
@@ -418,18 +423,28 @@ int lac_emulate_cpuid(struct kvm_vcpu *vcpu)
 	return ret;
 }
 
-/* Only for guests that ran before they were armed, or were armed late: CPUID comes first in a boot. */
-int lac_emulate_halt(struct kvm_vcpu *vcpu)
+/*
+ * KVM asks this before it looks what is to be injected into a vCPU: after each timer interrupt, and when the vCPU has slept.
+ * Only for guests that ran before they were armed, or were armed late: CPUID comes first in a boot. kvm_emulate_halt() would
+ * not do: where HLT is handled on the fast path (handle_fastpath_hlt()), KVM calls it with interrupts off. Not every caller
+ * holds the lock on the memory slots.
+ */
+int lac_accept_events(struct kvm_vcpu *vcpu)
 {
 	struct lac_guest *guest = lac_guest_find(vcpu->kvm);
-	int ret;
+	int ret, slots;
 
 	if (guest) {
-		if (READ_ONCE(guest->state) == LACUNA_GUEST_WAITING)
+		if (READ_ONCE(guest->state) == LACUNA_GUEST_WAITING &&
+		    time_after_eq(jiffies, READ_ONCE(guest->look_again))) {
+			WRITE_ONCE(guest->look_again, jiffies + LOOK_INTERVAL);
+			slots = srcu_read_lock(&vcpu->kvm->srcu);
 			look_early(guest, vcpu, false);
+			srcu_read_unlock(&vcpu->kvm->srcu, slots);
+		}
 		lac_guest_put(guest);
 	}
-	ret = lac_kvm_halt(vcpu);
+	ret = lac_kvm_accept_events(vcpu);
 	lac_hook_leave();
 	return ret;
 }
