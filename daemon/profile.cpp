@@ -107,7 +107,8 @@ bool ProfileMember::rules_out(std::int32_t other) const
         return offset != other;
     if (state == LACUNA_CONTRADICTED)
         return true;
-    const bool all_listed = candidates.size() == remaining;
+    // of a hunt that ended before its first event nothing is listed
+    const bool all_listed = !candidates.empty() && candidates.size() == remaining;
     return all_listed && std::find(candidates.begin(), candidates.end(), other) == candidates.end();
 }
 

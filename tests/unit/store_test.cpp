@@ -178,6 +178,9 @@ TEST(Store, NotFindingTheOffsetAmongAllThatAreLeftContradictsToo)
     auto many = open_with({12, 20});
     many.remaining = 100;
     EXPECT_EQ(store.put_profile(profile_with(many, resolved_at(8), resolved_at(16))).outcome, Stored::kept);
+    // The hunt ended before its first event.
+    EXPECT_EQ(store.put_profile(profile_with(open_with({}), resolved_at(8), resolved_at(16))).outcome,
+              Stored::kept);
 }
 
 TEST(Store, AgreeingProfilesAreJoined)
