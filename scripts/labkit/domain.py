@@ -65,7 +65,7 @@ class Domain:
         ET.SubElement(serial, "source", path=str(self.log))
         ET.SubElement(devices, "memballoon", model="none")
         options = ET.SubElement(domain, f"{{{QEMU}}}commandline")
-        for value in (*QUIET_APIC, *(USER_APIC if self.boot.get("uefi") else ())):
+        for value in QUIET_APIC:
             ET.SubElement(options, f"{{{QEMU}}}arg", value=value)
         return ET.tostring(domain, encoding="unicode")
 
