@@ -13,7 +13,7 @@ from .guest_console import GuestConsole
 FOLDER = Path("/var/lib/libvirt/images")
 UEFI = Path("/usr/share/OVMF/OVMF_CODE_4M.fd")
 # The firmware writes CR8 at the end of each interrupt. A guest may do so itself, without an exit, while KVM has its APIC;
-# and when KVM waits for a moment to inject the next interrupt, the emulator aborts at that (10.0, "bql_locked()").
+# and when KVM waits for a moment to inject the next interrupt, the emulator aborts at that (10.0 and 11.1, "bql_locked()").
 USER_APIC = ("-machine", "kernel_irqchip=off", "-global", "apic.vapic=off")
 # QEMU 7.2 ends itself because KVM has no such thing then.
 USER_APIC += ("-global", "host-x86_64-cpu.kvm-asyncpf-int=off")
@@ -65,7 +65,7 @@ class Domain:
         ET.SubElement(serial, "source", path=str(self.log))
         ET.SubElement(devices, "memballoon", model="none")
         options = ET.SubElement(domain, f"{{{QEMU}}}commandline")
-        for value in QUIET_APIC:
+        for value in (*QUIET_APIC, *(USER_APIC if self.boot.get("uefi") else ())):
             ET.SubElement(options, f"{{{QEMU}}}arg", value=value)
         return ET.tostring(domain, encoding="unicode")
 
