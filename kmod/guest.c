@@ -346,6 +346,7 @@ static int take_orders(struct lac_guest *guest, struct lac_orders *orders)
 	guest->strange_exits = 0;
 	memset(&guest->stats, 0, sizeof(guest->stats));
 	guest->stats.armed_ns = lac_guest_time(guest);
+	guest->waiting_ns = guest->stats.armed_ns;
 	return 0;
 }
 
@@ -431,7 +432,7 @@ static int arm_first_sites(struct lac_guest *guest, struct kvm_vcpu *vcpu)
 	return err;
 }
 
-int lac_guest_recognise(struct lac_guest *guest, const struct lac_kernel *kernel, u64 slide, struct lac_space *space)
+static int note_kernel(struct lac_guest *guest, const struct lac_kernel *kernel, u64 slide, struct lac_space *space)
 {
 	struct lac_page page;
 	int err = lac_translate(space, kernel->text + slide, &page);
@@ -445,6 +446,21 @@ int lac_guest_recognise(struct lac_guest *guest, const struct lac_kernel *kernel
 	guest->root = 0;
 	guest->stats.found_ns = lac_guest_time(guest);
 	return 0;
+}
+
+/* A banner may be that of another build (reproducible ones fix the time in it); the code at the trap sites hardly is. */
+int lac_guest_recognise(struct lac_guest *guest, const struct lac_kernel *kernel, u64 slide, struct lac_space *space)
+{
+	struct lac_site site;
+	u32 i;
+	int err;
+
+	for (i = 0; i < LACUNA_SITE_KINDS; i++) {
+		err = lac_site_locate(&site, &kernel->sites[i], slide, space);
+		if (err)
+			return err;
+	}
+	return note_kernel(guest, kernel, slide, space);
 }
 
 int lac_guest_start(struct lac_guest *guest, struct kvm_vcpu *vcpu, const struct lac_kernel *kernel, u64 slide,
@@ -469,7 +485,7 @@ int lac_guest_start(struct lac_guest *guest, struct kvm_vcpu *vcpu, const struct
 	if (!err && sites_are_logged(guest, vcpu->kvm))
 		err = -ETXTBSY;
 	if (!err)
-		err = lac_guest_recognise(guest, kernel, slide, space);
+		err = note_kernel(guest, kernel, slide, space);
 	if (err)
 		return err;
 	spin_lock(&guest->pending_lock);
@@ -508,6 +524,8 @@ void lac_guest_restart(struct lac_guest *guest, struct kvm_vcpu *vcpu)
 	guest->kernel = NULL;
 	guest->stats.first_trap_ns = 0;
 	guest->stats.process_done_ns = 0;
+	guest->stats.early_exits = 0;
+	guest->waiting_ns = lac_guest_time(guest);
 	guest->seen_firmware = true;
 	guest->strange_exits = 0;
 	memset(guest->members, 0, sizeof(guest->members));

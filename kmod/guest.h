@@ -63,6 +63,7 @@ struct lac_guest {
 	u64 text_gpa;
 	u8 paging; /* enum lacuna_paging */
 	u64 root; /* GPA of the kernel's own page-table root; 0: not known yet */
+	u64 waiting_ns; /* since when it has been waiting for a kernel, as lac_guest_time() */
 	bool seen_firmware; /* the boot CPU without paging, since the orders came; else the kernel has been running since who knows when */
 	unsigned long look_again; /* in jiffies: when an interrupt is the next occasion to look for a kernel */
 	bool retiring; /* the end of the hunt is being told */

@@ -3,6 +3,7 @@
 
 #include <linux/jiffies.h>
 #include <linux/ktime.h>
+#include <linux/module.h>
 #include <linux/sched.h>
 #include <linux/srcu.h>
 
@@ -12,8 +13,16 @@
 #include "netlink.h"
 #include "recording.h"
 
-/* Firmware and boot loaders need some hundreds, a few thousand with many vCPUs; what needs more is not Linux. */
+static unsigned int firmware_ms = 120 * MSEC_PER_SEC;
+module_param(firmware_ms, uint, 0644);
+MODULE_PARM_DESC(firmware_ms, "Milliseconds in which a guest that has started no kernel is not given up for its CPUID exits");
+
+/*
+ * BIOS and boot loaders need some hundreds CPUID exits, a few thousand with many vCPUs; UEFI firmware some for each tick of its
+ * clock. What has needed more when firmware_ms are over is not Linux, and what needs many more does it on purpose.
+ */
 #define MAX_EARLY_EXITS (1u << 16)
+#define MAX_FIRMWARE_EXITS (1u << 20)
 /* CPUID exits of a kernel that none of the descriptors fits. */
 #define MAX_STRANGE_EXITS 64
 #define LOOK_INTERVAL (HZ / 100 ?: 1)
@@ -105,7 +114,8 @@ static const char *look_for_kernel(struct lac_guest *guest, struct kvm_vcpu *vcp
 	kernel = lac_kernel_find(guest->orders.kernels, guest->orders.kernels_nr, &space, &slide);
 	if (kernel && kernel->known) {
 		guest->members_nr = 0;
-		return lac_guest_recognise(guest, kernel, slide, &space) ? "its kernel's text is not mapped" : NULL;
+		err = lac_guest_recognise(guest, kernel, slide, &space);
+		return err ? start_failure(err) : NULL;
 	}
 	if (kernel) {
 		err = lac_guest_start(guest, vcpu, kernel, slide, &space);
@@ -118,14 +128,27 @@ static const char *look_for_kernel(struct lac_guest *guest, struct kvm_vcpu *vcp
 	return "no matching kernel: the one that runs is none of those in the guest's image";
 }
 
-/* @counts: firmware that waits for somebody to press a key may be interrupted as often as it likes. */
+/* EDK II's LocalApicLib executes CPUID to know which kind of APIC it has, also while a menu waits for somebody to choose. */
+static bool is_never_to_come(struct lac_guest *guest)
+{
+	u64 waited = lac_guest_time(guest) - guest->waiting_ns;
+
+	if (guest->stats.early_exits < MAX_EARLY_EXITS)
+		return false;
+	return guest->stats.early_exits >= MAX_FIRMWARE_EXITS || waited >= (u64)READ_ONCE(firmware_ms) * NSEC_PER_MSEC;
+}
+
+/*
+ * @counts: the guest has executed something. Firmware that waits for somebody to press a key may be interrupted as often as it
+ * likes; and a vCPU that has not run yet may be about to get the registers of a guest that is migrated here.
+ */
 static const char *wait_for_kernel(struct lac_guest *guest, struct kvm_vcpu *vcpu, bool counts)
 {
 	guest->stats.early_exits += counts;
 	if (lac_kvm_private(vcpu))
 		return PRIVATE_MEMORY;
-	guest->seen_firmware |= lac_kvm_boot_cpu(vcpu) && !lac_kvm_paging(vcpu);
-	if (guest->stats.early_exits >= MAX_EARLY_EXITS)
+	guest->seen_firmware |= counts && lac_kvm_boot_cpu(vcpu) && !lac_kvm_paging(vcpu);
+	if (is_never_to_come(guest))
 		return "no Linux kernel was started";
 	return lac_kvm_paging(vcpu) ? look_for_kernel(guest, vcpu) : NULL;
 }

@@ -27,7 +27,7 @@ JUDGED = {
 # Scenarios in which the guest gets to another kernel, and what that is.
 TO_NEXT_KERNEL = ("kexec", "kexec-reset", "upgrade")
 NEXT_KERNEL = "trixie"
-ATTEMPTS = 3  # as long as it is the emulator that fails
+ATTEMPTS = 5  # as long as it is the emulator that fails
 
 
 def prepare(emulator, host_kernel):

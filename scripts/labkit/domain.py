@@ -12,11 +12,6 @@ from .guest_console import GuestConsole
 
 FOLDER = Path("/var/lib/libvirt/images")
 UEFI = Path("/usr/share/OVMF/OVMF_CODE_4M.fd")
-# The firmware writes CR8 at the end of each interrupt. A guest may do so itself, without an exit, while KVM has its APIC;
-# and when KVM waits for a moment to inject the next interrupt, the emulator aborts at that (10.0 and 11.1, "bql_locked()").
-USER_APIC = ("-machine", "kernel_irqchip=off", "-global", "apic.vapic=off")
-# QEMU 7.2 ends itself because KVM has no such thing then.
-USER_APIC += ("-global", "host-x86_64-cpu.kvm-asyncpf-int=off")
 QEMU = "http://libvirt.org/schemas/domain/qemu/1.0"
 
 
@@ -65,7 +60,7 @@ class Domain:
         ET.SubElement(serial, "source", path=str(self.log))
         ET.SubElement(devices, "memballoon", model="none")
         options = ET.SubElement(domain, f"{{{QEMU}}}commandline")
-        for value in (*QUIET_APIC, *(USER_APIC if self.boot.get("uefi") else ())):
+        for value in QUIET_APIC:
             ET.SubElement(options, f"{{{QEMU}}}arg", value=value)
         return ET.tostring(domain, encoding="unicode")
 
@@ -89,6 +84,12 @@ class Domain:
         """Start it without defining it: a transient domain."""
         self._begin()
         virsh("create", self._file())
+        return self
+
+    def restore(self, file):
+        """Start it from what virsh has saved to a file."""
+        self._begin()
+        virsh("restore", file)
         return self
 
     def _begin(self):
@@ -115,7 +116,8 @@ class Domain:
 
     def kill(self):
         """End it at once and forget it; nothing happens if it is gone."""
-        for words in (("destroy", self.name), ("undefine", self.name, "--nvram", "--managed-save")):
+        undefine = ("undefine", self.name, "--nvram", "--managed-save", "--snapshots-metadata")
+        for words in (("destroy", self.name), undefine):
             subprocess.run(["virsh", "--quiet", *words], capture_output=True, check=False)
         self.console.poll()
 

@@ -19,11 +19,12 @@ QUIET_APIC = ("-global", "kvm-apic.vapic=off")
 class Guest:
     """One guest; `job` has its name, results folder (below `out`), cpus, and what it boots.
 
-    That is a kernel with initrd and append, or a floppy, or nothing. `saved`: a file that save() has written, to go on from.
+    That is a kernel with initrd and append, or a floppy, or nothing. `incoming`: where a guest comes from that is migrated to
+    this one, as QEMU's option of that name.
     """
 
-    def __init__(self, job, out, append="", reboots=False, saved=None):
-        self.name, self.job, self.append, self.reboots, self.saved = job["name"], job, append, reboots, saved
+    def __init__(self, job, out, append="", reboots=False, incoming=None):
+        self.name, self.job, self.append, self.reboots, self.incoming = job["name"], job, append, reboots, incoming
         self.out = Path(out) / job["folder"]
         self.process = None
         self.console = None
@@ -39,7 +40,7 @@ class Guest:
         command += self._boot()
         command += ["-serial", f"file:{RUN}/{self.name}.console"]
         command += ["-qmp", f"unix:{RUN}/{self.name}.qmp,server=on,wait=off"]
-        command += ["-incoming", f"exec:cat {self.saved}"] if self.saved else []
+        command += ["-incoming", self.incoming] if self.incoming else []
         return command
 
     def _boot(self):
@@ -91,14 +92,14 @@ class Guest:
                 return answer
         raise LabError("QEMU closed its QMP connection")
 
-    def save(self, file, seconds=120):
-        """Stop the guest and write all of it to a file, as `virsh save` does."""
-        self.qmp("migrate", uri=f"exec:cat > {file}")
+    def migrate(self, uri, seconds=120):
+        """Send all of the guest somewhere while it runs, and stop it; to a file that is what `virsh save` does."""
+        self.qmp("migrate", uri=uri)
         end, status = time.monotonic() + seconds, None
         while status != "completed":
             status = self.qmp("query-migrate").get("status")
             if status == "failed" or time.monotonic() > end:
-                raise LabError(f"{self.name} could not be saved: {status}")
+                raise LabError(f"{self.name} could not be migrated: {status}")
             time.sleep(0.2)
 
     def kill(self):

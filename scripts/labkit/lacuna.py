@@ -27,9 +27,9 @@ class Lacuna:
         self.daemon = None
         self.states = {}
 
-    def load_module(self):
+    def load_module(self, *parameters):
         """Load lacuna.ko."""
-        run(["insmod", self.job["module"]], hint="see host-dmesg.log")
+        run(["insmod", self.job["module"], *parameters], hint="see host-dmesg.log")
 
     def module_loaded(self):
         """Whether the module is in the kernel."""

@@ -12,14 +12,16 @@ MESSAGE = "labkit: the instruction pointer of a guest leads into the host's"
 
 
 def look():
-    """If there is such a guest, say so in the host's kernel log, where host.emulator_failed() looks for it.
+    """If there is such a guest, say so in the host's kernel log, where host.emulator_failed() looks for it, and return True.
 
-    Seen with QEMU 10.0 now and then: an exit from the guest that comes while VMRUN is at work saves what is still in the
+    Seen with QEMU 10.0 and 11.1 now and then: an exit from the guest that comes while VMRUN is at work saves what is still in the
     registers, so that the guest goes on, and faults for ever, at the host's VMRUN with the host's page tables.
     """
     code = extent(Path("/proc/kallsyms").read_text(), FUNCTION)
-    if code and any(rip in code for rip in guest_pointers()):
+    lost = code and any(rip in code for rip in guest_pointers())
+    if lost:
         Path("/dev/kmsg").write_text(f"<3>{MESSAGE} {FUNCTION}\n")
+    return bool(lost)
 
 
 def extent(kallsyms, name):

@@ -10,14 +10,16 @@ import time
 import urllib.request
 from pathlib import Path
 
+from . import lost_guest
 from .base import run
 from .domain import FOLDER, Domain, virsh
 from .installed import CONFIG, STORE, InstalledLacuna
-from .trial import FINAL, TRAPPING, Trial
+from .trial import FINAL, TRAPPING, Trial, require
 
 METRICS = "127.0.0.1:9464"
 KERNEL_FILES = ("kernel", "initrd")
-READING_SECONDS = 600  # for the first disk, for which libguestfs makes its appliance
+READING_SECONDS = 540  # for the first disk, for which libguestfs makes its appliance; the daemon gives up after 600
+LOOK_SECONDS = 120  # after which libguestfs' virtual machine may be one that the emulator has lost
 
 
 class OperatorTrial(Trial):
@@ -61,9 +63,21 @@ class OperatorTrial(Trial):
         if pool:
             virsh("pool-create-as", pool, "dir", "--target", folder)
             place = f"{pool}:{files[0]}"
-        guest = Domain(name, {"disks": [(place, form)], "uefi": layout == "uefi"}, self.out)
+        # UEFI firmware keeps memory to itself of which GRUB then has too little for kernel and initrd
+        memory = 512 if layout == "uefi" else 256
+        guest = Domain(name, {"disks": [(place, form)], "uefi": layout == "uefi"}, self.out, memory=memory)
         self.guests.append(guest)
         return guest
+
+    def check_read(self, what):
+        """Wait until the daemon has read all it knows of; a check."""
+        end, look = time.monotonic() + READING_SECONDS, time.monotonic() + LOOK_SECONDS
+        while not (done := self.nothing_to_read()) and time.monotonic() < end:
+            time.sleep(1)
+            if time.monotonic() > look:
+                require(not lost_guest.look(), "the emulator has lost libguestfs' virtual machine")
+                look += LOOK_SECONDS
+        return self.check(what, done)
 
     def nothing_to_read(self):
         """Whether the daemon has read all it knows of."""
@@ -124,7 +138,7 @@ def start_from_disk(trial, layout, pool=None):
     """A domain that boots by GRUB from a disk of this layout: its kernel is read from the disk, and it is learned."""
     guest = trial.disk_domain(f"learn-{layout}", layout, pool)
     guest.define()
-    trial.check(f"the disk of {guest.name} is read before it is started", wait_for(trial.nothing_to_read, READING_SECONDS))
+    trial.check_read(f"the disk of {guest.name} is read before it is started")
     guest.start()
     learned(trial, guest)
     guest.kill()
@@ -138,14 +152,14 @@ def disk(trial):
 def disk_in_use(trial):
     """The disk is read again while its guest runs, because a reset may start a kernel that was installed since; then started anew."""
     guest = trial.disk_domain("learn-in-use", "plain").define()
-    trial.check("its disk is read", wait_for(trial.nothing_to_read, READING_SECONDS))
+    trial.check_read("its disk is read")
     guest.start()
     if trial.wait_ready(guest):
         inits = guest.console.text.count("LACUNA-GUEST INIT")
         guest.do("reset")
         again = guest.console.wait_for(lambda console: console.text.count("LACUNA-GUEST INIT") > inits, 120, guest.alive)
         trial.check("it boots again", again)
-        trial.check("its disk is read again", wait_for(trial.nothing_to_read, READING_SECONDS))
+        trial.check_read("its disk is read again")
         guest.do("destroy")
         trial.wait_state(guest, ("gone",), 20)
         guest.start()
@@ -176,8 +190,10 @@ def separate_boot(trial):
 
 
 def uefi(trial):
-    """Booted by UEFI firmware from a GPT disk."""
+    """Booted by UEFI firmware from a GPT disk; the emulated host needs a module for that, see tests/lab/host/cr8."""
+    run(["insmod", trial.job["cr8_module"]])
     start_from_disk(trial, "uefi")
+    run(["rmmod", "cr8"])
 
 
 def lvm(trial):
@@ -190,7 +206,7 @@ def lvm(trial):
     make_volume(disks, trial.job["kernels"]["first"])
     rules = [{"name": "volume", "policy": "learn", "images": [str(one) for one in disks], "image_format": "raw"}]
     trial.lacuna.configure(rules)
-    trial.check("the disks of the volume are read", wait_for(trial.nothing_to_read, READING_SECONDS))
+    trial.check_read("the disks of the volume are read")
     guest = trial.domain("volume").define().start()
     if trial.wait_ready(guest):
         trial.collect(guest)
@@ -306,9 +322,27 @@ def managed_save(trial):
         guest.do("managedsave")
         trial.check("it is saved", guest.state() == "shut off", guest.state())
         log = guest.log.read_text(errors="replace")
-        virsh("start", guest.name)
+        guest.start()
         came = guest.wait_until("LACUNA-GUEST READY", 120) or "LACUNA-GUEST READY" in log
         trial.check("the restored guest comes up and does its work", came)
+        trial.check("the restored guest goes on", guest.state() == "running", guest.state())
+    guest.kill()
+
+
+def snapshot(trial):
+    """A live snapshot of memory while trapping: the guest goes on, and what is restored from the file comes up as well."""
+    guest = trial.domain("learn-snapshot").define().start()
+    file = FOLDER / "snapshot"
+    if trial.wait_trapping(guest):
+        guest.do("snapshot-create-as", "one", "--live", "--memspec", f"file={file}")
+        trial.check("it is taken while the guest runs", guest.state() == "running", guest.state())
+        trial.check_let_go_first(guest)
+        trial.wait_ready(guest)
+        guest.do("destroy")
+        guest.restore(file)
+        # it may have been ready before the last of its memory was copied
+        works = guest.console.wait_for(lambda console: console.said("LACUNA-GUEST READY") or console.views(), 120)
+        trial.check("the restored guest comes up", works)
         trial.check("the restored guest goes on", guest.state() == "running", guest.state())
     guest.kill()
 
@@ -416,6 +450,7 @@ STEPS = {
     "reset": reset,
     "destroy": destroy_in_the_middle,
     "save": managed_save,
+    "snapshot": snapshot,
     "restarts": restarts,
     "many": many,
     "purge": upgrade_and_purge,

@@ -45,10 +45,10 @@ class Trial:
             lost_guest.look()
         return bool(ok)
 
-    def start_lacuna(self):
-        """Load the module and start the daemon."""
+    def start_lacuna(self, *parameters):
+        """Load the module, perhaps with parameters, and start the daemon."""
         if self.lacuna:
-            self.lacuna.load_module()
+            self.lacuna.load_module(*parameters)
             self.lacuna.start_daemon()
             self.say("lacuna.ko is loaded and lacunad is ready")
 
@@ -118,6 +118,13 @@ class Trial:
         state = self.wait_state(guest, (*TRAPPING, *FINAL))
         return self.check(f"{guest.name} is seen while trapping", state == "trapping", f"state {state}")
 
+    def check_let_go_first(self, guest):
+        """The hunt in a guest whose memory was copied has ended because of that; a check."""
+        state = self.wait_state(guest, FINAL, 30)
+        reason = self.lacuna.states.get(guest.name, {}).get("reason") or ""
+        ended = state == "done" and "copied" in reason
+        return self.check("the hunt ends before memory is copied", ended, f"{state}: {reason}")
+
     def collect(self, guest):
         """Write what Lacuna found about a guest that is ready, and compare it with the guest's own view."""
         if self.lacuna:
@@ -128,6 +135,7 @@ class Trial:
                 self.lacuna.states.get(guest.name, {}).get("reason") or f"state {state}",
                 code=1,
             )
+            self.write(guest, "status", self.lacuna.states.get(guest.name))
             for kind in ("profile", "stats"):
                 self.write(guest, kind, self.lacuna.ask(kind, guest.name))
             if self.job["record"]:
