@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <cstring>
 #include <functional>
@@ -49,13 +50,19 @@ public:
     // Tables that were read are remembered until this is called: the guest may change them.
     void forget() { tables_.clear(); }
 
+    // From then on whatever has to be read throws Error: a guest may have made its lists long, or its tables
+    // many.
+    void give_up_at(std::chrono::steady_clock::time_point when) { give_up_at_ = when; }
+
 private:
     std::uint64_t entry(std::uint64_t gpa);
+    Bytes physical(std::uint64_t gpa, std::size_t length) const;
 
     PhysicalReader memory_;
     const struct Paging& paging_;
     std::uint64_t root_;
     std::map<std::uint64_t, Bytes> tables_; // pages that hold some, by GPA
+    std::chrono::steady_clock::time_point give_up_at_ = std::chrono::steady_clock::time_point::max();
 };
 
 // "4-level", "5-level", "PAE", "32-bit"

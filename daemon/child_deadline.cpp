@@ -23,15 +23,20 @@ void kill_children_of(pid_t thread)
 
 } // namespace
 
-ChildDeadline::ChildDeadline(std::chrono::milliseconds after)
-    : thread_([this, parent = gettid(), after](std::stop_token stop) { watch(stop, parent, after); })
+ChildDeadline::ChildDeadline(std::chrono::milliseconds after, std::stop_token stop)
+    : thread_([this, parent = gettid(), after](std::stop_token end) { watch(end, parent, after); }),
+      on_stop_(std::move(stop), [this] {
+          const std::scoped_lock lock(mutex_);
+          asked_ = true;
+          wake_.notify_all();
+      })
 {}
 
 void ChildDeadline::watch(std::stop_token stop, pid_t parent, std::chrono::milliseconds after)
 {
     std::unique_lock lock(mutex_);
     const auto never = [] { return false; };
-    wake_.wait_for(lock, stop, after, never);
+    wake_.wait_for(lock, stop, after, [this] { return asked_; });
     while (!stop.stop_requested()) {
         passed_ = true;
         kill_children_of(parent);

@@ -17,7 +17,8 @@ namespace lacuna {
 
 namespace {
 
-constexpr unsigned max_deadline_seconds = 24 * 60 * 60;
+constexpr unsigned max_deadline_seconds =
+    60 * 60; // the module allows no more (MAX_DEADLINE_MS in kmod/netlink.c)
 constexpr std::array log_levels = {"trace", "debug", "info", "warn", "error", "off"};
 
 // A table of the file, read key by key; complains with file and line.
@@ -108,6 +109,17 @@ private:
     const toml::table& table_;
     std::filesystem::path file_;
 };
+
+std::optional<std::string> read_metrics(const Table& table)
+{
+    const auto address = table.text("metrics");
+    const auto colon = address ? address->rfind(':') : 0;
+    if (address && (colon == 0 || colon == std::string::npos || colon + 1 == address->size() ||
+                    address->find_first_not_of("0123456789", colon + 1) != std::string::npos))
+        table.fail(*table.find("metrics"), "\"metrics\" is no address with a port",
+                   "write it as \"127.0.0.1:9464\"");
+    return address;
+}
 
 constexpr std::array policies = {std::pair("learn", Policy::learn),
                                  std::pair("learn-if-unknown", Policy::learn_if_unknown),
@@ -206,7 +218,7 @@ Config parse_config(std::string_view text, const std::filesystem::path& file)
     } catch (const toml::parse_error& error) {
         throw Error(std::string(error.description()),
                     fmt::format("{}:{}", file.string(), error.source().begin.line),
-                    "see README.md for the format of the configuration");
+                    "see lacunad.toml(5) for the format of the configuration");
     }
     const Table top(parsed, file);
     top.allow({"store", "socket", "constraints", "deadline_seconds", "record", "group", "log_level",
@@ -223,7 +235,7 @@ Config parse_config(std::string_view text, const std::filesystem::path& file)
     if (std::find(log_levels.begin(), log_levels.end(), config.log_level) == log_levels.end())
         top.fail(*top.find("log_level"), "unknown log level \"" + config.log_level + "\"",
                  fmt::format("allowed are {}", fmt::join(log_levels, ", ")));
-    config.metrics = top.text("metrics").value_or(config.metrics);
+    config.metrics = read_metrics(top).value_or(config.metrics);
     if (const toml::node* libvirt = top.find("libvirt"); libvirt && libvirt->is_string())
         config.libvirt = libvirt->as_string()->get(); // may be empty
     else if (libvirt)
@@ -246,7 +258,7 @@ std::vector<std::string> doubts_about(const Config& config)
     };
     need(config.constraints, "the folder of constraints");
     if (!config.group.empty() && !getgrnam(config.group.c_str()))
-        doubts.push_back(fmt::format("there is no group {}", config.group));
+        doubts.push_back(fmt::format("there is no group {}: lacunad will not start", config.group));
     for (auto rule = config.guests.begin(); rule != config.guests.end(); ++rule) {
         const auto of_guest = title(*rule) + ":";
         if (std::any_of(config.guests.begin(), rule,

@@ -308,7 +308,8 @@ std::uint8_t read_size(const Section& section, std::uint8_t type)
     if (type == LACUNA_TYPE_TEXT)
         return static_cast<std::uint8_t>(section.integer("size", 2, max_text));
     if (section.has("size"))
-        section.fail(fmt::format("\"size\" of the type {} follows from the guest's architecture", type_rules[type].name),
+        section.fail(fmt::format("\"size\" of the type {} follows from the guest's architecture",
+                                 type_rules[type].name),
                      "leave it out; only a text has one");
     return 0;
 }

@@ -28,7 +28,7 @@ public:
 
 struct Options {
     std::string socket = default_socket;
-    std::string store = default_store;
+    std::string store; // empty: the configured one
     bool json = false;
     std::string guest; // or kernel id
     bool until_done = false, wait = false, record = false;
@@ -94,18 +94,33 @@ int watch(const Options& options, const Streams& streams)
     throw DaemonUnreachable("lacunad has ended", options.socket);
 }
 
+// Where profiles are: what was asked for goes before what the daemon is told.
+std::filesystem::path store_of(const Options& options)
+{
+    if (!options.store.empty())
+        return options.store;
+    try {
+        return load_config(default_config).store;
+    } catch (const Error&) { // there is none, or it may not be read
+        return default_store;
+    }
+}
+
 // The profile of a kernel, or of a guest's kernel, without a daemon.
 std::optional<Json> profile_from_store(const Options& options)
 {
-    const Store store = Store::existing(options.store);
+    const Store store = Store::existing(store_of(options));
     std::string id = options.guest;
     Json facts;
-    if (auto guest = store.guest(options.guest)) {
-        const Json& kernel = guest->at("kernel").at("id");
-        id = kernel.is_string() ? kernel.get<std::string>() : "";
+    auto profile = store.profile(id); // first: not everybody may look into the folder of guests
+    if (!profile) {
+        auto guest = store.guest(options.guest);
+        if (!guest || !guest->at("kernel").at("id").is_string())
+            return std::nullopt;
+        id = guest->at("kernel").at("id").get<std::string>();
         facts = std::move(*guest);
+        profile = store.profile(id);
     }
-    const auto profile = store.profile(id);
     if (!profile)
         return std::nullopt;
     return Json{{"profile", to_json(*profile)},
@@ -126,9 +141,9 @@ int profile(const Options& options, const Streams& streams)
     } catch (const DaemonUnreachable& unreachable) {
         auto stored = profile_from_store(options);
         if (!stored)
-            throw Refused("no profile of " + options.guest + " in " + options.store + " (" +
+            throw Refused("no profile of " + options.guest + " in " + store_of(options).string() + " (" +
                               unreachable.what() + ")",
-                          std::filesystem::exists(options.store) ? exit_unknown : exit_unreachable);
+                          std::filesystem::exists(store_of(options)) ? exit_unknown : exit_unreachable);
         answer = std::move(*stored);
     }
     if (options.json) // the profile itself, as it lies in the store
@@ -229,7 +244,7 @@ int check_config(const Options& options, const Streams& streams)
 
 int doctor(const Options& options, const Streams& streams)
 {
-    const auto findings = examine({"/", default_config, options.store, options.socket, geteuid() == 0});
+    const auto findings = examine({"/", default_config, store_of(options), options.socket, geteuid() == 0});
     const Json json = to_json(findings);
     show(options, streams, {{"findings", json}}, print_findings);
     return std::all_of(json.begin(), json.end(), [](const Json& one) { return one.at("verdict") == "good"; })
@@ -271,8 +286,8 @@ void add_commands(CLI::App& app, Options& options, Command& chosen)
     watching->add_flag("--wait", options.wait, "the guest may have yet to be started")->needs(watched);
     CLI::App* profiling = add("profile", "the offsets that were learned", profile);
     profiling->add_option("name", options.guest, "name of the guest, or kernel id")->required();
-    profiling->add_option("--store", options.store, "where to look when the daemon is not there")
-        ->capture_default_str();
+    profiling->add_option("--store", options.store,
+                          "where to look when the daemon is not there [the configured one]");
     of_guest(add("ps", "the guest's processes, rebuilt from outside", about_guest("ps", print_processes)));
     of_guest(add("lsmod", "the guest's modules, rebuilt from outside", about_guest("lsmod", print_modules)));
     of_guest(add("stats", "traps, and what they cost", about_guest("stats", print_stats)));
@@ -294,7 +309,7 @@ void add_commands(CLI::App& app, Options& options, Command& chosen)
     checking->add_option("file", options.name, std::string("the configuration [") + default_config + "]");
     CLI::App* examining =
         add("doctor", "look whether this host has what Lacuna needs, and say what to do", doctor);
-    examining->add_option("--store", options.store, "folder of profiles")->capture_default_str();
+    examining->add_option("--store", options.store, "folder of profiles [the configured one]");
     CLI::App* describing = add("kernel", "describe a kernel image; needs no daemon", kernel);
     describing->add_option("file", options.kernels, "vmlinuz or vmlinux")->required()->expected(1);
     describing->add_option("--system-map", options.system_map, "the kernel's System.map");
@@ -323,13 +338,13 @@ int run_lacunactl(std::vector<std::string> arguments, const Streams& streams)
     try {
         return chosen(options, streams);
     } catch (const DaemonUnreachable& error) {
-        streams.err << "lacunactl: " << error.what() << '\n';
+        streams.err << "lacunactl: " << harmless(error.what()) << '\n';
         return exit_unreachable;
     } catch (const Refused& error) {
-        streams.err << "lacunactl: " << error.what() << '\n';
+        streams.err << "lacunactl: " << harmless(error.what()) << '\n';
         return error.code;
     } catch (const std::exception& error) {
-        streams.err << "lacunactl: " << error.what() << '\n';
+        streams.err << "lacunactl: " << harmless(error.what()) << '\n';
         return exit_failed;
     }
 }

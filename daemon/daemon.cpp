@@ -42,13 +42,19 @@ Daemon::Daemon(Config config, Connect connect, KernelLibrary::Reader reader)
     supervisor_.domains_are(config.libvirt == "qemu:///system" ? defined_domains(libvirt_definitions)
                                                                : std::vector<Domain>());
     if (!config.metrics.empty())
-        metrics_.emplace(config.metrics);
+        guarded([&] {
+            metrics_.emplace(config.metrics);
+        }); // another may have the port: guests are more than metrics
     if (!config.libvirt.empty())
         libvirt_.emplace(config.libvirt);
     try {
         supervisor_.connected(connect_());
     } catch (const ModuleGone& gone) { // a service may be started before its module, and outlives it
         spdlog::warn("{}; waiting until it is there", gone.what());
+        last_complaint_ = gone.what();
+    } catch (const Error& error) { // the one that is loaded may be of another version
+        spdlog::error("{}; waiting until there is one to talk to", error.what());
+        last_complaint_ = error.what();
     }
 }
 
@@ -60,7 +66,7 @@ void Daemon::guarded(const std::function<void()>& what)
         spdlog::warn("{}; waiting until it is back", gone.what());
         last_complaint_ = gone.what();
         supervisor_.disconnected();
-    } catch (const Error& error) {
+    } catch (const std::exception& error) {
         spdlog::error("{}", error.what());
     }
 }
@@ -71,7 +77,7 @@ void Daemon::reconnect()
         supervisor_.connected(connect_());
         spdlog::info("the lacuna module is there");
         last_complaint_.clear();
-    } catch (const Error& error) {
+    } catch (const std::exception& error) {
         supervisor_.disconnected();
         if (last_complaint_ != error.what() && !dynamic_cast<const ModuleGone*>(&error)) {
             spdlog::error("{}", error.what());
@@ -99,12 +105,16 @@ void Daemon::handle_line(ControlServer::ClientId client, const std::string& line
 
 void Daemon::start_watch(ControlServer::ClientId client, const Json& request)
 {
-    const std::string name = request.value("guest", "");
-    if (!name.empty() && !request.value("wait", false))
-        supervisor_.guest(name); // throws Unknown
+    const std::string asked = request.value("guest", "");
+    const std::string name = asked.empty() ? asked : file_name(asked); // as guests are called
+    if (!name.empty() && !request.value("wait", false)) {
+        const Guest& guest = supervisor_.guest(name); // throws Unknown; it may be gone
+        watchers_[client] = name;
+        return control_.send(client, watch_line(supervisor_, guest));
+    }
     watchers_[client] = name;
     for (const Guest& guest : supervisor_.guests())
-        if (name == guest.name || (name.empty() && guest.present()))
+        if (guest.present() && (name.empty() || name == guest.name))
             control_.send(client, watch_line(supervisor_, guest));
 }
 
@@ -119,8 +129,15 @@ void Daemon::answer_waiting()
 {
     auto waiting = std::move(waiting_);
     waiting_.clear();
+    std::exception_ptr gone; // which those behind must be told too
     for (const auto& [client, request] : waiting)
-        handle_line(client, request.dump());
+        try {
+            handle_line(client, request.dump());
+        } catch (const ModuleGone&) {
+            gone = std::current_exception();
+        }
+    if (gone)
+        std::rethrow_exception(gone);
 }
 
 void Daemon::tell_ready()
@@ -209,6 +226,7 @@ void Daemon::run(int stop_fd)
     }
     spdlog::info("told to end; guests that are being learned from go on");
     sd_notify(0, "STOPPING=1");
+    supervisor_.leave(); // what is left to be ended may take a moment, in which nobody answers the module
 }
 
 } // namespace lacuna

@@ -36,6 +36,16 @@ std::vector<std::string> take_list(char** list)
     return result;
 }
 
+// What is copied to the host in all: a guest can make files of any size, which cost it nothing.
+constexpr std::uint64_t most_copied = std::uint64_t{1} << 30;
+
+// Kernels have no other names, and what has will be shown to people.
+bool is_decent(const std::string& path)
+{
+    return !path.empty() &&
+           std::all_of(path.begin(), path.end(), [](char c) { return c > 0x20 && c < 0x7f; });
+}
+
 class Appliance {
 public:
     // with_kvm: let libguestfs use KVM if it thinks it can.
@@ -88,7 +98,7 @@ public:
             for (const std::string& path : take_list(guestfs_glob_expand(handle_.get(), pattern)))
                 if (is_file(path))
                     found.insert(take_string(guestfs_realpath(handle_.get(), path.c_str())));
-        found.erase("");
+        std::erase_if(found, [](const std::string& path) { return !is_decent(path); });
         return {found.begin(), found.end()};
     }
 
@@ -98,8 +108,9 @@ public:
     {
         const std::int64_t size = guestfs_filesize(handle_.get(), path.c_str());
         check(size < 0 ? -1 : 0, "its " + path + " cannot be read", "check the image's file system");
-        if (static_cast<std::uint64_t>(size) > max_kernel_size)
-            throw Error("its " + path + " is too large for a kernel", disks_);
+        if (static_cast<std::uint64_t>(size) > std::min<std::uint64_t>(max_kernel_size, left_))
+            throw Error("its " + path + " is too large: it is no kernel, or there are too many", disks_);
+        left_ -= static_cast<std::uint64_t>(size);
         check(guestfs_download(handle_.get(), path.c_str(), to.c_str()),
               "its " + path + " cannot be copied to " + to.string(), "check the free space there");
     }
@@ -138,6 +149,7 @@ private:
     };
     std::string disks_;
     std::unique_ptr<guestfs_h, Close> handle_;
+    std::uint64_t left_ = most_copied;
 };
 
 // Names in the image were chosen by the guest.
@@ -211,7 +223,7 @@ std::string names_of(const std::vector<Disk>& disks)
 
 std::vector<ImageKernel> copy_kernels(const std::vector<Disk>& disks, const std::filesystem::path& into,
                                       const std::function<void(const std::string&)>& progress,
-                                      std::chrono::seconds deadline)
+                                      std::chrono::seconds deadline, std::stop_token stop)
 {
     const auto tell = [&](const std::string& what) {
         if (progress)
@@ -222,7 +234,7 @@ std::vector<ImageKernel> copy_kernels(const std::vector<Disk>& disks, const std:
             throw Error("cannot be opened: no such file", disk.file.string(),
                         "check the path and the permissions");
     tell("starting libguestfs to read " + names_of(disks));
-    const ChildDeadline limit(deadline);
+    const ChildDeadline limit(deadline, stop);
     std::vector<ImageKernel> kernels;
     try {
         kernels = copy_in_time(disks, into, tell, limit);
@@ -230,6 +242,8 @@ std::vector<ImageKernel> copy_kernels(const std::vector<Disk>& disks, const std:
         if (!limit.passed())
             throw;
     }
+    if (stop.stop_requested())
+        throw Error("is not read: nobody waits for it any more", names_of(disks));
     if (limit.passed())
         throw Error(fmt::format("could not be read within {} s", deadline.count()), names_of(disks),
                     "name the guest's kernel file in the configuration instead");

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <functional>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -41,10 +42,12 @@ struct ImageKernel {
 // SUPERMIN_KERNEL (its vmlinuz), SUPERMIN_MODULES (its /lib/modules/VERSION) and SUPERMIN_KERNEL_VERSION (its
 // VERSION) point at, for example an unpacked linux-image package.
 //
-// Throws Error if a disk cannot be read, if they hold no kernel, or after `deadline`: what a guest has
-// written may make the kernel of that virtual machine hang.
+// Throws Error if a disk cannot be read, if they hold no kernel, more than 1 GiB of them, or after
+// `deadline`: what a guest has written may make the kernel of that virtual machine hang. Also when `stop` is
+// requested meanwhile.
 std::vector<ImageKernel> copy_kernels(const std::vector<Disk>& disks, const std::filesystem::path& into,
                                       const std::function<void(const std::string&)>& progress = {},
-                                      std::chrono::seconds deadline = std::chrono::minutes(10));
+                                      std::chrono::seconds deadline = std::chrono::minutes(10),
+                                      std::stop_token stop = {});
 
 } // namespace lacuna

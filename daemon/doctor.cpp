@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <spdlog/fmt/fmt.h>
 #include <sys/stat.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "config.h"
@@ -90,15 +91,27 @@ private:
     {
         if (exists("/sys/module/lacuna"))
             return good("module", "lacuna is loaded");
+        if (!is_built())
+            return bad("module", "lacuna is not there for the running kernel",
+                       "apt install lacuna-dkms and the headers of the running kernel; see dkms status");
         const std::string lockdown = text_of("/sys/kernel/security/lockdown");
         if (lockdown.find("[integrity]") != std::string::npos ||
             lockdown.find("[confidentiality]") != std::string::npos)
             return bad(
                 "module", "lacuna is not loaded, and this kernel loads signed modules only",
                 "enrol the key that DKMS signs with: mokutil --import /var/lib/dkms/mok.pub, then reboot");
-        bad("module", "lacuna is not loaded",
-            "modprobe lacuna; if there is none: apt install lacuna-dkms and the headers of the running "
-            "kernel, then dkms status");
+        bad("module", "lacuna is not loaded", "modprobe lacuna; if that fails, dmesg says why");
+    }
+
+    // Whether modprobe finds the module.
+    bool is_built() const
+    {
+        std::error_code error;
+        for (const auto& entry :
+             std::filesystem::recursive_directory_iterator(at("/lib/modules") / e_.kernel / "updates", error))
+            if (entry.path().filename().string().starts_with("lacuna.ko"))
+                return true;
+        return false;
     }
 
     void configuration()
@@ -149,8 +162,9 @@ private:
             return good("libvirt", "is not wanted: libvirt = \"\" in the configuration");
         if (exists("/run/libvirt/libvirt-sock-ro") || exists("/run/libvirt/virtqemud-sock-ro"))
             return good("libvirt", "is there (" + config_.libvirt + ")");
-        doubtful("libvirt", "its socket is not there: the disks of its guests are not read before they boot",
-                 "systemctl start libvirtd; if this host has no libvirt, set libvirt = \"\"");
+        doubtful(
+            "libvirt", "its socket is not there: the disks of its guests are not read before they boot",
+            "systemctl start libvirtd; if this host has no libvirt, set libvirt = \"\" and restart lacunad");
     }
 
     // A kernel for libguestfs' appliance, see supermin(1).
@@ -183,8 +197,11 @@ private:
             profiles += entry.path().extension() == ".json";
         if (error)
             return bad("store", "its profiles cannot be read: " + error.message(),
-                       config_.group.empty() ? "ask as root"
-                                             : "ask as root, or as a member of group " + config_.group);
+                       error != std::errc::permission_denied
+                           ? "is this the store? The daemon makes its folders when it starts: systemctl "
+                             "start lacunad"
+                       : config_.group.empty() ? "ask as root"
+                                               : "ask as root, or as a member of group " + config_.group);
         std::size_t contradicting = 0;
         for (const auto& entry : std::filesystem::directory_iterator(at(e_.store) / "contradicting", error))
             contradicting += entry.path().extension() == ".json";
@@ -207,6 +224,13 @@ const char* to_string(Finding::Verdict verdict)
 }
 
 } // namespace
+
+std::string running_kernel()
+{
+    utsname names{};
+    uname(&names);
+    return names.release;
+}
 
 std::vector<Finding> examine(const Examination& examination)
 {

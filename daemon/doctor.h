@@ -17,11 +17,14 @@ struct Finding {
     std::string advice; // what to do about it; empty if it is good
 };
 
+std::string running_kernel(); // "6.1.0-40-amd64"
+
 // What a doctor needs to know; tests have a host of their own.
 struct Examination {
     std::filesystem::path root = "/";            // of the host's files
     std::filesystem::path config, store, socket; // as on the host
     bool privileged = true;                      // whether this is root, who may see everything
+    std::string kernel = running_kernel();       // the host's
 };
 
 // Whether what Lacuna needs is there: KVM, ftrace, module, daemon, libvirt, libguestfs' kernel,

@@ -74,7 +74,9 @@ bool Guest::update(const GuestReport& report)
     // Created once more, by a reset; otherwise told again by an older event, after it has been armed or
     // ignored.
     const bool reborn = report.state == LACUNA_GUEST_CREATED &&
-                        (over || (state == LACUNA_GUEST_IGNORED && report.event == LACUNA_EVENT_RESET));
+                        (over || (state == LACUNA_GUEST_IGNORED &&
+                                  // which may have been lost: then the state that was asked for tells
+                                  (report.event == LACUNA_EVENT_RESET || report.event == LACUNA_EVENT_NONE)));
     const bool stale = report.state == LACUNA_GUEST_CREATED && !reborn;
     const auto new_state = stale ? state : report.state.value_or(state);
     const bool changed = new_state != state || (report.kernel_id && *report.kernel_id != kernel_id);
@@ -172,6 +174,8 @@ Json facts_json(const Guest& guest)
     json["vmm_pid"] = guest.vmm_pid;
     json["kernel"] = kernel_facts(guest);
     json["state"] = to_string(guest.state);
+    if (!guest.constraints.empty())
+        json["constraints"] = guest.constraints;
     if (!guest.reason.empty())
         json["reason"] = guest.reason;
     if (!guest.kernel_id.empty()) {

@@ -28,9 +28,11 @@ struct Guest {
 
     std::vector<KernelSource> sources; // where its possible kernels are; empty: nobody wants to learn from it
     bool learn = false;                // arm it as soon as the sources have been read
+    bool by_hand = false;              // armed on request: a reset does not ask the rules again
     bool record = false;
-    bool trust = false;                    // a kernel whose profile is complete is not learned from again
-    bool adopted = false;                  // it ran before the module knew of it
+    bool trust = false;      // a kernel whose profile is complete is not learned from again
+    bool adopted = false;    // it ran before the module knew of it
+    std::string constraints; // digest of the set it was armed with; empty: not known to be another
     std::vector<KernelDescriptor> kernels; // it was armed with; empty after a restart of the daemon
 
     // Once its kernel has been found:

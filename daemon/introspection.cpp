@@ -42,6 +42,7 @@ std::string text_at(AddressSpace& memory, std::uint64_t gva, std::size_t size)
 // Takes snapshots until two in a row are equal.
 template <typename T> Snapshot<T> settle(AddressSpace& memory, const std::function<std::vector<T>()>& take)
 {
+    memory.give_up_at(std::chrono::steady_clock::now() + longest_look);
     std::optional<std::vector<T>> last;
     std::optional<Error> problem;
     for (unsigned tries = 0; tries < max_tries; tries++) {
@@ -94,8 +95,7 @@ Snapshot<Module> list_modules(AddressSpace& memory, const Profile& profile, std:
     return settle<Module>(memory, [&] {
         std::vector<Module> found;
         for (const std::uint64_t node : nodes_of(memory, modules, "modules"))
-            found.push_back({text_at(memory, node + name, name_size),
-                             memory.word(node + core),
+            found.push_back({text_at(memory, node + name, name_size), memory.word(node + core),
                              memory.value<std::uint32_t>(node + size)});
         return found;
     });

@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include <chrono>
+
 #include "address_space.h"
 #include "profile.h"
 
@@ -36,6 +38,7 @@ template <typename T> struct Snapshot {
 
 inline constexpr unsigned max_nodes = 65536; // a longer list is taken for damaged
 inline constexpr unsigned max_tries = 10;
+inline constexpr std::chrono::seconds longest_look(10); // at one list: nothing else is done meanwhile
 
 // All processes but the idle task, from the ring that starts at `init_task` (a run-time GVA).
 // Throws Error that names what is missing in the profile, or what is wrong with the list.

@@ -117,8 +117,14 @@ std::optional<std::vector<std::string>> expand_names(ByteView data, std::uint64_
                                                      std::uint64_t end, const Tokens& tokens, Budget& budget)
 {
     constexpr std::size_t longest_name = 2048;
+    // Kernels have some hundred thousand; what a guest's disk holds must not fill the memory.
+    constexpr std::uint32_t most_names = 1 << 21;
+    constexpr std::size_t most_characters = std::size_t{128} << 20;
     std::vector<std::string> names;
+    std::size_t characters = 0;
     std::uint64_t at = start;
+    if (count > most_names)
+        return std::nullopt;
     for (std::uint32_t i = 0; i < count; ++i) {
         if (i % 256 == 0 && at - start != markers[i / 256])
             return std::nullopt;
@@ -135,6 +141,9 @@ std::optional<std::vector<std::string>> expand_names(ByteView data, std::uint64_
             if (name.size() > longest_name)
                 return std::nullopt;
         }
+        characters += name.size();
+        if (characters > most_characters)
+            return std::nullopt;
         if (name.size() < 2) // the type and at least one character
             return std::nullopt;
         names.push_back(std::move(name));

@@ -116,7 +116,9 @@ std::string read_banner(const KernelImage& kernel, std::uint64_t address)
     const auto end =
         std::find_if(bytes.begin(), bytes.end(), [](std::uint8_t c) { return c == 0 || c == '\n'; });
     std::string banner(bytes.begin(), end);
-    if (!banner.starts_with(start) || end == bytes.end())
+    const auto printable = [](char c) { return c >= 0x20 && c < 0x7f; };
+    if (!banner.starts_with(start) || end == bytes.end() ||
+        !std::all_of(banner.begin(), banner.end(), printable))
         throw Error("there is no \"Linux version\" text at linux_banner (" + hex(address) + ")",
                     kernel.name(),
                     "the symbols belong to another kernel: give the System.map of this build, or none");
@@ -191,7 +193,12 @@ void find_current(KernelDescriptor& descriptor, const KernelImage& kernel, const
 KernelDescriptor describe_kernel(const std::filesystem::path& vmlinuz,
                                  const std::optional<std::filesystem::path>& system_map)
 {
-    const KernelImage kernel(vmlinuz);
+    return describe_kernel(KernelImage(vmlinuz),
+                           system_map ? std::optional(read_system_map(*system_map)) : std::nullopt);
+}
+
+KernelDescriptor describe_kernel(const KernelImage& kernel, const std::optional<SystemMap>& system_map)
+{
     KernelDescriptor descriptor;
     const Symbols symbols = read_symbols(kernel, system_map, descriptor.notices);
     descriptor.symbol_source = symbols.source();

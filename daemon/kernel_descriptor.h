@@ -9,7 +9,8 @@
 
 #include <nlohmann/json_fwd.hpp>
 
-#include "elf_image.h"
+#include "kernel_image.h"
+#include "symbols.h"
 
 namespace lacuna {
 
@@ -62,7 +63,11 @@ struct KernelDescriptor {
     std::vector<std::string> notices; // for the log: "System.map is Debian's stub, ignored", …
 };
 
-// Reads a kernel from a bzImage or ELF vmlinux. Uses no debug information.
+// Describes a kernel. Uses no debug information.
+// Throws Error that names the file, what is wrong or missing, and what to do.
+KernelDescriptor describe_kernel(const KernelImage& kernel, const std::optional<SystemMap>& system_map);
+
+// Reads the kernel from a bzImage or ELF vmlinux.
 // Throws Error that names the file, what is wrong or missing, and what to do.
 KernelDescriptor describe_kernel(const std::filesystem::path& vmlinuz,
                                  const std::optional<std::filesystem::path>& system_map = std::nullopt);

@@ -26,8 +26,8 @@ public:
     ByteView vmlinux() const { return vmlinux_; }
     const ElfImage& elf() const { return elf_; }
 
-    // 16 hex digits that tell kernel builds apart: the start of the GNU build id, or, without one, FNV-1a of
-    // the vmlinux.
+    // 16 hex digits that tell kernel builds apart: the start of the SHA-256 of the vmlinux. Not the build id,
+    // which whoever makes a kernel can give the value that another one has.
     std::string fingerprint() const;
     // The GNU build id in hex, empty if there is none.
     std::string build_id() const;

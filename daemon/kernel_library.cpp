@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include <spdlog/spdlog.h>
 #include <sys/eventfd.h>
 #include <sys/stat.h>
 
@@ -61,12 +62,40 @@ std::shared_ptr<const Prepared> KernelLibrary::find(const KernelSource& source, 
     const Identity identity = identify(source);
     const std::scoped_lock lock(mutex_);
     const auto known = entries_.find(source);
-    if (known != entries_.end() && known->second.identity == identity)
+    if (known != entries_.end() && known->second.identity == identity) {
+        known->second.asked = ++now_;
+        if (!known->second.result && urgent)
+            hurry(source);
         return known->second.result;
-    entries_[source] = {identity, nullptr};
+    }
+    entries_[source] = {identity, nullptr, ++now_};
     queue_.insert(urgent ? queue_.begin() : queue_.end(), {source, identity});
+    make_room();
     wake_.notify_one();
     return nullptr;
+}
+
+void KernelLibrary::hurry(const KernelSource& source)
+{
+    const auto job = std::find_if(queue_.begin(), queue_.end(),
+                                  [&](const Job& queued) { return queued.source == source; });
+    if (job != queue_.end())
+        std::rotate(queue_.begin(), job, job + 1);
+}
+
+// Guests come and go for years, each with disks of its own.
+void KernelLibrary::make_room()
+{
+    while (entries_.size() > kept) {
+        const auto oldest =
+            std::min_element(entries_.begin(), entries_.end(), [](const auto& a, const auto& b) {
+                return std::pair(!a.second.result, a.second.asked) <
+                       std::pair(!b.second.result, b.second.asked);
+            });
+        if (!oldest->second.result) // somebody waits for it
+            return;
+        entries_.erase(oldest);
+    }
 }
 
 void KernelLibrary::refresh(const KernelSource& source)
@@ -89,8 +118,7 @@ void KernelLibrary::acknowledge()
 std::size_t KernelLibrary::in_progress() const
 {
     const std::scoped_lock lock(mutex_);
-    return static_cast<std::size_t>(std::count_if(entries_.begin(), entries_.end(),
-                                                  [](const auto& entry) { return !entry.second.result; }));
+    return queue_.size() + being_read_;
 }
 
 void KernelLibrary::work(std::stop_token stop)
@@ -103,10 +131,11 @@ void KernelLibrary::work(std::stop_token stop)
                 return;
             job = std::move(queue_.front());
             queue_.pop_front();
+            being_read_++;
         }
         auto result = std::make_shared<Prepared>();
         try {
-            result->kernels = reader_(job.source);
+            result->kernels = reader_(job.source, stop);
         } catch (const std::exception& error) {
             result->error = error.what();
         }
@@ -117,9 +146,15 @@ void KernelLibrary::work(std::stop_token stop)
 void KernelLibrary::finish(const Job& job, std::shared_ptr<const Prepared> result)
 {
     const std::scoped_lock lock(mutex_);
+    being_read_--;
     const auto entry = entries_.find(job.source);
-    if (entry != entries_.end() && entry->second.identity == job.identity) // not asked for anew meanwhile
-        entry->second.result = std::move(result);
+    if (entry != entries_.end() && entry->second.identity == job.identity) { // not asked for anew meanwhile
+        const auto& old = entry->second.result;
+        if (result->error.empty() || !old || !old->error.empty())
+            entry->second.result = std::move(result);
+        else
+            spdlog::warn("{}; the kernels that were read before go on counting", result->error);
+    }
     eventfd_write(event_.get(), 1);
 }
 

@@ -27,10 +27,11 @@ struct Prepared {
 // it is done ahead and in the background; what has been read is kept until the file changes.
 class KernelLibrary {
 public:
-    using Reader = std::function<std::vector<KernelDescriptor>(const KernelSource&)>;
+    // Shall end early when a stop is requested.
+    using Reader = std::function<std::vector<KernelDescriptor>(const KernelSource&, std::stop_token)>;
 
     explicit KernelLibrary(Reader reader);
-    // Waits for readings in progress.
+    // Stops readings in progress, and waits for their end.
     ~KernelLibrary();
     KernelLibrary(const KernelLibrary&) = delete;
     KernelLibrary& operator=(const KernelLibrary&) = delete;
@@ -39,13 +40,16 @@ public:
     // `urgent`: somebody waits for it.
     std::shared_ptr<const Prepared> find(const KernelSource& source, bool urgent = true);
 
-    // Reads the source again in the background; until then what was read before stays.
+    // Reads the source again in the background; until then, and if that fails, what was read before stays.
     void refresh(const KernelSource& source);
 
     // Readable when a reading has ended since the last call of acknowledge().
     int event_fd() const { return event_.get(); }
     void acknowledge();
+    // How many readings go on or wait.
     std::size_t in_progress() const;
+
+    static constexpr std::size_t kept = 1024; // sources, some ten KiB each; those asked for last
 
 private:
     // What makes a file the same file with the same content: device, inode, size and, but for disks, time of
@@ -61,9 +65,12 @@ private:
     struct Entry {
         Identity identity;
         std::shared_ptr<const Prepared> result; // null while it is being read
+        std::uint64_t asked = 0;                // when it was last asked for: a number that grows
     };
 
     static Identity identify(const KernelSource& source);
+    void hurry(const KernelSource& source);
+    void make_room();
     void work(std::stop_token stop);
     void finish(const Job& job, std::shared_ptr<const Prepared> result);
 
@@ -73,6 +80,8 @@ private:
     std::condition_variable_any wake_;
     std::map<KernelSource, Entry> entries_;
     std::deque<Job> queue_;
+    std::size_t being_read_ = 0;
+    std::uint64_t now_ = 0;
     std::vector<std::jthread> workers_; // last: they end before the rest goes
 };
 

@@ -2,18 +2,18 @@
 #include "kernel_source.h"
 
 #include <algorithm>
-#include <array>
-#include <fstream>
 
-#include <openssl/evp.h>
-#include <spdlog/fmt/fmt.h>
 #include <spdlog/spdlog.h>
 
+#include "digest.h"
 #include "error.h"
+#include "payload.h"
 
 namespace lacuna {
 
 namespace {
+
+constexpr auto longest_reading = std::chrono::minutes(10);
 
 // A folder that goes with its content.
 class TemporaryFolder {
@@ -39,35 +39,6 @@ private:
     std::filesystem::path path_;
 };
 
-// Of a file's content, added to what is being hashed.
-void add_file(EVP_MD_CTX* context, const std::filesystem::path& file)
-{
-    std::ifstream stream(file, std::ios::binary);
-    std::array<char, 1 << 16> buffer;
-    std::uint64_t size = 0;
-    while (stream.read(buffer.data(), buffer.size()) || stream.gcount() > 0) {
-        EVP_DigestUpdate(context, buffer.data(), static_cast<std::size_t>(stream.gcount()));
-        size += static_cast<std::uint64_t>(stream.gcount());
-    }
-    EVP_DigestUpdate(context, &size, sizeof(size)); // so that two files are not one
-}
-
-// SHA-256, in hex: whoever makes an image must not be able to pass one kernel off as another.
-std::string content_of(const std::filesystem::path& vmlinuz,
-                       const std::optional<std::filesystem::path>& system_map)
-{
-    const std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> context(EVP_MD_CTX_new(), EVP_MD_CTX_free);
-    std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
-    unsigned length = 0;
-    if (!context || EVP_DigestInit_ex(context.get(), EVP_sha256(), nullptr) != 1)
-        throw Error("cannot be hashed: OpenSSL has no SHA-256", vmlinuz.string());
-    add_file(context.get(), vmlinuz);
-    if (system_map)
-        add_file(context.get(), *system_map);
-    EVP_DigestFinal_ex(context.get(), digest.data(), &length);
-    return fmt::format("{:02x}", fmt::join(digest.begin(), digest.begin() + length, ""));
-}
-
 } // namespace
 
 SourceReader::SourceReader() : known_(std::make_shared<Known>()) {}
@@ -75,7 +46,10 @@ SourceReader::SourceReader() : known_(std::make_shared<Known>()) {}
 KernelDescriptor SourceReader::describe(const std::filesystem::path& vmlinuz,
                                         const std::optional<std::filesystem::path>& system_map) const
 {
-    const std::string content = content_of(vmlinuz, system_map);
+    // Read once: who can change the file must not have another one described than the one that was hashed.
+    const Bytes image = read_file(vmlinuz);
+    const auto map = system_map ? std::optional(read_system_map(*system_map)) : std::nullopt;
+    const std::string content = digest_of({image, map ? ByteView(map->text) : ByteView()});
     {
         const std::scoped_lock lock(known_->mutex);
         const auto found = std::find_if(known_->descriptors.begin(), known_->descriptors.end(),
@@ -83,7 +57,7 @@ KernelDescriptor SourceReader::describe(const std::filesystem::path& vmlinuz,
         if (found != known_->descriptors.end())
             return found->second;
     }
-    KernelDescriptor descriptor = describe_kernel(vmlinuz, system_map);
+    KernelDescriptor descriptor = describe_kernel(KernelImage(image, vmlinuz.string()), map);
     const std::scoped_lock lock(known_->mutex);
     known_->descriptors.emplace_back(content, descriptor);
     if (known_->descriptors.size() > kept)
@@ -91,13 +65,14 @@ KernelDescriptor SourceReader::describe(const std::filesystem::path& vmlinuz,
     return descriptor;
 }
 
-std::vector<KernelDescriptor> SourceReader::read_disks(const KernelSource& source) const
+std::vector<KernelDescriptor> SourceReader::read_disks(const KernelSource& source, std::stop_token stop) const
 {
     const TemporaryFolder folder;
     const auto progress = [&](const std::string& what) { spdlog::info("{}: {}", to_string(source), what); };
     std::vector<KernelDescriptor> kernels;
     std::string problems;
-    for (const ImageKernel& kernel : copy_kernels(source.disks, folder.path(), progress)) {
+    for (const ImageKernel& kernel :
+         copy_kernels(source.disks, folder.path(), progress, longest_reading, stop)) {
         try {
             kernels.push_back(describe(kernel.vmlinuz, kernel.system_map));
         } catch (const Error& error) {
@@ -116,10 +91,10 @@ std::string to_string(const KernelSource& source)
     return source.file.empty() ? names_of(source.disks) : source.file.string();
 }
 
-std::vector<KernelDescriptor> SourceReader::operator()(const KernelSource& source) const
+std::vector<KernelDescriptor> SourceReader::operator()(const KernelSource& source, std::stop_token stop) const
 {
     auto kernels = source.file.empty()
-                       ? read_disks(source)
+                       ? read_disks(source, std::move(stop))
                        : std::vector<KernelDescriptor>{describe(source.file, source.system_map)};
     for (const KernelDescriptor& kernel : kernels) {
         for (const std::string& notice : kernel.notices)

@@ -6,6 +6,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <utility>
 #include <vector>
@@ -35,13 +36,14 @@ public:
 
     SourceReader();
 
-    // Of disks every kernel that can be read. Throws Error if there is none. Takes seconds.
-    std::vector<KernelDescriptor> operator()(const KernelSource& source) const;
+    // Of disks every kernel that can be read. Throws Error if there is none, or when `stop` is requested.
+    // Takes seconds.
+    std::vector<KernelDescriptor> operator()(const KernelSource& source, std::stop_token stop = {}) const;
 
 private:
     KernelDescriptor describe(const std::filesystem::path& vmlinuz,
                               const std::optional<std::filesystem::path>& system_map) const;
-    std::vector<KernelDescriptor> read_disks(const KernelSource& source) const;
+    std::vector<KernelDescriptor> read_disks(const KernelSource& source, std::stop_token stop) const;
 
     struct Known {
         std::mutex mutex;

@@ -165,12 +165,15 @@ void LibvirtFollower::connect()
     last_complaint_.clear();
     virConnectSetKeepAlive(connection_.get(), keepalive_seconds, keepalive_count);
     virConnectRegisterCloseCallback(connection_.get(), on_close, this, nullptr);
-    if (virConnectDomainEventRegisterAny(connection_.get(), nullptr, VIR_DOMAIN_EVENT_ID_LIFECYCLE,
-                                         VIR_DOMAIN_EVENT_CALLBACK(on_lifecycle), this, nullptr) < 0)
+    domain_events_ =
+        virConnectDomainEventRegisterAny(connection_.get(), nullptr, VIR_DOMAIN_EVENT_ID_LIFECYCLE,
+                                         VIR_DOMAIN_EVENT_CALLBACK(on_lifecycle), this, nullptr);
+    if (domain_events_ < 0)
         spdlog::warn("libvirt ({}) does not tell what becomes of its guests: {}", uri_, last_error());
     // A libvirt without storage pools is none the worse.
-    virConnectStoragePoolEventRegisterAny(connection_.get(), nullptr, VIR_STORAGE_POOL_EVENT_ID_LIFECYCLE,
-                                          VIR_STORAGE_POOL_EVENT_CALLBACK(on_pool), this, nullptr);
+    pool_events_ =
+        virConnectStoragePoolEventRegisterAny(connection_.get(), nullptr, VIR_STORAGE_POOL_EVENT_ID_LIFECYCLE,
+                                              VIR_STORAGE_POOL_EVENT_CALLBACK(on_pool), this, nullptr);
     virDomainPtr* all = nullptr;
     const int number = virConnectListAllDomains(connection_.get(), &all, 0);
     known_.clear();
@@ -185,6 +188,16 @@ void LibvirtFollower::forget_connection()
     if (!connection_)
         return;
     spdlog::warn("libvirt ({}) has gone; waiting until it is back", uri_);
+    close_connection();
+}
+
+// Each registration holds the connection.
+void LibvirtFollower::close_connection()
+{
+    if (domain_events_ >= 0)
+        virConnectDomainEventDeregisterAny(connection_.get(), domain_events_);
+    if (pool_events_ >= 0)
+        virConnectStoragePoolEventDeregisterAny(connection_.get(), pool_events_);
     virConnectUnregisterCloseCallback(connection_.get(), on_close);
     connection_.reset();
 }
@@ -238,10 +251,8 @@ void LibvirtFollower::follow(std::stop_token stop)
         }
         virEventRunDefaultImpl();
     }
-    if (connection_) {
-        virConnectUnregisterCloseCallback(connection_.get(), on_close);
-        connection_.reset();
-    }
+    if (connection_)
+        close_connection();
     virEventRemoveTimeout(timer);
     virEventRemoveHandle(watch);
 }

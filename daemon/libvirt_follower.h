@@ -42,6 +42,7 @@ private:
     void follow(std::stop_token stop);
     void connect();
     void forget_connection();
+    void close_connection();
     void read_pending();
     void publish();
 
@@ -54,7 +55,9 @@ private:
     Fd event_, wake_;
     // Of the thread:
     std::unique_ptr<virConnect, Close> connection_;
-    bool lost_ = false;                   // the connection has ended
+    bool lost_ = false;      // the connection has ended
+    int domain_events_ = -1; // libvirt's numbers of what it is to tell; -1: it does not
+    int pool_events_ = -1;
     std::set<std::string> pending_;       // UUIDs of domains to be looked at
     std::string last_complaint_;          // so that it is not repeated
     std::map<std::string, Domain> known_; // by UUID

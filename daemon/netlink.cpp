@@ -38,7 +38,10 @@ Socket open_socket(int buffer)
         throw std::bad_alloc();
     if (const int error = genl_connect(socket.get()); error < 0)
         throw Error(fmt::format("no netlink socket: {}", nl_geterror(error)), module_name);
-    nl_socket_set_buffer_size(socket.get(), buffer, 0);
+    // Beyond what net.core.rmem_max allows everybody, as CAP_NET_ADMIN may; else as much as that allows.
+    if (!buffer ||
+        setsockopt(nl_socket_get_fd(socket.get()), SOL_SOCKET, SO_RCVBUFFORCE, &buffer, sizeof(buffer)) != 0)
+        nl_socket_set_buffer_size(socket.get(), buffer, 0);
     nl_socket_set_msg_buf_size(socket.get(), max_message);
     return socket;
 }
@@ -75,9 +78,10 @@ std::string extended_words(const nlmsgerr* error)
 {
     if (refusal.error == EPERM)
         throw Error("no permission to talk to it", module_name, "run as root, or with CAP_NET_ADMIN");
-    if (refusal.error == EOPNOTSUPP && refusal.words.empty())
-        throw Error("does not know this command", module_name,
-                    "module and daemon are of different versions: install both anew");
+    // The only number that has a range of its own is the ABI's version.
+    if (refusal.error == ERANGE || (refusal.error == EOPNOTSUPP && refusal.words.empty()))
+        throw Error("is of another version than this daemon", module_name,
+                    "install both anew, then: rmmod lacuna, modprobe lacuna");
     const std::string why = refusal.words.empty()
                                 ? std::strerror(refusal.error)
                                 : fmt::format("{} ({})", refusal.words, std::strerror(refusal.error));

@@ -3,18 +3,23 @@
 
 #include <algorithm>
 #include <array>
-#include <fstream>
+#include <cerrno>
 #include <functional>
 #include <memory>
 #include <string_view>
 #include <system_error>
 
+#include <fcntl.h>
 #include <lz4.h>
 #include <lzma.h>
+#include <spdlog/fmt/fmt.h>
+#include <sys/stat.h>
+#include <unistd.h>
 #include <zlib.h>
 #include <zstd.h>
 
 #include "error.h"
+#include "fd.h"
 
 namespace lacuna {
 
@@ -219,26 +224,27 @@ Bytes unpack(ByteView payload, const std::string& name)
 
 } // namespace
 
-Bytes read_file(const std::filesystem::path& path)
+Bytes read_file(const std::filesystem::path& path, std::size_t most)
 {
-    std::error_code error;
-    const auto status = std::filesystem::status(path, error);
-    if (error || !std::filesystem::exists(status))
-        throw Error("cannot be opened: " + (error ? error.message() : "no such file"), path.string(),
-                    "check the path and the permissions");
-    if (!std::filesystem::is_regular_file(status))
+    // A FIFO must not make us wait, and what is looked at must be what is read.
+    const Fd file(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+    struct stat status {};
+    if (!file || fstat(file.get(), &status) != 0)
+        throw system_error("cannot be opened", path.string(), "check the path and the permissions");
+    if (!S_ISREG(status.st_mode))
         throw Error("is not a regular file", path.string(), "give the path of a kernel image file");
-    const auto size = std::filesystem::file_size(path, error);
-    if (error || size > max_kernel_size)
-        throw Error("is too large for a kernel (limit 512 MiB)", path.string(),
+    if (static_cast<std::uint64_t>(status.st_size) > most)
+        throw Error(fmt::format("is too large for a kernel's file (limit {} MiB)", most >> 20), path.string(),
                     "give the path of a kernel image file");
-    errno = 0;
-    std::ifstream file(path, std::ios::binary);
-    if (!file)
-        throw system_error("cannot be opened", path.string(), "check the permissions");
-    Bytes bytes(static_cast<std::size_t>(size));
-    if (!file.read(reinterpret_cast<char*>(bytes.data()), static_cast<std::streamsize>(bytes.size())))
-        throw Error("cannot be read to its end", path.string(), "try again; the file may be changing");
+    Bytes bytes(static_cast<std::size_t>(status.st_size));
+    for (std::size_t done = 0; done < bytes.size();) {
+        const ssize_t got = read(file.get(), bytes.data() + done, bytes.size() - done);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0)
+            throw Error("cannot be read to its end", path.string(), "try again; the file may be changing");
+        done += static_cast<std::size_t>(got);
+    }
     return bytes;
 }
 

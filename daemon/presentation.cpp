@@ -69,9 +69,14 @@ void warn_if_unstable(std::ostream& out, const Json& answer)
 std::string harmless(const std::string& text)
 {
     std::string safe = text;
-    for (char& c : safe)
-        if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f)
+    bool lead =
+        false; // of the two bytes of U+0080 to U+009F in UTF-8, which some terminals take for sequences too
+    for (char& c : safe) {
+        const auto byte = static_cast<unsigned char>(c);
+        if (byte < 0x20 || byte == 0x7f || (lead && byte >= 0x80 && byte < 0xa0))
             c = '?';
+        lead = byte == 0xc2;
+    }
     return safe;
 }
 

@@ -155,18 +155,25 @@ Profile make_profile(const KernelDescriptor& kernel, const lacuna_constraints& s
     profile.banner = kernel.banner;
     profile.architecture = to_string(kernel.architecture);
     for (std::size_t i = 0; i < reports.size(); i++)
-        profile.members.push_back(make_member(set, i, reports[i], static_cast<lacuna_architecture>(kernel.architecture)));
+        profile.members.push_back(
+            make_member(set, i, reports[i], static_cast<lacuna_architecture>(kernel.architecture)));
     return profile;
 }
 
 std::vector<std::string> contradictions(const Profile& old, const Profile& fresh)
 {
     std::vector<std::string> sentences;
+    if (old.banner != fresh.banner || old.architecture != fresh.architecture)
+        sentences.push_back(fmt::format("the kernel is \"{}\" ({}) in the store, but \"{}\" ({}) now",
+                                        old.banner, old.architecture, fresh.banner, fresh.architecture));
     for (const ProfileMember& member : old.members) {
         const ProfileMember* other = fresh.find(member.qualified());
-        if (member.resolved() && other && other->rules_out(member.offset))
-            sentences.push_back(fmt::format("{} is at {} in the store, but {} now", member.qualified(),
-                                            member.offset, claim(*other)));
+        if (!other)
+            continue;
+        if ((member.resolved() && other->rules_out(member.offset)) ||
+            (other->resolved() && member.rules_out(other->offset)))
+            sentences.push_back(fmt::format("{} {} in the store, but {} now", member.qualified(),
+                                            claim(member), claim(*other)));
     }
     return sentences;
 }

@@ -62,7 +62,7 @@ struct Profile {
 Profile make_profile(const KernelDescriptor& kernel, const lacuna_constraints& set,
                      const std::vector<lacuna_member_report>& reports);
 
-// One sentence per member that `old` gives an offset that `fresh` rules out; empty: they agree.
+// One sentence per member that one of them gives an offset which the other rules out; empty: they agree.
 std::vector<std::string> contradictions(const Profile& old, const Profile& fresh);
 
 // What either of two agreeing profiles has resolved; where both or none have, `old` stays.

@@ -31,11 +31,16 @@ template <typename List> bool holds(const List& list, const std::string& text)
     return std::find(list.begin(), list.end(), text) != list.end();
 }
 
+// Whoever starts a VMM chooses its arguments, and copying what is nested without end takes stack without end.
+constexpr int deepest = 32;
+
 // "file.filename=x" as {"file": {"filename": "x"}}
 Json nested(const QemuList& list)
 {
     Json json = Json::object();
     for (const auto& [key, value] : list.items) {
+        if (std::count(key.begin(), key.end(), '.') > deepest)
+            continue;
         Json* at = &json;
         std::size_t from = 0;
         for (auto dot = key.find('.'); dot != std::string::npos; from = dot + 1, dot = key.find('.', from)) {
@@ -54,8 +59,11 @@ Json parse(const std::string& text, std::string_view first_key)
 {
     if (!text.starts_with('{'))
         return nested(qemu_list(text, first_key));
-    Json json = Json::parse(text, nullptr, false);
-    return json.is_object() ? json : Json::object();
+    const auto shallow = [](int depth, Json::parse_event_t, Json&) { return depth <= deepest; };
+    Json json = Json::parse(text, shallow, false);
+    if (!json.is_object())
+        json = Json::object();
+    return json;
 }
 
 std::string text(const Json& json, const char* key)

@@ -11,6 +11,7 @@
 
 #include "error.h"
 #include "fd.h"
+#include "module_link.h"
 #include "vmm_process.h"
 
 namespace lacuna {
@@ -23,8 +24,11 @@ void make_directory(const std::filesystem::path& directory, mode_t mode,
     std::error_code error;
     std::filesystem::create_directories(directory, error);
     if (error)
-        throw Error("the folder cannot be made: " + error.message(), directory.string(),
-                    "name another store with --store, or run as root");
+        throw Error(
+            "the folder cannot be made: " + error.message(), directory.string(),
+            error == std::errc::read_only_file_system
+                ? "its service may write there only if its unit says ReadWritePaths=, see lacunad.toml(5)"
+                : "name another store, or run as root");
     if (chmod(directory.c_str(), mode) != 0)
         throw system_error("the folder's mode cannot be set", directory.string());
     if (group && chown(directory.c_str(), static_cast<uid_t>(-1), *group) != 0)
@@ -44,7 +48,8 @@ std::optional<gid_t> group_named(const std::string& name)
 std::optional<std::string> read_text(const std::filesystem::path& file)
 {
     std::ifstream stream(file, std::ios::binary);
-    if (!stream && !std::filesystem::exists(file))
+    std::error_code error; // of a folder that may not be looked into
+    if (!stream && !std::filesystem::exists(file, error) && !error)
         return std::nullopt;
     const std::string text((std::istreambuf_iterator<char>(stream)), {});
     if (!stream)
@@ -75,6 +80,32 @@ void write_all(int fd, const std::string& text, const std::string& file)
     }
 }
 
+void replace(const std::filesystem::path& file, const std::string& text, mode_t mode,
+             std::optional<gid_t> group, bool durable)
+{
+    std::string temporary = (file.parent_path() / ("." + file.filename().string() + ".XXXXXX")).string();
+    const Fd fd(mkostemp(temporary.data(), O_CLOEXEC));
+    if (!fd)
+        throw system_error("cannot be written", file.string());
+    try {
+        write_all(fd.get(), text, file.string());
+        if (group && fchown(fd.get(), static_cast<uid_t>(-1), *group) != 0)
+            throw system_error("its group cannot be set", file.string());
+        if (fchmod(fd.get(), mode) != 0 || (durable && fsync(fd.get()) != 0) ||
+            rename(temporary.c_str(), file.c_str()) != 0)
+            throw system_error("cannot be written", file.string(), "is the disk full?");
+    } catch (...) {
+        unlink(temporary.c_str());
+        throw;
+    }
+}
+
+// What guests and files are called need not be UTF-8.
+std::string text_of(const Json& json)
+{
+    return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
 // Makes the rename itself survive a power cut.
 void sync_directory(const std::filesystem::path& directory)
 {
@@ -88,22 +119,13 @@ void sync_directory(const std::filesystem::path& directory)
 void write_atomically(const std::filesystem::path& file, const std::string& text, mode_t mode,
                       std::optional<gid_t> group)
 {
-    std::string temporary = (file.parent_path() / ("." + file.filename().string() + ".XXXXXX")).string();
-    const Fd fd(mkostemp(temporary.data(), O_CLOEXEC));
-    if (!fd)
-        throw system_error("cannot be written", file.string());
-    try {
-        write_all(fd.get(), text, file.string());
-        if (group && fchown(fd.get(), static_cast<uid_t>(-1), *group) != 0)
-            throw system_error("its group cannot be set", file.string());
-        if (fchmod(fd.get(), mode) != 0 || fsync(fd.get()) != 0 ||
-            rename(temporary.c_str(), file.c_str()) != 0)
-            throw system_error("cannot be written", file.string(), "is the disk full?");
-    } catch (...) {
-        unlink(temporary.c_str());
-        throw;
-    }
+    replace(file, text, mode, group, true);
     sync_directory(file.parent_path());
+}
+
+void write_at_once(const std::filesystem::path& file, const std::string& text, mode_t mode)
+{
+    replace(file, text, mode, std::nullopt, false);
 }
 
 Store::Store(std::filesystem::path root, const std::string& readers)
@@ -113,16 +135,33 @@ Store::Store(std::filesystem::path root, const std::string& readers)
     make_directory(root_, 0755);
     make_profile_folder(root_ / "profiles");
     make_directory(root_ / "guests", 0700);
+    for (const char* folder : {"profiles", "contradicting"})
+        if (std::filesystem::exists(root_ / folder))
+            let_readers_read(root_ / folder);
+}
+
+// What is there may be of a time when others were to read it.
+void Store::let_readers_read(const std::filesystem::path& folder) const
+{
+    make_profile_folder(folder);
+    const gid_t group = readers_.value_or(getegid());
+    for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+        if (!entry.is_regular_file() || entry.path().extension() != ".json")
+            continue;
+        if (chown(entry.path().c_str(), static_cast<uid_t>(-1), group) != 0 ||
+            chmod(entry.path().c_str(), file_mode()) != 0)
+            throw system_error("its mode and group cannot be set", entry.path().string());
+    }
 }
 
 void Store::make_profile_folder(const std::filesystem::path& folder) const
 {
-    make_directory(folder, readers_ ? 0750 : 0755, readers_);
+    make_directory(folder, readers_ ? 0750 : 0755, readers_.value_or(getegid()));
 }
 
 void Store::write_profile(const std::filesystem::path& file, const Profile& profile) const
 {
-    write_atomically(file, to_json(profile).dump(2) + "\n", readers_ ? 0640 : 0644, readers_);
+    write_atomically(file, text_of(to_json(profile)), file_mode(), readers_);
 }
 
 Store Store::existing(std::filesystem::path root)
@@ -166,7 +205,7 @@ std::filesystem::path Store::profile_file(const std::string& kernel_id) const
 
 void Store::put_guest(const std::string& guest, const Json& facts)
 {
-    write_atomically(guest_file(guest), facts.dump(2) + "\n", 0600);
+    write_at_once(guest_file(guest), text_of(facts), 0600);
 }
 
 std::optional<Json> Store::guest(const std::string& guest) const
@@ -193,6 +232,22 @@ std::vector<Json> Store::guests() const
         }
     }
     return all;
+}
+
+void Store::forget_guests(std::chrono::hours after) const
+{
+    const auto since = std::filesystem::file_time_type::clock::now() - after;
+    std::error_code error;
+    for (const auto& entry : std::filesystem::directory_iterator(root_ / "guests", error)) {
+        if (entry.path().extension() != ".json" || entry.last_write_time(error) > since)
+            continue;
+        try {
+            const auto facts = read_json(entry.path());
+            if (facts && facts->is_object() && facts->value("state", "") == to_string(LACUNA_GUEST_GONE))
+                std::filesystem::remove(entry.path(), error);
+        } catch (const std::exception&) { // not written by us
+        }
+    }
 }
 
 } // namespace lacuna

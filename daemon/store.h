@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #pragma once
 
+#include <chrono>
 #include <filesystem>
 #include <optional>
 #include <string>
@@ -14,6 +15,8 @@ namespace lacuna {
 // as the system gives it. Throws Error.
 void write_atomically(const std::filesystem::path& file, const std::string& text, mode_t mode,
                       std::optional<gid_t> group = std::nullopt);
+// The same without fsync, which may take a busy disk seconds: for what is worth nothing after a power cut.
+void write_at_once(const std::filesystem::path& file, const std::string& text, mode_t mode);
 
 // What became of a profile that was given to the store.
 struct Stored {
@@ -47,6 +50,8 @@ public:
     std::filesystem::path guest_file(const std::string& guest) const;
     // The facts of all guests; files that cannot be read are left out.
     std::vector<Json> guests() const;
+    // Removes the facts of guests that have been gone for so long.
+    void forget_guests(std::chrono::hours after) const;
 
 private:
     struct ReadOnly {};
@@ -54,6 +59,8 @@ private:
 
     void write_profile(const std::filesystem::path& file, const Profile& profile) const;
     void make_profile_folder(const std::filesystem::path& folder) const;
+    void let_readers_read(const std::filesystem::path& folder) const;
+    mode_t file_mode() const { return readers_ ? 0640 : 0644; }
 
     std::filesystem::path root_;
     std::optional<gid_t> readers_; // none: everybody

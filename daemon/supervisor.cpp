@@ -6,13 +6,16 @@
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
+#include "constraint_set.h"
+#include "digest.h"
 #include "verification.h"
 
 namespace lacuna {
 
 namespace {
 
-constexpr std::size_t kept_gone = 32; // guests that are gone, but may still be asked for
+constexpr std::size_t kept_gone = 32;             // guests that are gone, but may still be asked for
+constexpr std::chrono::hours remembered(24 * 30); // facts of guests that are gone
 
 // `kernel`, `disks`: what the guest itself is given.
 std::vector<KernelSource> sources_of(const GuestRule& rule,
@@ -55,7 +58,9 @@ Supervisor::Supervisor(Config config, const lacuna_constraints& constraints, Ker
       constraints_(constraints),
       library_(library),
       host_(std::move(host)),
-      store_(config_.store, config_.group)
+      store_(config_.store, config_.group),
+      constraints_digest_(
+          digest_of({ByteView(reinterpret_cast<const std::uint8_t*>(&constraints_), sizeof(constraints_))}))
 {}
 
 void Supervisor::reconfigure(Config config)
@@ -82,18 +87,23 @@ void Supervisor::reconfigure(Config config)
 
 void Supervisor::prepare()
 {
+    prepared_.clear();
+    const auto ahead = [this](const std::vector<KernelSource>& sources) {
+        for (const KernelSource& source : sources) {
+            library_.find(source, false);
+            prepared_.insert(source);
+        }
+    };
     for (const GuestRule& rule : config_.guests)
         if (rule.policy != Policy::ignore)
-            for (const KernelSource& source : sources_of(rule, {}, {}))
-                library_.find(source, false);
+            ahead(sources_of(rule, {}, {}));
     for (const Domain& domain : domains_) {
         VmmProcess vmm;
         vmm.name = domain.name;
         vmm.uuid = domain.uuid;
         const GuestRule* rule = config_.rule_for(vmm);
         if (rule && rule->policy != Policy::ignore)
-            for (const KernelSource& source : sources_of(*rule, domain.kernel, domain.disks))
-                library_.find(source, false);
+            ahead(sources_of(*rule, domain.kernel, domain.disks));
     }
 }
 
@@ -172,6 +182,9 @@ void Supervisor::disconnected()
 void Supervisor::read_events()
 {
     EventBatch batch = link_->events();
+    // Those first who are being held up; what is told of a guest begins with that.
+    std::stable_partition(batch.reports.begin(), batch.reports.end(),
+                          [](const GuestReport& report) { return report.event == LACUNA_EVENT_CREATED; });
     for (const GuestReport& report : batch.reports)
         handle(report);
     if (!batch.lost)
@@ -184,15 +197,26 @@ void Supervisor::read_events()
 void Supervisor::handle(const GuestReport& report)
 {
     Guest& guest = find_or_create(report);
-    const bool news = guest.update(report);
+    bool news;
+    if (guest.constraints.empty() || guest.constraints == constraints_digest_)
+        news = guest.update(report);
+    else {
+        GuestReport other(
+            report); // members are told by their numbers in the set that the guest was armed with
+        other.members.reset();
+        news = guest.update(other);
+    }
     if (news)
         log(guest, report.event);
-    if (report.event == LACUNA_EVENT_RESET && !guest.learn)
-        decide(guest); // its rule may be another by now
+    if (report.event == LACUNA_EVENT_RESET && guest.state == LACUNA_GUEST_CREATED && !guest.by_hand)
+        decide(guest); // its rule, or what its kernel is, may be another by now
     if (!guest.present() || report.event == LACUNA_EVENT_RESET)
         for (const KernelSource& source : guest.sources)
-            if (source.file.empty()) // the kernels on its disks may have been upgraded
+            // The kernels on its disks may have been upgraded. Those of a transient guest do not come back.
+            if (source.file.empty() && (guest.present() || prepared_.contains(source)))
                 library_.refresh(source);
+    if (!guest.present())
+        store_.forget_guests(remembered);
     advance(guest);
     changed(guest, news);
 }
@@ -239,8 +263,11 @@ void Supervisor::decide(Guest& guest)
 {
     const VmmProcess vmm = host_.find_vmm(guest.vmm_pid);
     const GuestRule* rule = config_.rule_for(vmm);
-    guest.name = unique_name(vmm.name, &guest);
+    if (guest.name.empty())
+        guest.name = unique_name(vmm.name, &guest);
     guest.record = config_.record;
+    guest.learn = guest.trust = false;
+    guest.sources.clear();
     const bool our_own = vmm.parent == getpid(); // libguestfs' appliance, in which a disk is read
     if (our_own || !rule || rule->policy == Policy::ignore)
         return;
@@ -259,7 +286,9 @@ void Supervisor::recall(Guest& guest)
                 continue;
             guest.sources = sources_from_facts(facts);
             guest.name = unique_name(facts.at("name").get<std::string>(), &guest);
+            guest.by_hand = !guest.learn;
             guest.learn = !guest.sources.empty();
+            guest.constraints = facts.value("constraints", "");
             return;
         } catch (const Json::exception&) { // not written by us: as if it were not there
         }
@@ -281,7 +310,7 @@ void Supervisor::advance(Guest& guest)
             publish(guest);
     } catch (const ModuleGone&) {
         throw;
-    } catch (const Error& error) {
+    } catch (const std::exception& error) {
         errors_["other"]++;
         spdlog::error("[{}] {}", guest.name, error.what());
     }
@@ -344,11 +373,22 @@ void Supervisor::start_hunt(Guest& guest, std::vector<KernelDescriptor> kernels,
 {
     need_link().arm(guest.number, kernels, {config_.deadline_seconds * 1000, guest.record, known});
     guest.kernels = std::move(kernels);
+    guest.constraints = constraints_digest_;
     guest.state = LACUNA_GUEST_WAITING;
     guest.reason.clear();
     guest.learn = true;
     spdlog::info("[{}] armed, {} kernel(s) are looked for{}", guest.name, guest.kernels.size(),
                  known.empty() ? "" : fmt::format(", {} of them known", known.size()));
+}
+
+// Whether nothing is left to be learned: there may be more members by now than when it was made.
+bool Supervisor::says_all(const Profile& profile) const
+{
+    for (std::size_t i = 0; i < constraints_.members_nr; i++)
+        if (const ProfileMember* member = profile.find(qualified_name(constraints_, i));
+            !member || !member->resolved())
+            return false;
+    return true;
 }
 
 // Those whose profiles are complete.
@@ -358,7 +398,7 @@ std::set<std::string> Supervisor::known_among(const std::vector<KernelDescriptor
     for (const KernelDescriptor& kernel : kernels) {
         try {
             const auto profile = store_.profile(kernel.id);
-            if (profile && profile->complete())
+            if (profile && says_all(*profile))
                 known.insert(kernel.id);
         } catch (const Error& error) { // it is learned anew
             spdlog::warn("{}", error.what());
@@ -496,11 +536,11 @@ void Supervisor::publish(Guest& guest)
 
 void Supervisor::write_facts(const Guest& guest)
 {
-    if (!guest.learn)
-        return;
     try {
+        if (!guest.learn && !store_.guest(guest.name)) // but facts of another boot must not stay
+            return;
         store_.put_guest(guest.name, facts_json(guest));
-    } catch (const Error& error) {
+    } catch (const std::exception& error) {
         spdlog::error("[{}] {}", guest.name, error.what());
     }
 }
@@ -587,6 +627,7 @@ const Guest* Supervisor::arm(const ArmRequest& request)
     guest->record = request.record || config_.record;
     start_hunt(*guest, std::move(*kernels), {});
     guest->sources = std::move(sources);
+    guest->by_hand = true;
     changed(*guest, true);
     return &*guest;
 }

@@ -61,6 +61,8 @@ public:
     void connected(std::unique_ptr<ModuleLink> link);
     // The module is gone, and with it all its guests.
     void disconnected();
+    // Listens to the module no longer: it need not wait for our answers.
+    void leave() { link_.reset(); }
     ModuleLink* link() const { return link_.get(); }
 
     // Takes in what the module has to tell. Throws ModuleGone; other errors are logged.
@@ -119,6 +121,7 @@ private:
     void adopt_running();
     std::set<std::string> known_among(const std::vector<KernelDescriptor>& kernels) const;
     void start_hunt(Guest& guest, std::vector<KernelDescriptor> kernels, std::set<std::string> known);
+    bool says_all(const Profile& profile) const;
     void expect_verification(Guest& guest);
     void verify(Guest& guest);
     void learn_anew(Guest& guest);
@@ -140,9 +143,11 @@ private:
     KernelLibrary& library_;
     Host host_;
     Store store_;
+    std::string constraints_digest_; // which set a guest was armed with
     OnChange on_change_;
     std::unique_ptr<ModuleLink> link_;
     std::vector<Domain> domains_;
+    std::set<KernelSource> prepared_; // what rules and domains name
     mutable std::map<std::string, std::uint64_t> errors_;
     std::list<Guest> guests_; // oldest first; those that are gone stay for a while
 };

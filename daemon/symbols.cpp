@@ -108,10 +108,18 @@ std::uint64_t Symbols::end_of(std::uint64_t address) const
     return next == symbols_.end() ? address + longest : std::min(next->address, address + longest);
 }
 
-std::optional<Symbols> read_system_map(const std::filesystem::path& path)
+SystemMap read_system_map(const std::filesystem::path& path)
 {
-    const Bytes bytes = read_file(path);
-    const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+    constexpr std::size_t largest = std::size_t{64} << 20; // some 5 MiB are usual
+    return {path.string(), read_file(path, largest)};
+}
+
+namespace {
+
+// Nothing if it is Debian's stub ("The real System.map is in the linux-image-VERSION-dbg package").
+std::optional<Symbols> symbols_of(const SystemMap& map)
+{
+    const std::string_view text(reinterpret_cast<const char*>(map.text.data()), map.text.size());
     if (text.starts_with("ffffffffffffffff B The real System.map is in "))
         return std::nullopt;
     std::vector<Symbol> symbols;
@@ -129,22 +137,24 @@ std::optional<Symbols> read_system_map(const std::filesystem::path& path)
             line[digits + 2] != ' ')
             throw Error("is not a System.map: line " + std::to_string(line_number) +
                             " is not \"address type name\"",
-                        path.string(), "give the System.map that was made with this kernel, or none");
+                        map.name, "give the System.map that was made with this kernel, or none");
         symbols.push_back({address, line[digits + 1], std::string(line.substr(digits + 3))});
     }
     if (symbols.empty())
-        throw Error("is empty", path.string(), "give the System.map that was made with this kernel, or none");
-    return Symbols(std::move(symbols), path.string());
+        throw Error("is empty", map.name, "give the System.map that was made with this kernel, or none");
+    return Symbols(std::move(symbols), map.name);
 }
 
-Symbols read_symbols(const KernelImage& kernel, const std::optional<std::filesystem::path>& system_map,
+} // namespace
+
+Symbols read_symbols(const KernelImage& kernel, const std::optional<SystemMap>& system_map,
                      std::vector<std::string>& notices)
 {
     if (!system_map)
         return read_kallsyms(kernel);
-    auto map = read_system_map(*system_map);
+    auto map = symbols_of(*system_map);
     if (!map) {
-        notices.push_back(system_map->string() + ": is Debian's stub without symbols, ignored");
+        notices.push_back(system_map->name + ": is Debian's stub without symbols, ignored");
         return read_kallsyms(kernel);
     }
     check_system_map(*map, kernel);

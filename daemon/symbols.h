@@ -38,14 +38,19 @@ private:
     std::string source_;
 };
 
+// A System.map as it lies in a file.
+struct SystemMap {
+    std::string name; // what errors call it: its path
+    Bytes text;
+};
+
+// Throws Error if it cannot be read, or is larger than any is.
+SystemMap read_system_map(const std::filesystem::path& path);
+
 // The symbols of a kernel: from `system_map` if given and real, else from the kallsyms tables inside the
 // image. What was ignored and why is appended to `notices`. Throws Error if the System.map belongs to another
 // kernel, or if there is no symbol table at all.
-Symbols read_symbols(const KernelImage& kernel, const std::optional<std::filesystem::path>& system_map,
+Symbols read_symbols(const KernelImage& kernel, const std::optional<SystemMap>& system_map,
                      std::vector<std::string>& notices);
-
-// A System.map; nothing if it is Debian's stub ("The real System.map is in the linux-image-VERSION-dbg
-// package"). Throws Error if it is no System.map.
-std::optional<Symbols> read_system_map(const std::filesystem::path& path);
 
 } // namespace lacuna

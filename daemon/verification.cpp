@@ -72,7 +72,8 @@ private:
 
     std::string name(std::uint64_t instance, const char* member)
     {
-        const Bytes bytes = memory_.read(instance + at(member), profile_.find(member)->size);
+        const std::uint64_t address = instance + at(member); // throws if the profile has no such member
+        const Bytes bytes = memory_.read(address, profile_.find(member)->size);
         const std::string text(bytes.begin(), std::find(bytes.begin(), bytes.end(), 0));
         if (text.empty() || text.size() == bytes.size() ||
             !std::all_of(text.begin(), text.end(), [](unsigned char c) { return std::isprint(c); }))

@@ -47,6 +47,19 @@ TEST(ChildDeadline, KillsChildrenAlsoThoseStartedLater)
     EXPECT_EQ(WTERMSIG(status), SIGKILL);
 }
 
+TEST(ChildDeadline, KillsWhenNobodyWaitsAnyMore)
+{
+    std::stop_source source;
+    const pid_t child = start_child("60");
+    const ChildDeadline deadline(60s, source.get_token());
+    EXPECT_FALSE(deadline.passed());
+    source.request_stop();
+    EXPECT_TRUE(WIFSIGNALED(end_of(child)));
+    EXPECT_TRUE(deadline.passed());
+    const ChildDeadline late(60s, source.get_token());
+    EXPECT_TRUE(WIFSIGNALED(end_of(start_child("60"))));
+}
+
 TEST(ChildDeadline, LeavesAloneWhatIsInTimeAndWhatOtherThreadsHaveStarted)
 {
     const pid_t in_time = start_child("0.3");

@@ -108,7 +108,9 @@ TEST(Config, ErrorsNameFileAndLine)
     EXPECT_ERROR(parse("record = 'yes'"), "\"record\" is neither true nor false");
     EXPECT_ERROR(parse("log_level = 'loud'"),
                  "lacuna.toml:1: unknown log level \"loud\"; allowed are trace, debug");
-    EXPECT_ERROR(parse("deadline_seconds = 0"), "a whole number from 1 to 86400 is allowed");
+    EXPECT_ERROR(parse("deadline_seconds = 0"), "a whole number from 1 to 3600 is allowed");
+    for (const char* address : {"nonsense", ":9464", "127.0.0.1:", "127.0.0.1:http"})
+        EXPECT_ERROR(parse((std::string("metrics = \"") + address + "\"").c_str()), "no address with a port");
     EXPECT_ERROR(parse("deadline_seconds = 1.5"), "\"deadline_seconds\" is out of range");
     EXPECT_ERROR(parse("\n[[guest]]\nkernel = '/a'\n"), "lacuna.toml:2: a [[guest]] that does not say which");
     EXPECT_ERROR(parse("[guest]\nname = 'a'\n"), "write [[guest]] with two brackets");
@@ -138,7 +140,7 @@ TEST(Config, DoubtsNameWhatIsNotThere)
     EXPECT_EQ(doubts("[[guest]]\nname='a'\nimage='gone'\n"),
               std::vector{"guest a: image " + file + " is not there"});
     EXPECT_EQ(doubts("group = 'no-such-group-here'"),
-              std::vector<std::string>{"there is no group no-such-group-here"});
+              std::vector<std::string>{"there is no group no-such-group-here: lacunad will not start"});
     EXPECT_EQ(doubts("[[guest]]\nname='web*'\npolicy='ignore'\n[[guest]]\nname='web-1'\npolicy='ignore'\n"),
               std::vector<std::string>{"guest web-1: an earlier rule fits the same guests"});
 }

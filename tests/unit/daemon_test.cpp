@@ -78,7 +78,7 @@ protected:
     {
         daemon = std::make_unique<Daemon>(
             config, [this] { return module.connect(); },
-            [this](const KernelSource& source) -> std::vector<KernelDescriptor> {
+            [this](const KernelSource& source, std::stop_token) -> std::vector<KernelDescriptor> {
                 if (source.file.filename() == "bad")
                     throw Error("is truncated", source.file.string());
                 KernelDescriptor kernel = fake_kernel("id-1");
@@ -345,6 +345,40 @@ TEST_F(DaemonTest, WatchEndsWithFailureAndWaitsForTheUnborn)
     EXPECT_NE(watched.out.find("[vm-1] ignored"), std::string::npos);
 }
 
+TEST_F(DaemonTest, WatchIsAboutTheGuestThatIsThere)
+{
+    boot();
+    GuestReport gone = created();
+    gone.event = LACUNA_EVENT_GONE;
+    gone.state = LACUNA_GUEST_GONE;
+    module.tell(gone);
+    ASSERT_TRUE(wait_for_state("gone"));
+    EXPECT_EQ(ctl({"watch", "web1", "--until-done"}).code, exit_failed); // there is no other
+    Result waiting;
+    std::thread waiter([&] { waiting = ctl({"watch", "web1", "--wait", "--until-done"}); });
+    GuestReport again = created();
+    again.guest = 2;
+    module.tell(again);
+    ASSERT_TRUE(wait_for_state("ignored"));
+    ASSERT_EQ(ctl({"arm", "--pid", "1", "--name", "web1", "--kernel", "/k/good"}).code, 0);
+    ControlClient client(config.socket);
+    client.send({{"command", "watch"}, {"guest", "web1"}});
+    EXPECT_EQ(client.receive()->at("guest").at("state"), "waiting");
+    GuestReport done = progress(LACUNA_EVENT_FINISHED, LACUNA_GUEST_DONE, true);
+    done.guest = 2;
+    module.tell(done);
+    waiter.join();
+    EXPECT_EQ(waiting.code, exit_ok) << waiting.out;
+    EXPECT_EQ(client.receive()->at("guest").at("state"), "done");
+}
+
+TEST_F(DaemonTest, GoesOnWithoutMetricsWhoseAddressItCannotHave)
+{
+    config.metrics = "192.0.2.1:1"; // of no host (RFC 5737)
+    start();
+    EXPECT_EQ(ctl({"status"}).code, exit_ok);
+}
+
 TEST_F(DaemonTest, Recording)
 {
     boot();
@@ -461,6 +495,15 @@ TEST_F(DaemonTest, WaitsForAModuleThatIsLoadedLater)
     start();
     EXPECT_EQ(ctl_json({"status"}).at("module"), false);
     module.loaded = true;
+    EXPECT_TRUE(wait_for([&] { return ctl_json({"status"}).at("module") == true; }));
+}
+
+TEST_F(DaemonTest, WaitsForAModuleOfItsOwnVersion)
+{
+    module.other_version = true;
+    start();
+    EXPECT_EQ(ctl_json({"status"}).at("module"), false);
+    module.other_version = false;
     EXPECT_TRUE(wait_for([&] { return ctl_json({"status"}).at("module") == true; }));
 }
 

@@ -21,6 +21,7 @@ protected:
         examination.root = folder.path();
         examination.config = "/etc/lacuna/lacunad.toml";
         examination.store = "/var/lib/lacuna";
+        examination.kernel = "6.1";
         examination.socket = "/run/lacuna/lacunad.sock";
         for (const char* path :
              {"sys/module/kvm_amd", "sys/module/lacuna", "dev/kvm", "proc/sys/kernel", "run/libvirt", "boot",
@@ -84,10 +85,15 @@ TEST_F(Doctor, OfFtrace)
 TEST_F(Doctor, OfTheModule)
 {
     remove("sys/module/lacuna");
-    EXPECT_NE(about("module").advice.find("modprobe lacuna"), std::string::npos);
     std::filesystem::create_directories(folder.path() / "sys/kernel/security");
     put("sys/kernel/security/lockdown", "none [integrity] confidentiality\n");
+    EXPECT_NE(about("module").advice.find("lacuna-dkms"),
+              std::string::npos); // no key helps what is not there
+    std::filesystem::create_directories(folder.path() / "lib/modules/6.1/updates/dkms");
+    put("lib/modules/6.1/updates/dkms/lacuna.ko", "");
     EXPECT_NE(about("module").advice.find("mokutil"), std::string::npos);
+    remove("sys/kernel/security/lockdown");
+    EXPECT_NE(about("module").advice.find("modprobe lacuna"), std::string::npos);
 }
 
 TEST_F(Doctor, OfTheConfiguration)
@@ -121,6 +127,9 @@ TEST_F(Doctor, OfTheStore)
     EXPECT_TRUE(told);
     std::filesystem::permissions(folder.path() / "var/lib/lacuna/guests", std::filesystem::perms::all);
     EXPECT_EQ(about("store").advice, "chmod 700 /var/lib/lacuna/guests");
+    remove("var/lib/lacuna/guests");
+    remove("var/lib/lacuna/profiles");
+    EXPECT_NE(about("store").advice.find("is this the store?"), std::string::npos);
     remove("var/lib/lacuna");
     EXPECT_EQ(about("store").verdict, Finding::doubtful);
 }

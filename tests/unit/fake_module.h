@@ -25,7 +25,8 @@ public:
 
     std::mutex mutex;
     bool loaded = true;
-    std::string refusal; // of the next ARM
+    std::string refusal;        // of the next ARM
+    bool other_version = false; // as a module of another ABI
     lacuna_constraints constraints{};
     std::map<std::uint32_t, GuestReport> guests; // what STATUS says
     std::vector<GuestReport> pending;            // events
@@ -65,6 +66,8 @@ public:
     void set_constraints(const lacuna_constraints& constraints) override
     {
         const auto lock = enter();
+        if (module_.other_version)
+            throw Error("is of another version than this daemon", "the lacuna module");
         module_.constraints = constraints;
     }
     void arm(std::uint32_t guest, const std::vector<KernelDescriptor>& kernels,

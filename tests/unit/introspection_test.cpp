@@ -54,7 +54,8 @@ std::string name_of(const testing::TestParamInfo<lacuna_paging>& paging)
 }
 
 class PageWalk : public testing::TestWithParam<lacuna_paging> {};
-INSTANTIATE_TEST_SUITE_P(Levels, PageWalk, testing::Values(LACUNA_PAGING_4LEVEL, LACUNA_PAGING_5LEVEL), name_of);
+INSTANTIATE_TEST_SUITE_P(Levels, PageWalk, testing::Values(LACUNA_PAGING_4LEVEL, LACUNA_PAGING_5LEVEL),
+                         name_of);
 
 TEST(PageWalk, Pae)
 {
@@ -179,8 +180,8 @@ TEST_P(Lists, Modules)
     const std::uint64_t area = kernel.memory.wide() ? 0xffffffff'c000'0000 : 0xf800'0000;
     kernel.add_module("dummy", area + 0x20'0000, 4096);
     kernel.add_module("virtio_net", area + 0x30'0000, 0x9000);
-    EXPECT_EQ(modules(kernel).entries,
-              (std::vector<Module>{{"dummy", area + 0x20'0000, 4096}, {"virtio_net", area + 0x30'0000, 0x9000}}));
+    EXPECT_EQ(modules(kernel).entries, (std::vector<Module>{{"dummy", area + 0x20'0000, 4096},
+                                                            {"virtio_net", area + 0x30'0000, 0x9000}}));
 }
 
 TEST(Lists, MissingMembersAreNamed)

@@ -37,7 +37,7 @@ protected:
 TEST_F(Describe, SaysEverythingTheModuleNeeds)
 {
     const KernelDescriptor descriptor = describe();
-    EXPECT_EQ(descriptor.id, "6.1.0-test-amd64-0123456789abcdef");
+    EXPECT_TRUE(descriptor.id.starts_with("6.1.0-test-amd64-")) << descriptor.id;
     EXPECT_EQ(descriptor.release, "6.1.0-test-amd64");
     EXPECT_EQ(descriptor.banner, "Linux version 6.1.0-test-amd64 (someone@example.org) #1 SMP");
     EXPECT_EQ(descriptor.build_id, "0123456789abcdeffedc");
@@ -127,9 +127,8 @@ TEST_F(Describe, MatchesNamesExactly)
     EXPECT_ERROR(describe(), "symbol do_one_initcall is missing");
 }
 
-TEST_F(Describe, WithoutBuildIdTheIdIsAHashOfTheImage)
+TEST_F(Describe, TheIdIsOfTheImageAndNotWhatTheImageSaysOfItself)
 {
-    kernel.build_id.clear();
     const std::string one = describe().id;
     EXPECT_TRUE(one.starts_with("6.1.0-test-amd64-"));
     EXPECT_EQ(one.size(), std::string("6.1.0-test-amd64-0123456789abcdef").size());
@@ -141,7 +140,7 @@ TEST_F(Describe, WithoutBuildIdTheIdIsAHashOfTheImage)
 TEST_F(Describe, TheIdIsSafeAsAFileName)
 {
     kernel.banner = "Linux version ../../etc/x (y)\n";
-    EXPECT_EQ(describe().id, ".._.._etc_x-0123456789abcdef");
+    EXPECT_TRUE(describe().id.starts_with(".._.._etc_x-")) << describe().id;
     EXPECT_EQ(describe().release, "../../etc/x");
 }
 
@@ -161,7 +160,7 @@ TEST_F(Describe, SaysWhenThereIsNoSafeSite)
 TEST_F(Describe, Json)
 {
     const nlohmann::json json = to_json(describe());
-    EXPECT_EQ(json.at("id"), "6.1.0-test-amd64-0123456789abcdef");
+    EXPECT_EQ(json.at("id"), describe().id);
     EXPECT_EQ(json.at("architecture"), "x86_64");
     EXPECT_EQ(json.at("init_task"), "0xffffffff82601000");
     EXPECT_EQ(json.at("current_kind"), "percpu_offset");

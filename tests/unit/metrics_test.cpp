@@ -53,7 +53,7 @@ TEST(Metrics, TellHowThingsStand)
     const TemporaryDirectory folder;
     FakeModule module;
     KernelLibrary library(
-        [](const KernelSource&) { return std::vector<KernelDescriptor>{fake_kernel("k")}; });
+        [](const KernelSource&, std::stop_token) { return std::vector<KernelDescriptor>{fake_kernel("k")}; });
     Config config;
     config.store = folder.path();
     Host host;

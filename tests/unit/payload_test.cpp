@@ -5,9 +5,11 @@
 #include <fstream>
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include "expect_error.h"
 #include "synthetic_kernel.h"
+#include "temporary_directory.h"
 
 namespace lacuna {
 namespace {
@@ -139,6 +141,19 @@ TEST(ReadFile, NamesWhatIsMissing)
 {
     EXPECT_ERROR(read_file("/nonexistent/vmlinuz"), "/nonexistent/vmlinuz: cannot be opened");
     EXPECT_ERROR(read_file("/"), "is not a regular file");
+}
+
+// What a VMM is given as its kernel need not be one, and must not keep us.
+TEST(ReadFile, NeitherWaitsNorReadsWithoutEnd)
+{
+    const TemporaryDirectory folder;
+    const auto fifo = folder.path() / "fifo", large = folder.path() / "large";
+    ASSERT_EQ(mkfifo(fifo.c_str(), 0600), 0);
+    EXPECT_ERROR(read_file(fifo), "is not a regular file");
+    EXPECT_ERROR(read_file("/dev/zero"), "is not a regular file");
+    std::ofstream(large) << "four";
+    EXPECT_EQ(read_file(large, 4).size(), 4u);
+    EXPECT_ERROR(read_file(large, 3), "is too large");
 }
 
 } // namespace

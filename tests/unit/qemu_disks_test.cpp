@@ -88,6 +88,26 @@ TEST(QemuDisks, OfBlockNodesInOneAnother)
               std::vector{a_qcow2});
 }
 
+// As deep as one argument of a process can be.
+TEST(QemuDisks, DepthIsBounded)
+{
+    const std::size_t deep = 65000;
+    std::string dots = "driver=file,node-name=a";
+    for (std::size_t i = 0; i < deep; i++)
+        dots += i ? ".a" : ",a";
+    EXPECT_EQ(disks({"-blockdev", std::string(deep, '['), "-device",
+                     std::string(deep, '[') + std::string(deep, ']')}),
+              std::vector<Disk>{});
+    std::string nested = "{\"node-name\":\"a\",\"x\":";
+    for (std::size_t i = 0; i < deep / 8; i++)
+        nested += "{\"x\":[";
+    nested += "1";
+    for (std::size_t i = 0; i < deep / 8; i++)
+        nested += "]}";
+    EXPECT_EQ(disks({"-blockdev", nested + "}", "-blockdev", dots + "=1", "-device", "x,drive=a"}),
+              std::vector<Disk>{});
+}
+
 TEST(QemuDisks, NonsenseIsLeftOut)
 {
     EXPECT_EQ(disks({"-blockdev", "{not json", "-device", "x,drive=a"}), std::vector<Disk>{});

@@ -126,6 +126,45 @@ TEST(Store, ProfilesAreForTheGroupThatIsNamed)
                  "no-such-group-here: there is no such group");
 }
 
+TEST(Store, AnotherGroupReachesWhatIsThere)
+{
+    const TemporaryDirectory root;
+    const auto folder = root.path() / "store";
+    const Profile profile = profile_with(resolved_at(4), resolved_at(8), resolved_at(16));
+    const Stored first = Store(folder).put_profile(profile);
+    const Stored second =
+        Store(folder).put_profile(profile_with(resolved_at(12), resolved_at(8), resolved_at(16)));
+    ASSERT_EQ(second.outcome, Stored::refused);
+    const Store closed(folder, getgrgid(getegid())->gr_name);
+    for (const auto& file : {first.file, second.file}) {
+        EXPECT_EQ(mode_of(file), 0640u);
+        EXPECT_EQ(mode_of(file.parent_path()), 0750u);
+    }
+    const Store open(folder);
+    EXPECT_EQ(mode_of(first.file), 0644u);
+    EXPECT_EQ(mode_of(second.file.parent_path()), 0755u);
+}
+
+// As somebody who is not root, to whom the folder of guests is closed.
+TEST(Store, WhatMayNotBeReadIsNotTakenForMissing)
+{
+    const TemporaryDirectory root;
+    std::filesystem::permissions(root.path(), std::filesystem::perms(0755));
+    Store store(root.path() / "store");
+    store.put_guest("web1", {{"name", "web1"}});
+    std::filesystem::permissions(root.path() / "store/guests", std::filesystem::perms::none);
+    const uid_t self = geteuid();
+    if (self == 0) {
+        ASSERT_EQ(seteuid(65534), 0);
+    }
+    EXPECT_ERROR(store.guest("web1"), "Permission denied");
+    EXPECT_FALSE(store.profile("6.1-abc"));
+    if (self == 0) {
+        ASSERT_EQ(seteuid(self), 0);
+    }
+    std::filesystem::permissions(root.path() / "store/guests", std::filesystem::perms::owner_all);
+}
+
 TEST(Store, ModesOfFoldersAndFiles)
 {
     const TemporaryDirectory root;
@@ -181,6 +220,44 @@ TEST(Store, NotFindingTheOffsetAmongAllThatAreLeftContradictsToo)
     // The hunt ended before its first event.
     EXPECT_EQ(store.put_profile(profile_with(open_with({}), resolved_at(8), resolved_at(16))).outcome,
               Stored::kept);
+}
+
+TEST(Store, WhatTheOldBootRuledOutIsNotBelieved)
+{
+    const TemporaryDirectory root;
+    Store store(root.path());
+    store.put_profile(profile_with(open_with({12, 20}), open_with({}, LACUNA_CONTRADICTED), resolved_at(16)));
+    EXPECT_EQ(store.put_profile(profile_with(resolved_at(4), open_with({8, 24}), resolved_at(16))).outcome,
+              Stored::refused);
+    EXPECT_EQ(store.put_profile(profile_with(open_with({12, 20}), resolved_at(8), resolved_at(16))).outcome,
+              Stored::refused);
+    EXPECT_EQ(store.put_profile(profile_with(resolved_at(12), open_with({8, 24}), resolved_at(16))).outcome,
+              Stored::improved);
+}
+
+TEST(Store, AnotherKernelOfTheSameIdIsRefused)
+{
+    const TemporaryDirectory root;
+    Store store(root.path());
+    Profile profile = profile_with(resolved_at(4), resolved_at(8), resolved_at(16));
+    store.put_profile(profile);
+    profile.banner += " of somebody else";
+    EXPECT_EQ(store.put_profile(profile).outcome, Stored::refused);
+}
+
+TEST(Store, FactsOfGuestsThatHaveLongBeenGoneAreForgotten)
+{
+    const TemporaryDirectory root;
+    Store store(root.path());
+    for (const char* name : {"gone", "there", "lately"})
+        store.put_guest(name, {{"name", name}, {"state", name == std::string("there") ? "done" : "gone"}});
+    const auto old = std::filesystem::file_time_type::clock::now() - std::chrono::hours(48);
+    for (const char* name : {"gone", "there"})
+        std::filesystem::last_write_time(store.guest_file(name), old);
+    store.forget_guests(std::chrono::hours(24));
+    EXPECT_FALSE(store.guest("gone"));
+    EXPECT_TRUE(store.guest("there"));
+    EXPECT_TRUE(store.guest("lately"));
 }
 
 TEST(Store, AgreeingProfilesAreJoined)

@@ -49,7 +49,7 @@ protected:
 
     SupervisorTest()
     {
-        library.emplace([this](const KernelSource& source) -> std::vector<KernelDescriptor> {
+        library.emplace([this](const KernelSource& source, std::stop_token) -> std::vector<KernelDescriptor> {
             readings++;
             if (source.file == "/k/slow")
                 slow.wait();
@@ -347,6 +347,38 @@ TEST_F(SupervisorTest, RestartInTheMiddleOfABoot)
     EXPECT_EQ(module.armed.size(), 1u);
 }
 
+// Members are told by their numbers: those of a hunt with other constraints are of other members.
+TEST_F(SupervisorTest, WhatWasHuntedWithOtherConstraintsIsNotPublished)
+{
+    create(1);
+    ASSERT_TRUE(module.armed.contains(1));
+    Json facts = *supervisor->store().guest("web1");
+    supervisor.reset();
+    facts["constraints"] = "of an earlier version";
+    Store(folder.path()).put_guest("web1", facts);
+    module.guests[1] = finished(1, "id-web");
+    start();
+    settle();
+    EXPECT_EQ(supervisor->guest("web1").state, LACUNA_GUEST_DONE);
+    EXPECT_FALSE(supervisor->store().profile("id-web"));
+
+    tell(report(1, LACUNA_EVENT_RESET, LACUNA_GUEST_CREATED)); // armed anew, with these
+    tell(finished(1, "id-web"));
+    EXPECT_TRUE(supervisor->store().profile("id-web"));
+}
+
+// Neither a path nor what a guest's disk says of itself need be UTF-8.
+TEST_F(SupervisorTest, NamesOfAnyBytesAreWritten)
+{
+    Config config = supervisor->config();
+    config.guests.front().kernels = {"/k/Gr\xf6\xdf" "e"};
+    supervisor->reconfigure(config);
+    slow_in_progress = 1;
+    create(1);
+    EXPECT_EQ(supervisor->guest("web1").state, LACUNA_GUEST_WAITING);
+    EXPECT_TRUE(supervisor->store().guest("web1"));
+}
+
 TEST_F(SupervisorTest, GuestsThatWentMeanwhileAreGone)
 {
     create(1);
@@ -547,12 +579,129 @@ TEST_F(SupervisorTest, AResetAsksAgainWhatIsToBeDone)
     EXPECT_EQ(module.armed[8].kernels, std::vector<std::string>{"id-quiet"});
 }
 
+TEST_F(SupervisorTest, AResetAsksTheRulesOfALearnedGuestToo)
+{
+    create(1);
+    tell(finished(1, "id-web"));
+    EXPECT_EQ(supervisor->guest("web1").state, LACUNA_GUEST_DONE);
+    Config config = supervisor->config();
+    config.guests.front().kernels = {"/k/other"};
+    slow_in_progress = 1;
+    supervisor->reconfigure(config);
+    settle(slow_in_progress);
+    tell(report(1, LACUNA_EVENT_RESET, LACUNA_GUEST_CREATED));
+    EXPECT_EQ(module.armed[1].kernels, std::vector<std::string>{"id-other"});
+
+    config.guests.front().policy = Policy::ignore;
+    supervisor->reconfigure(config);
+    tell(finished(1, "id-other"));
+    tell(report(1, LACUNA_EVENT_RESET, LACUNA_GUEST_CREATED));
+    EXPECT_EQ(module.ignored, std::vector<std::uint32_t>{1});
+    const auto facts = supervisor->store().guest("web1");
+    ASSERT_TRUE(facts);
+    EXPECT_EQ(facts->at("state"), "ignored"); // and nothing of the boot before
+    EXPECT_EQ(facts->at("kernel").at("id"), Json());
+}
+
+TEST_F(SupervisorTest, AResetLeavesWhatWasArmedByHand)
+{
+    create(2); // no rule fits
+    ASSERT_EQ(supervisor->arm({1002, "", {"/k/hand"}, {}, false}), nullptr);
+    settle();
+    ASSERT_NE(supervisor->arm({1002, "", {"/k/hand"}, {}, false}), nullptr);
+    tell(finished(2, "id-hand"));
+    module.armed.clear();
+    tell(report(2, LACUNA_EVENT_RESET, LACUNA_GUEST_CREATED));
+    EXPECT_EQ(module.armed[2].kernels, std::vector<std::string>{"id-hand"});
+}
+
+TEST_F(SupervisorTest, AResetThatNobodyHeardOfIsMadeUpFor)
+{
+    create(2);
+    EXPECT_EQ(module.ignored.size(), 1u);
+    module.lost = true;
+    module.guests[2].state = LACUNA_GUEST_CREATED;
+    supervisor->read_events();
+    EXPECT_EQ(module.ignored.size(), 2u);
+}
+
+TEST(KernelLibrary, AFailureDoesNotReplaceWhatWasRead)
+{
+    std::atomic<bool> fails = false;
+    KernelLibrary library([&](const KernelSource&, std::stop_token) {
+        if (fails)
+            throw Error("cannot be read");
+        return std::vector<KernelDescriptor>{fake_kernel("k")};
+    });
+    const KernelSource source{"/k/a", {}, {}};
+    const auto settle = [&] {
+        while (library.in_progress() > 0)
+            std::this_thread::yield();
+    };
+    library.find(source);
+    settle();
+    fails = true;
+    library.refresh(source);
+    EXPECT_GT(library.in_progress(), 0u); // also what is read again
+    settle();
+    ASSERT_TRUE(library.find(source));
+    EXPECT_EQ(library.find(source)->kernels.size(), 1u);
+    EXPECT_EQ(library.find(source)->error, "");
+}
+
+TEST(KernelLibrary, WhoWaitsGoesFirst)
+{
+    std::promise<void> release, release_other;
+    const std::shared_future<void> released = release.get_future().share(),
+                                   other_released = release_other.get_future().share();
+    std::vector<std::string> order; // of the one worker that is free
+    KernelLibrary library([&](const KernelSource& source, std::stop_token) {
+        if (source.file == "/other")
+            other_released.wait();
+        else if (source.file == "/first")
+            released.wait();
+        else
+            order.push_back(source.file);
+        return std::vector<KernelDescriptor>{fake_kernel("k")};
+    });
+    library.find({"/first", {}, {}});
+    library.find({"/other", {}, {}});
+    for (const char* file : {"/a", "/b", "/c"})
+        library.find({file, {}, {}}, false);
+    library.find({"/c", {}, {}}); // now somebody waits for it
+    release.set_value();
+    while (library.in_progress() > 1)
+        std::this_thread::yield();
+    release_other.set_value();
+    while (library.in_progress() > 0)
+        std::this_thread::yield();
+    EXPECT_EQ(order, (std::vector<std::string>{"/c", "/a", "/b"}));
+}
+
+TEST(KernelLibrary, ItsEndStopsWhatIsBeingRead)
+{
+    std::atomic<bool> started = false, stopped = false;
+    {
+        KernelLibrary library([&](const KernelSource&, std::stop_token stop) {
+            started = true;
+            while (!stop.stop_requested())
+                std::this_thread::yield();
+            stopped = true;
+            return std::vector<KernelDescriptor>();
+        });
+        library.find({"/endless", {}, {}});
+        while (!started)
+            std::this_thread::yield();
+    }
+    EXPECT_TRUE(stopped);
+}
+
 TEST(KernelLibrary, WhatWaitsToBeReadAgainIsReadOnce)
 {
     std::promise<void> release;
     const std::shared_future<void> released = release.get_future().share();
     std::atomic<int> readings = 0;
-    KernelLibrary library([&](const KernelSource& source) {
+    KernelLibrary library([&](const KernelSource& source, std::stop_token) {
         if (source.file == "/k/slow-1" || source.file == "/k/slow-2")
             released.wait();
         else

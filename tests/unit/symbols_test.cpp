@@ -152,7 +152,7 @@ protected:
     }
     Symbols read(const Kernel& of, const std::filesystem::path& path)
     {
-        return read_symbols(KernelImage(of.vmlinux(), "test-kernel"), path, notices);
+        return read_symbols(KernelImage(of.vmlinux(), "test-kernel"), read_system_map(path), notices);
     }
 
     TemporaryDirectory directory;
