@@ -5,6 +5,7 @@ install(TARGETS lacunad RUNTIME DESTINATION sbin COMPONENT lacuna)
 install(TARGETS lacunactl RUNTIME DESTINATION bin COMPONENT lacuna)
 install(DIRECTORY constraints/ DESTINATION share/lacuna/constraints COMPONENT lacuna FILES_MATCHING PATTERN "*.json")
 install(FILES README.md DESTINATION share/doc/lacuna COMPONENT lacuna)
+install(FILES constraints/README.md DESTINATION share/doc/lacuna RENAME constraints.md COMPONENT lacuna)
 install(FILES packaging/lacunad.toml DESTINATION /etc/lacuna COMPONENT lacuna)
 install(FILES packaging/lacunad.service DESTINATION /lib/systemd/system COMPONENT lacuna)
 
@@ -66,7 +67,9 @@ Watches KVM guests boot and learns the offsets in their kernels' structures
 that virtual machine introspection needs, without access to the guest and
 without debug information. This is the daemon lacunad with lacunactl.")
 set(CPACK_DEBIAN_LACUNA_PACKAGE_SHLIBDEPS ON)
-set(CPACK_DEBIAN_LACUNA_PACKAGE_DEPENDS "init-system-helpers (>= 1.54)")
+set(CPACK_DEBIAN_LACUNA_PACKAGE_DEPENDS "init-system-helpers (>= 1.54), passwd")
+# They speak one version of the ABI.
+set(CPACK_DEBIAN_LACUNA_PACKAGE_BREAKS "lacuna-dkms (<< ${PROJECT_VERSION})")
 set(CPACK_DEBIAN_LACUNA_PACKAGE_RECOMMENDS "lacuna-dkms, libguestfs-tools")
 set(CPACK_DEBIAN_LACUNA_PACKAGE_SUGGESTS "libvirt-daemon-system")
 set(CPACK_DEBIAN_LACUNA_PACKAGE_CONTROL_EXTRA
