@@ -187,7 +187,7 @@ Profile join(const Profile& old, const Profile& fresh)
                          [&](const ProfileMember& other) { return other.qualified() == member.qualified(); });
         if (known == joined.members.end())
             joined.members.push_back(member);
-        else if (!known->resolved() && member.resolved())
+        else if (!known->resolved() && (member.resolved() || !known->is_known()))
             *known = member;
     }
     return joined;

@@ -40,6 +40,8 @@ struct ProfileMember {
 
     std::string qualified() const { return structure + "." + name; }
     bool resolved() const { return state == LACUNA_RESOLVED; }
+    // Of a hunt that ended before its first event nothing is known.
+    bool is_known() const { return state != LACUNA_AMBIGUOUS || remaining > 0; }
     // Whether this says that the member is not at `other`.
     bool rules_out(std::int32_t other) const;
     bool operator==(const ProfileMember&) const = default;
@@ -65,7 +67,8 @@ Profile make_profile(const KernelDescriptor& kernel, const lacuna_constraints& s
 // One sentence per member that one of them gives an offset which the other rules out; empty: they agree.
 std::vector<std::string> contradictions(const Profile& old, const Profile& fresh);
 
-// What either of two agreeing profiles has resolved; where both or none have, `old` stays.
+// What either of two agreeing profiles has resolved; where both or none have, `old` stays if it knows
+// anything.
 Profile join(const Profile& old, const Profile& fresh);
 
 Json to_json(const Profile& profile);

@@ -512,6 +512,11 @@ void Supervisor::publish(Guest& guest)
 {
     guest.published = true; // one try: what fails now fails again
     const Profile profile = make_profile(*guest.kernel, constraints_, guest.members);
+    if (std::none_of(profile.members.begin(), profile.members.end(),
+                     [](const ProfileMember& member) { return member.is_known(); })) {
+        spdlog::info("[{}] nothing was seen of its members: there is no profile of this boot", guest.name);
+        return;
+    }
     const Stored stored = store_.put_profile(profile);
     const auto found = fmt::format("{} of {} members", profile.resolved(), profile.members.size());
     switch (stored.outcome) {

@@ -235,6 +235,17 @@ TEST(Store, WhatTheOldBootRuledOutIsNotBelieved)
               Stored::improved);
 }
 
+TEST(Store, WhatIsKnownReplacesWhatIsNot)
+{
+    const TemporaryDirectory root;
+    Store store(root.path());
+    store.put_profile(profile_with(resolved_at(4), open_with({}), open_with({})));
+    EXPECT_EQ(store.put_profile(profile_with(resolved_at(4), open_with({8, 16}), open_with({}))).outcome,
+              Stored::improved);
+    const auto member = *store.profile("6.1-abc")->find("task_struct.mm");
+    EXPECT_EQ(member.candidates, (std::vector<std::int32_t>{8, 16}));
+}
+
 TEST(Store, AnotherKernelOfTheSameIdIsRefused)
 {
     const TemporaryDirectory root;
