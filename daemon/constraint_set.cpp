@@ -71,6 +71,7 @@ constexpr PredicateRule predicate_rules[LACUNA_PREDICATES] = {
     {"code-end", bit(LACUNA_TYPE_LONG), of_pointer, "", 0},
     {"text-part", bit(LACUNA_TYPE_POINTER), of_module, "", 0},
     {"extent", bit(LACUNA_TYPE_INT), of_module, "member", LACUNA_TYPE_POINTER},
+    {"null-at-times", bit(LACUNA_TYPE_POINTER), any_source, "", 0},
 };
 
 // "a, b or c"

@@ -10,7 +10,7 @@
 
 #include <linux/types.h>
 
-#define LACUNA_ABI_VERSION 3
+#define LACUNA_ABI_VERSION 4
 
 #define LACUNA_GENL_NAME "lacuna"
 #define LACUNA_GENL_EVENTS "events"
@@ -75,6 +75,7 @@ enum lacuna_predicate_kind {
 	LACUNA_CODE_END, /* where they say it ends */
 	LACUNA_TEXT_PART, /* page-aligned, executable, not writable; not the part that holds the init function */
 	LACUNA_EXTENT, /* bytes that are executable from what `member` points to on, up to where something else starts */
+	LACUNA_NULL_AT_TIMES, /* has been 0 in some instance; until then nothing can be said of the candidate */
 	LACUNA_PREDICATES,
 };
 

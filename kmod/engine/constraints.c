@@ -46,6 +46,7 @@ static bool predicate_ok(const struct lacuna_constraints *set, const struct lacu
 	case LACUNA_LEADS_TO_ROOT:
 		return m->type == LACUNA_TYPE_POINTER && source == LACUNA_SOURCE_TASK && p->arg[0] >= 8 &&
 		       p->arg[0] <= LAC_PAGE_SIZE;
+	case LACUNA_NULL_AT_TIMES:
 	case LACUNA_IS_ROOT:
 		return m->type == LACUNA_TYPE_POINTER;
 	case LACUNA_CODE_START:

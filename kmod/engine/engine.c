@@ -27,7 +27,8 @@ static bool hunt_init(struct lac_hunt *hunt, const struct lacuna_constraints *se
 	hunt->strikes = lac_alloc(hunt->number * sizeof(*hunt->strikes));
 	hunt->witnesses = lac_alloc(hunt->number * sizeof(*hunt->witnesses));
 	hunt->instances = lac_alloc(hunt->number * sizeof(*hunt->instances));
-	return hunt->strikes && hunt->witnesses && hunt->instances;
+	hunt->nulls = lac_alloc(hunt->number * sizeof(*hunt->nulls));
+	return hunt->strikes && hunt->witnesses && hunt->instances && hunt->nulls;
 }
 
 static void hunt_start(struct lac_hunt *hunt, const struct lacuna_constraints *set, u8 word)
@@ -36,6 +37,7 @@ static void hunt_start(struct lac_hunt *hunt, const struct lacuna_constraints *s
 	memset(hunt->strikes, 0, hunt->number * sizeof(*hunt->strikes));
 	memset(hunt->witnesses, 0, hunt->number * sizeof(*hunt->witnesses));
 	memset(hunt->instances, 0, hunt->number * sizeof(*hunt->instances));
+	memset(hunt->nulls, 0, hunt->number * sizeof(*hunt->nulls));
 	hunt->alive = hunt->number;
 	hunt->events = 0;
 	hunt->doubts = 0;
@@ -77,7 +79,7 @@ static bool is_in_next(const struct lac_view *view, s32 offset, u32 size)
 	return view->instance->at + (s64)offset + size > view->next;
 }
 
-static enum lac_outcome ask_all(struct lac_engine *engine, const struct lac_hunt *hunt, s32 offset)
+static enum lac_outcome ask_all(struct lac_engine *engine, struct lac_hunt *hunt, s32 offset)
 {
 	enum lac_outcome all = LAC_SILENT, one;
 	u32 i;
@@ -532,6 +534,7 @@ void lac_engine_destroy(struct lac_engine *engine)
 		lac_free(engine->hunts[i].strikes);
 		lac_free(engine->hunts[i].witnesses);
 		lac_free(engine->hunts[i].instances);
+		lac_free(engine->hunts[i].nulls);
 	}
 	lac_free(engine);
 }

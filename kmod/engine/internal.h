@@ -37,6 +37,7 @@ struct lac_hunt {
 	u32 alive;
 	u8 *strikes; /* per candidate */
 	u16 *witnesses;
+	u8 *nulls; /* per candidate: whether it has been 0 when LACUNA_NULL_AT_TIMES was asked */
 	u32 *instances; /* per candidate: which of @seen it was seen at work in, a bit each */
 	u32 events;
 	u32 doubts;
@@ -129,7 +130,7 @@ void lac_live_remove(struct lac_live *live, u64 task);
 u64 lac_live_next(const struct lac_live *live, u64 task);
 
 /* What predicate @predicate says of the candidate at @offset of @hunt's member. */
-enum lac_outcome lac_ask(struct lac_engine *engine, const struct lac_hunt *hunt,
+enum lac_outcome lac_ask(struct lac_engine *engine, struct lac_hunt *hunt,
 			 const struct lacuna_predicate *predicate, s32 offset);
 
 #endif

@@ -713,7 +713,18 @@ static enum lac_outcome extent(struct lac_engine *engine, const struct lacuna_pr
 	return fits_if((u32)value == view->extent);
 }
 
-enum lac_outcome lac_ask(struct lac_engine *engine, const struct lac_hunt *hunt, const struct lacuna_predicate *p,
+static enum lac_outcome null_at_times(struct lac_engine *engine, struct lac_hunt *hunt, s32 offset)
+{
+	u8 *seen = &hunt->nulls[(u32)(offset - hunt->low) / hunt->align];
+	u64 pointer;
+
+	if (!lac_word(engine->view.instance, offset, &pointer))
+		return LAC_UNKNOWN;
+	*seen |= !pointer;
+	return *seen ? LAC_SILENT : LAC_UNKNOWN;
+}
+
+enum lac_outcome lac_ask(struct lac_engine *engine, struct lac_hunt *hunt, const struct lacuna_predicate *p,
 			 s32 offset)
 {
 	switch (p->kind) {
@@ -746,6 +757,8 @@ enum lac_outcome lac_ask(struct lac_engine *engine, const struct lac_hunt *hunt,
 		return text_part(engine, offset);
 	case LACUNA_EXTENT:
 		return extent(engine, p, offset);
+	case LACUNA_NULL_AT_TIMES:
+		return null_at_times(engine, hunt, offset);
 	}
 	return LAC_SILENT;
 }

@@ -330,6 +330,49 @@ TEST(Engine, KernelThreadsAloneSayNothingOfMm)
     expect_resolved(hunt, "task_struct.mm", guest.layout.mm);
 }
 
+// In a guest that ran before, init_task is not seen to fork, and with one CPU its active_mm is null while another task does.
+class RunningGuest : public testing::Test {
+protected:
+    RunningGuest()
+    {
+        guest.spawn_process("init");
+        kthreadd = guest.spawn_kernel_thread("kthreadd");
+        for (int i = 0; i < 3; i++)
+            workers.push_back(guest.spawn_kernel_thread("kworker/" + std::to_string(i)));
+        guest.switch_out(guest.init_task());
+    }
+
+    SyntheticGuest guest{Layout::ordinary()};
+    SyntheticGuest::Task kthreadd;
+    std::vector<SyntheticGuest::Task> workers;
+};
+
+TEST_F(RunningGuest, ABorrowedAddressSpaceIsNotTakenForMm)
+{
+    Hunt hunt(guest);
+    for (int i = 0; i < 10; i++) {
+        hunt.event(guest.fork_event(kthreadd));
+        for (const auto& worker : workers)
+            hunt.event(guest.fork_event(worker));
+    }
+    EXPECT_EQ(hunt.report("task_struct.mm").state, LACUNA_OPEN);
+    EXPECT_EQ(hunt.report("task_struct.mm").witnesses, 0u);
+    run_processes(guest, hunt, true);
+    expect_resolved(hunt, "task_struct.mm", guest.layout.mm);
+}
+
+TEST_F(RunningGuest, NothingIsSeenAtWorkBeforeAKernelThreadHadNone)
+{
+    Hunt hunt(guest);
+    const auto process = guest.spawn_process("process");
+    for (int i = 0; i < 20; i++)
+        hunt.event(guest.fork_event(process));
+    EXPECT_EQ(hunt.report("task_struct.mm").witnesses, 0u);
+    hunt.event(guest.fork_event(kthreadd));
+    hunt.event(guest.fork_event(process));
+    EXPECT_EQ(hunt.report("task_struct.mm").witnesses, 1u);
+}
+
 // Modules may be loaded before mm is known: that a process has begun must not wait for it.
 TEST(Engine, KnowsOfUserSpaceAtTheFirstForkOfAProcess)
 {

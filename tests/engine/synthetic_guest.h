@@ -84,6 +84,8 @@ public:
     Task spawn_thread(const Task& leader, const std::string& comm);
     void exit(const Task& task);
     void set_comm(const Task& task, const std::string& comm);
+    // A kernel thread that does not run has no address space, not even a borrowed one (context_switch()).
+    void switch_out(const Task& task) { put_word(task.address, layout.active_mm, 0); }
 
     // What else was in memory behind a task once: another task of the same process, that its library keeps a number of.
     void leave_leader_behind(const Task& thread, const Task& leader);

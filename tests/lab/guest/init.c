@@ -13,7 +13,7 @@
  *
  * Environment (from the kernel's command line): LACUNA_HYPERCALL=1 makes a worker execute VMMCALL, LACUNA_KEXEC=<n> starts
  * the kernel /next/kernel by kexec, before anything else is done (0) or after view n, LACUNA_REBOOT=<n> reboots after view n,
- * LACUNA_BUSY=1 lets processes come and go between the views.
+ * LACUNA_BUSY=1 lets processes come and go between the views, and has the kernel start one.
  */
 #include <ctype.h>
 #include <dirent.h>
@@ -26,6 +26,7 @@
 #include <string.h>
 #include <sys/klog.h>
 #include <sys/mount.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
@@ -83,6 +84,15 @@ static void stir_processes(int rounds)
         pids[3] = start("/worker", "threads", "threads");
         wait_for_all(pids, 4);
     }
+}
+
+/* For a family of protocols that it does not know the kernel starts modprobe, by a thread of its own (request_module()). */
+static void stir_kernel(void)
+{
+    int fd = socket(AF_X25, SOCK_SEQPACKET, 0);
+
+    if (fd >= 0)
+        close(fd);
 }
 
 /* Processes that stay, so that the rebuilt list has more than init in it. */
@@ -310,8 +320,10 @@ int main(int argc, char **argv)
         print_view(number);
         kexec(number);
         reboot_after(number);
-        if (getenv("LACUNA_BUSY"))
+        if (getenv("LACUNA_BUSY")) {
+            stir_kernel();
             stir_processes(1);
+        }
         sleep(2);
     }
 }
