@@ -194,18 +194,18 @@ void Supervisor::read_events()
         handle(report);
 }
 
+// Members are told by their numbers in the set that the guest was armed with, perhaps by an earlier daemon.
+GuestReport Supervisor::understood(GuestReport report, const Guest& guest) const
+{
+    if (!guest.constraints.empty() && guest.constraints != constraints_digest_)
+        report.members.reset();
+    return report;
+}
+
 void Supervisor::handle(const GuestReport& report)
 {
     Guest& guest = find_or_create(report);
-    bool news;
-    if (guest.constraints.empty() || guest.constraints == constraints_digest_)
-        news = guest.update(report);
-    else {
-        GuestReport other(
-            report); // members are told by their numbers in the set that the guest was armed with
-        other.members.reset();
-        news = guest.update(other);
-    }
+    const bool news = guest.update(understood(report, guest));
     if (news)
         log(guest, report.event);
     if (report.event == LACUNA_EVENT_RESET && guest.state == LACUNA_GUEST_CREATED && !guest.by_hand)

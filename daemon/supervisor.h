@@ -115,6 +115,7 @@ private:
     std::optional<std::vector<KernelDescriptor>> kernels_of(const std::vector<KernelSource>& sources);
 
     Guest& find_or_create(const GuestReport& report);
+    GuestReport understood(GuestReport report, const Guest& guest) const;
     void recall(Guest& guest);
     void bury();
     void decide(Guest& guest);

@@ -70,6 +70,16 @@ protected:
 
 } // namespace
 
+TEST_F(Verification, AProfileThatLacksAMemberDoesNotHold)
+{
+    for (const char* name : {"comm", "tasks", "end_code"}) {
+        const auto members = profile.members;
+        std::erase_if(profile.members, [&](const ProfileMember& member) { return member.name == name; });
+        EXPECT_ERROR(verify(), "not in the profile");
+        profile.members = members;
+    }
+}
+
 TEST_F(Verification, TheRightProfileHolds)
 {
     EXPECT_NO_THROW(verify());
