@@ -13,7 +13,7 @@ namespace lacuna {
 namespace {
 
 constexpr std::size_t page_size = 4096;
-constexpr std::size_t most_tables = 4096; // that are remembered: 16 MiB
+constexpr std::size_t most_pages = 4096; // that are remembered: 16 MiB
 
 constexpr std::uint64_t present = 1;
 constexpr std::uint64_t large = 1 << 7; // PS: this entry maps a page of 1 GiB, 4 MiB or 2 MiB
@@ -75,29 +75,28 @@ AddressSpace AddressSpace::under(std::uint64_t root) const
     return other;
 }
 
-Bytes AddressSpace::physical(std::uint64_t gpa, std::size_t length) const
+const Bytes& AddressSpace::page_at(std::uint64_t gpa)
 {
+    const std::uint64_t page = gpa & ~(page_size - 1);
+    if (const auto known = pages_.find(page); known != pages_.end())
+        return known->second;
     if (std::chrono::steady_clock::now() > give_up_at_)
         throw Error("reading the guest's memory takes too long");
-    return memory_(gpa, length);
+    if (pages_.size() == most_pages)
+        pages_.clear();
+    return pages_.emplace(page, memory_(page, page_size)).first->second;
 }
 
 std::uint64_t AddressSpace::entry(std::uint64_t gpa)
 {
-    const std::uint64_t page = gpa & ~(page_size - 1);
-    auto table = tables_.find(page);
-    if (table == tables_.end()) {
-        if (tables_.size() == most_tables)
-            tables_.clear();
-        table = tables_.emplace(page, physical(page, page_size)).first;
-    }
+    const Bytes& table = page_at(gpa);
     std::optional<std::uint64_t> found;
     if (paging_.entry_size == 8)
-        found = load<std::uint64_t>(table->second, gpa - page);
+        found = load<std::uint64_t>(table, gpa % page_size);
     else
-        found = load<std::uint32_t>(table->second, gpa - page);
+        found = load<std::uint32_t>(table, gpa % page_size);
     if (!found)
-        throw Error(fmt::format("the page table at {:#x} could only be read in part", page));
+        throw Error(fmt::format("the page table at {:#x} could only be read in part", gpa - gpa % page_size));
     return *found;
 }
 
@@ -141,12 +140,12 @@ Bytes AddressSpace::read(std::uint64_t gva, std::size_t length)
         const auto gpa = translate(address);
         if (!gpa)
             throw Error(fmt::format("the guest has nothing mapped at {:#x}", address));
-        const Bytes part = physical(*gpa, std::min(page_size - address % page_size, length - bytes.size()));
-        if (part.empty())
+        const auto part = slice(page_at(*gpa), *gpa % page_size,
+                                std::min(page_size - address % page_size, length - bytes.size()));
+        if (!part)
             throw Error(fmt::format("nothing could be read at {:#x} (GPA {:#x})", address, *gpa));
-        bytes.insert(bytes.end(), part.begin(), part.end());
+        bytes.insert(bytes.end(), part->begin(), part->end());
     }
-    bytes.resize(length);
     return bytes;
 }
 

@@ -47,8 +47,8 @@ public:
     unsigned word_size() const;
     std::uint64_t word(std::uint64_t gva);
 
-    // Tables that were read are remembered until this is called: the guest may change them.
-    void forget() { tables_.clear(); }
+    // Pages that were read are remembered until this is called: the guest may change them.
+    void forget() { pages_.clear(); }
 
     // From then on whatever has to be read throws Error: a guest may have made its lists long, or its tables
     // many.
@@ -56,12 +56,12 @@ public:
 
 private:
     std::uint64_t entry(std::uint64_t gpa);
-    Bytes physical(std::uint64_t gpa, std::size_t length) const;
+    const Bytes& page_at(std::uint64_t gpa); // the one that holds this address
 
     PhysicalReader memory_;
     const struct Paging& paging_;
     std::uint64_t root_;
-    std::map<std::uint64_t, Bytes> tables_; // pages that hold some, by GPA
+    std::map<std::uint64_t, Bytes> pages_; // that were read, by GPA
     std::chrono::steady_clock::time_point give_up_at_ = std::chrono::steady_clock::time_point::max();
 };
 
