@@ -247,9 +247,27 @@ void lac_guest_was_reset(struct kvm *kvm)
 		guest->reset_meanwhile = true;
 	else
 		over = begin_anew(guest);
+	if (guest->state == LACUNA_GUEST_WAITING) {
+		guest->stats.early_exits = 0;
+		guest->waiting_ns = lac_guest_time(guest);
+	}
 	mutex_unlock(&guest->lock);
 	if (over)
 		ask(guest, LACUNA_EVENT_RESET);
+	lac_guest_put(guest);
+}
+
+/* What comes back from a snapshot has been running since who knows when, whatever ran here before. */
+void lac_guest_was_restored(struct kvm *kvm)
+{
+	struct lac_guest *guest = lac_guest_find(kvm);
+
+	if (!guest)
+		return;
+	mutex_lock(&guest->lock);
+	if (guest->state == LACUNA_GUEST_WAITING)
+		guest->seen_firmware = false;
+	mutex_unlock(&guest->lock);
 	lac_guest_put(guest);
 }
 

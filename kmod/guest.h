@@ -113,6 +113,8 @@ struct lac_guest *lac_guest_adopt(struct kvm *kvm, pid_t vmm_pid);
 void lac_guest_created(struct kvm *kvm);
 /* The virtual machine has been reset. If its hunt is over, it is asked about as if it were new: its kernel may be another. */
 void lac_guest_was_reset(struct kvm *kvm);
+/* Its registers have come from somewhere else while it was waited for: a snapshot, or another host. */
+void lac_guest_was_restored(struct kvm *kvm);
 void lac_guest_gone(struct kvm *kvm);
 
 /* 0; -EBUSY: it is being hunted; -ESHUTDOWN: it is gone; -ENODATA: no constraints yet; -ENOMEM; error of the hooks. */

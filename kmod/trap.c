@@ -23,7 +23,7 @@ MODULE_PARM_DESC(firmware_ms, "Milliseconds in which a guest that has started no
  */
 #define MAX_EARLY_EXITS (1u << 16)
 #define MAX_FIRMWARE_EXITS (1u << 20)
-/* CPUID exits of a kernel that none of the descriptors fits. */
+/* Exits and interrupts of a kernel that none of the descriptors fits. */
 #define MAX_STRANGE_EXITS 64
 #define LOOK_INTERVAL (HZ / 100 ?: 1)
 
@@ -89,7 +89,7 @@ static const char *start_failure(int err)
 {
 	switch (err) {
 	case -EILSEQ:
-		return "the bytes at a trap site are not those of the kernel's image";
+		return "the bytes at a trap site are not those of the kernel's image, or are being probed";
 	case -ETXTBSY:
 		return LAC_MEMORY_IS_COPIED;
 	case -EXDEV:
@@ -115,7 +115,8 @@ static const char *look_for_kernel(struct lac_guest *guest, struct kvm_vcpu *vcp
 	if (kernel && kernel->known) {
 		guest->members_nr = 0;
 		err = lac_guest_recognise(guest, kernel, slide, &space);
-		return err ? start_failure(err) : NULL;
+		/* what cannot be read now is looked at again */
+		return err == -EILSEQ ? start_failure(err) : NULL;
 	}
 	if (kernel) {
 		err = lac_guest_start(guest, vcpu, kernel, slide, &space);
@@ -511,8 +512,12 @@ int lac_mp_state_set(struct kvm_vcpu *vcpu, struct kvm_mp_state *mp_state)
 {
 	int ret = lac_kvm_set_mp_state(vcpu, mp_state);
 
-	if (lac_kvm_boot_cpu(vcpu) && !lac_kvm_paging(vcpu))
-		lac_guest_was_reset(vcpu->kvm);
+	if (lac_kvm_boot_cpu(vcpu)) {
+		if (lac_kvm_paging(vcpu))
+			lac_guest_was_restored(vcpu->kvm);
+		else
+			lac_guest_was_reset(vcpu->kvm);
+	}
 	lac_hook_leave();
 	return ret;
 }

@@ -13,6 +13,7 @@
 #define LAC_MAX_MODULES 32 /* the newest modules, among which the one being initialised is looked for */
 #define LAC_MAX_LISTED_MODULES 1024 /* whose text can be told from another's */
 #define LAC_MAX_EXTENT 8192 /* pages */
+#define LAC_TEXT_SLACK 64 /* bytes: so many zeros are no code */
 #define LAC_MAX_ECHOES 256
 #define LAC_MAX_IDS 64
 #define LAC_MIN_ID 32 /* smaller numbers are met by chance */

@@ -666,15 +666,28 @@ static u64 extent_up_to_note(struct lac_engine *engine, u64 base)
 	return 0;
 }
 
+/* What a module's text leaves of its last page is zero: its memory is cleared before it is copied there (move_module()). */
+static bool ends_in_zeros(struct lac_engine *engine, u64 va)
+{
+	u8 *tail = engine->page;
+	u32 size = LAC_TEXT_SLACK;
+
+	return !lac_read(&engine->view.space, va + LAC_PAGE_SIZE - size, tail, size) && !tail[0] &&
+	       !memcmp(tail, tail + 1, size - 1);
+}
+
 /*
  * Bytes of the module's text: as far as memory is executable, and where modules share an executable page
- * (CONFIG_ARCH_HAS_EXECMEM_ROX, 6.16 and later) up to where something else starts or nothing is. 0: cannot be told, because
- * nothing there keeps text from data (no CONFIG_STRICT_MODULE_RWX).
+ * (CONFIG_ARCH_HAS_EXECMEM_ROX, 6.16 and later) up to where something else starts or nothing is. But there may be what nobody
+ * tells of: thunks against a processor's flaws (its_init_mod()), init parts that are about to be freed. So the page before the
+ * end must be the first one that text does not fill. 0: cannot be told, also because nothing there keeps text from data (no
+ * CONFIG_STRICT_MODULE_RWX).
  */
 static u64 text_extent(struct lac_engine *engine, u64 base, s32 offset)
 {
 	u64 next, va;
 	struct lac_page page;
+	bool last = false;
 	u32 i;
 
 	if (is_executable(&engine->view.space, engine->view.instance->at))
@@ -684,9 +697,10 @@ static u64 text_extent(struct lac_engine *engine, u64 base, s32 offset)
 		va = base + (u64)i * LAC_PAGE_SIZE;
 		if (va >= next || lac_translate(&engine->view.space, va, &page) || !(page.rights & LAC_EXEC) ||
 		    is_unused(engine, va))
-			return va - base;
-		if (page.rights & LAC_WRITE)
+			return last ? va - base : 0;
+		if (last || page.rights & LAC_WRITE)
 			return 0;
+		last = ends_in_zeros(engine, va);
 	}
 	return 0;
 }

@@ -224,6 +224,22 @@ TEST(Engine, ModulesThatAreWritableAndExecutableThroughoutHaveNoProvenSize)
     }
 }
 
+// As thunks against a processor's flaws do, where modules share large executable pages: what is read from then on is too much,
+// and happens to be what another member says.
+TEST(Engine, WhatIsExecutableBehindAModuleIsNotTakenForItsText)
+{
+    SyntheticGuest guest(Layout::ordinary());
+    Hunt hunt(guest);
+    boot_kernel(guest, hunt);
+    run_processes(guest, hunt, true);
+    guest.trampolines = true;
+    load_modules(guest, hunt, 12);
+    EXPECT_EQ(hunt.report("module.core_text_size").state, LACUNA_OPEN);
+    guest.trampolines = false;
+    load_modules(guest, hunt, 12);
+    expect_resolved(hunt, "module.core_text_size", guest.layout.size);
+}
+
 TEST(Engine, The32BitProgramsOfA64BitGuestTeachNothingOfCode)
 {
     SyntheticGuest guest(Layout::ordinary());

@@ -394,13 +394,20 @@ lac_event SyntheticGuest::load_module(const std::string& name, std::uint64_t pag
         }
     };
     add(structure, 2, writable | no_execute);
-    add(text, pages, 0);
-    add(text + pages * 4096, 1, no_execute);
-    add(text + (pages + 1) * 4096, 1, writable | no_execute);
+    const std::uint64_t behind = text + (pages + trampolines) * 4096;
+    add(text, pages + trampolines, 0);
+    add(behind, 1, no_execute);
+    add(behind + 4096, 1, writable | no_execute);
     add(init, 1, 0);
+    const std::vector<std::uint8_t> code(4096, 0x90);
+    for (std::uint64_t i = 0; i < pages + trampolines; i++) {
+        // what is left of the last page is zero
+        const std::uint64_t left = i + 1 == pages ? 64 + random_() % 2000 : 0;
+        memory.write(to_gpa(text + i * 4096), code.data(), code.size() - left);
+    }
     const std::array<std::uint32_t, 4> note{4, 20, 3, 0x554e47}; // its build id comes first: 4 bytes of name, "GNU"
     if (module_notes)
-        memory.write(to_gpa(text + pages * 4096), note.data(), sizeof(note));
+        memory.write(to_gpa(behind), note.data(), sizeof(note));
     const std::uint64_t list = structure + 2048, kobj_name = allocate(1);
     memory.write(to_gpa(list + static_cast<std::uint64_t>(layout.name)), name.c_str(), name.size() + 1);
     memory.write(to_gpa(kobj_name), name.c_str(), name.size() + 1);

@@ -107,6 +107,8 @@ public:
 
     // How modules are made: with notes; text not writable and data not executable (CONFIG_STRICT_MODULE_RWX).
     bool module_notes = true, strict_modules = true;
+    // A page of somebody else's that is executable lies behind each module's text.
+    bool trampolines = false;
 
     GuestMemory memory{1ull << 29};
     const Layout layout;
