@@ -261,6 +261,8 @@ class EmulatorFailedTest(unittest.TestCase):
             "[  215.309709] RIP: 0010:error_entry+0xb5/0x130\n"
         )
         self.assertTrue(emulator_failed(log))
+        # on 2026-11-26, with twenty guests
+        self.assertTrue(emulator_failed(log.replace("error_entry+0xb5/0x130", "exc_page_fault+0x15/0x170")))
         self.assertFalse(emulator_failed(log.replace("error_entry+", "lac_engine_event+")))
 
     def test_triple_fault_of_the_host_that_is_taken_for_the_guests(self):
