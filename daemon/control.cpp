@@ -141,7 +141,7 @@ void ControlServer::send(ClientId id, const Json& line)
     if (client == clients_.end())
         return;
     // Names and texts of a guest may hold any bytes: what is no UTF-8 is replaced.
-    client->second.out += line.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
+    client->second.out += to_text(line) + "\n";
     client->second.closed |= client->second.out.size() > max_unread;
 }
 
@@ -158,7 +158,7 @@ ControlClient::ControlClient(const std::filesystem::path& path) : fd_(open_socke
 
 void ControlClient::send(const Json& line)
 {
-    const std::string text = line.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
+    const std::string text = to_text(line) + "\n";
     for (std::size_t done = 0; done < text.size();) {
         const ssize_t sent = ::send(fd_.get(), text.data() + done, text.size() - done, MSG_NOSIGNAL);
         if (sent < 0 && errno != EINTR)

@@ -52,15 +52,10 @@ Json checked(Json answer)
                                     : exit_failed);
 }
 
-std::string dump(const Json& json, int indent = 2)
-{
-    return json.dump(indent, ' ', false, Json::error_handler_t::replace);
-}
-
 void show(const Options& options, const Streams& streams, const Json& answer, const Print& print)
 {
     if (options.json)
-        streams.out << dump(answer) << '\n';
+        streams.out << to_text(answer, 2) << '\n';
     else
         print(streams.out, answer);
 }
@@ -80,7 +75,7 @@ int watch(const Options& options, const Streams& streams)
     while (auto line = client.receive()) {
         const Json guest = checked(std::move(*line)).at("guest");
         if (options.json)
-            streams.out << dump(guest, -1) << std::endl;
+            streams.out << to_text(guest) << std::endl;
         else
             view.update(guest);
         const std::string state = guest.at("state").get<std::string>();
@@ -107,14 +102,13 @@ std::filesystem::path store_of(const Options& options)
 }
 
 // The profile of a kernel, or of a guest's kernel, without a daemon.
-std::optional<Json> profile_from_store(const Options& options)
+std::optional<Json> profile_from_store(const Store& store, const std::string& guest_or_kernel)
 {
-    const Store store = Store::existing(store_of(options));
-    std::string id = options.guest;
+    std::string id = guest_or_kernel;
     Json facts;
     auto profile = store.profile(id); // first: not everybody may look into the folder of guests
     if (!profile) {
-        auto guest = store.guest(options.guest);
+        auto guest = store.guest(guest_or_kernel);
         if (!guest || !guest->at("kernel").at("id").is_string())
             return std::nullopt;
         id = guest->at("kernel").at("id").get<std::string>();
@@ -139,15 +133,16 @@ int profile(const Options& options, const Streams& streams)
         ControlClient client(std::filesystem::path(options.socket));
         answer = checked(client.request({{"command", "profile"}, {"name", options.guest}}));
     } catch (const DaemonUnreachable& unreachable) {
-        auto stored = profile_from_store(options);
+        const auto folder = store_of(options);
+        auto stored = profile_from_store(Store::existing(folder), options.guest);
         if (!stored)
-            throw Refused("no profile of " + options.guest + " in " + store_of(options).string() + " (" +
+            throw Refused("no profile of " + options.guest + " in " + folder.string() + " (" +
                               unreachable.what() + ")",
-                          std::filesystem::exists(store_of(options)) ? exit_unknown : exit_unreachable);
+                          std::filesystem::exists(folder) ? exit_unknown : exit_unreachable);
         answer = std::move(*stored);
     }
     if (options.json) // the profile itself, as it lies in the store
-        streams.out << dump(answer.at("profile")) << '\n';
+        streams.out << to_text(answer.at("profile"), 2) << '\n';
     else
         print(streams.out, answer);
     return exit_ok;

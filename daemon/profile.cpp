@@ -193,6 +193,11 @@ Profile join(const Profile& old, const Profile& fresh)
     return joined;
 }
 
+std::string to_text(const Json& json, int indent)
+{
+    return json.dump(indent, ' ', false, Json::error_handler_t::replace);
+}
+
 Json to_json(const Profile& profile)
 {
     Json json;

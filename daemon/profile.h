@@ -71,6 +71,10 @@ std::vector<std::string> contradictions(const Profile& old, const Profile& fresh
 // anything.
 Profile join(const Profile& old, const Profile& fresh);
 
+// As text; bytes that are no UTF-8 (names that guests and files have) are replaced. `indent`: -1 for one
+// line.
+std::string to_text(const Json& json, int indent = -1);
+
 Json to_json(const Profile& profile);
 // Throws Error that names `file` if it is not a profile of this schema.
 Profile profile_from_json(const Json& json, const std::string& file);

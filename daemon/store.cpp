@@ -100,12 +100,6 @@ void replace(const std::filesystem::path& file, const std::string& text, mode_t 
     }
 }
 
-// What guests and files are called need not be UTF-8.
-std::string text_of(const Json& json)
-{
-    return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
-}
-
 // Makes the rename itself survive a power cut.
 void sync_directory(const std::filesystem::path& directory)
 {
@@ -133,11 +127,10 @@ Store::Store(std::filesystem::path root, const std::string& readers)
       readers_(group_named(readers))
 {
     make_directory(root_, 0755);
-    make_profile_folder(root_ / "profiles");
     make_directory(root_ / "guests", 0700);
-    for (const char* folder : {"profiles", "contradicting"})
-        if (std::filesystem::exists(root_ / folder))
-            let_readers_read(root_ / folder);
+    let_readers_read(root_ / "profiles");
+    if (std::filesystem::exists(root_ / "contradicting"))
+        let_readers_read(root_ / "contradicting");
 }
 
 // What is there may be of a time when others were to read it.
@@ -161,7 +154,7 @@ void Store::make_profile_folder(const std::filesystem::path& folder) const
 
 void Store::write_profile(const std::filesystem::path& file, const Profile& profile) const
 {
-    write_atomically(file, text_of(to_json(profile)), file_mode(), readers_);
+    write_atomically(file, to_text(to_json(profile), 2) + "\n", file_mode(), readers_);
 }
 
 Store Store::existing(std::filesystem::path root)
@@ -205,7 +198,7 @@ std::filesystem::path Store::profile_file(const std::string& kernel_id) const
 
 void Store::put_guest(const std::string& guest, const Json& facts)
 {
-    write_at_once(guest_file(guest), text_of(facts), 0600);
+    write_at_once(guest_file(guest), to_text(facts, 2) + "\n", 0600);
 }
 
 std::optional<Json> Store::guest(const std::string& guest) const

@@ -234,6 +234,13 @@ static bool begin_anew(struct lac_guest *guest)
 	return true;
 }
 
+/* From here on it is counted and timed how long no kernel comes. */
+static void start_waiting(struct lac_guest *guest)
+{
+	guest->stats.early_exits = 0;
+	guest->waiting_ns = lac_guest_time(guest);
+}
+
 /* While a hunt is ending there is nothing to be asked: retire() does it then. */
 void lac_guest_was_reset(struct kvm *kvm)
 {
@@ -247,10 +254,8 @@ void lac_guest_was_reset(struct kvm *kvm)
 		guest->reset_meanwhile = true;
 	else
 		over = begin_anew(guest);
-	if (guest->state == LACUNA_GUEST_WAITING) {
-		guest->stats.early_exits = 0;
-		guest->waiting_ns = lac_guest_time(guest);
-	}
+	if (guest->state == LACUNA_GUEST_WAITING)
+		start_waiting(guest);
 	mutex_unlock(&guest->lock);
 	if (over)
 		ask(guest, LACUNA_EVENT_RESET);
@@ -364,7 +369,7 @@ static int take_orders(struct lac_guest *guest, struct lac_orders *orders)
 	guest->strange_exits = 0;
 	memset(&guest->stats, 0, sizeof(guest->stats));
 	guest->stats.armed_ns = lac_guest_time(guest);
-	guest->waiting_ns = guest->stats.armed_ns;
+	start_waiting(guest);
 	return 0;
 }
 
@@ -542,8 +547,7 @@ void lac_guest_restart(struct lac_guest *guest, struct kvm_vcpu *vcpu)
 	guest->kernel = NULL;
 	guest->stats.first_trap_ns = 0;
 	guest->stats.process_done_ns = 0;
-	guest->stats.early_exits = 0;
-	guest->waiting_ns = lac_guest_time(guest);
+	start_waiting(guest);
 	guest->seen_firmware = true;
 	guest->strange_exits = 0;
 	memset(guest->members, 0, sizeof(guest->members));

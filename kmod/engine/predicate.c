@@ -619,6 +619,11 @@ static u64 next_part(struct lac_engine *engine, u64 base, s32 offset)
 	return next;
 }
 
+static bool is_filled(const u8 *bytes, u32 size, u8 with)
+{
+	return bytes[0] == with && !memcmp(bytes, bytes + 1, size - 1);
+}
+
 /* Executable memory that is not in use is filled with INT3 (execmem_fill_trapping_insns(), 6.13 and later). */
 static bool is_unused(struct lac_engine *engine, u64 va)
 {
@@ -627,8 +632,7 @@ static bool is_unused(struct lac_engine *engine, u64 va)
 
 	for (i = 0; i < LAC_PAGE_SIZE; i += part) {
 		part = i ? LAC_PAGE_SIZE - i : 16; /* most pages say no with their first bytes */
-		if (lac_read(&engine->view.space, va + i, page, part) || page[0] != 0xcc ||
-		    memcmp(page, page + 1, part - 1))
+		if (lac_read(&engine->view.space, va + i, page, part) || !is_filled(page, part, 0xcc))
 			return false;
 	}
 	return true;
@@ -669,11 +673,10 @@ static u64 extent_up_to_note(struct lac_engine *engine, u64 base)
 /* What a module's text leaves of its last page is zero: its memory is cleared before it is copied there (move_module()). */
 static bool ends_in_zeros(struct lac_engine *engine, u64 va)
 {
-	u8 *tail = engine->page;
-	u32 size = LAC_TEXT_SLACK;
+	u64 tail = va + LAC_PAGE_SIZE - LAC_TEXT_SLACK;
 
-	return !lac_read(&engine->view.space, va + LAC_PAGE_SIZE - size, tail, size) && !tail[0] &&
-	       !memcmp(tail, tail + 1, size - 1);
+	return !lac_read(&engine->view.space, tail, engine->page, LAC_TEXT_SLACK) &&
+	       is_filled(engine->page, LAC_TEXT_SLACK, 0);
 }
 
 /*

@@ -120,8 +120,8 @@ def emulator_failed(console):
 
     From the exit of the guest to STGI the global interrupt flag is clear, and a processor takes no interrupt (AMD APM 2,
     15.17). Where the guest's GS base leads nowhere in the host, the handler's first use of GS faults, and so does the handler
-    of that fault, until the stack ends in error_entry() or exc_page_fault(); or the emulator takes what follows for a triple fault of the guest,
-    and the scheduler finds the end of the stack overwritten.
+    of that fault, until the stack ends in error_entry() or exc_page_fault(); or the emulator takes what follows for a triple
+    fault of the guest, and the scheduler finds the end of the stack overwritten.
     """
     behind_vmrun = r"asm_(sysvec_\w+|common_interrupt)\+.*\n.*RIP: 0010:__svm_vcpu_run"
     without_gs = r"TASK stack guard page was hit(.*\n){1,5}.*RIP: 0010:(error_entry|exc_page_fault)\+"

@@ -37,7 +37,7 @@ def libvirt(options):
         "steps": steps,
         "debs": debs,
         "module": None if dkms else module.build(kernel),
-        "cr8_module": module.build(kernel, module.CR8_MODULE),
+        "cr8_module": module.build(kernel, module.CR8_MODULE) if "uefi" in steps else None,
         "kernels": {
             name: {"kernel": one.vmlinuz, "initrd": guest_initrd.initrd(one)} for name, one in kernels.items()
         },

@@ -18,8 +18,9 @@ from .trial import FINAL, TRAPPING, Trial, require
 
 METRICS = "127.0.0.1:9464"
 KERNEL_FILES = ("kernel", "initrd")
-READING_SECONDS = 540  # for the first disk, for which libguestfs makes its appliance; the daemon gives up after 600
-LOOK_SECONDS = 120  # after which libguestfs' virtual machine may be one that the emulator has lost
+# For the first disk libguestfs makes its appliance; the daemon gives up after 600 s. Each time that these seconds have passed
+# libguestfs' virtual machine may be one that the emulator has lost.
+LOOK_SECONDS, LOOKS = 90, 6
 
 
 class OperatorTrial(Trial):
@@ -71,12 +72,10 @@ class OperatorTrial(Trial):
 
     def check_read(self, what):
         """Wait until the daemon has read all it knows of; a check."""
-        end, look = time.monotonic() + READING_SECONDS, time.monotonic() + LOOK_SECONDS
-        while not (done := self.nothing_to_read()) and time.monotonic() < end:
-            time.sleep(1)
-            if time.monotonic() > look:
-                require(not lost_guest.look(), "the emulator has lost libguestfs' virtual machine")
-                look += LOOK_SECONDS
+        for _ in range(LOOKS):
+            if done := wait_for(self.nothing_to_read, LOOK_SECONDS):
+                break
+            require(not lost_guest.look(), "the emulator has lost libguestfs' virtual machine")
         return self.check(what, done)
 
     def nothing_to_read(self):
@@ -93,10 +92,6 @@ class OperatorTrial(Trial):
         super().finish()
         self.journal.terminate()
         subprocess.run(["cp", "-r", STORE, self.out / "store"], stderr=subprocess.DEVNULL, check=False)
-
-    def stats(self, guest):
-        """lacunactl stats of the guest, {} if there are none."""
-        return self.lacuna.ask("stats", guest.name) or {}
 
 
 def install(trial):
@@ -122,7 +117,7 @@ def learned(trial, guest):
     """Wait until a guest that was started has done its work; it must have been trapped and learned from."""
     if trial.wait_ready(guest):
         trial.collect(guest)
-        trial.check("it was trapped", trial.stats(guest).get("traps_total", 0) > 20)
+        trial.check_trapped(guest)
 
 
 def define_and_start(trial):
@@ -250,7 +245,7 @@ def running(trial):
         trial.check("lacunactl learn is taken", trial.lacuna.ask("learn", guest.name) is not None)
         trial.wait_state(guest, ("waiting", *TRAPPING, "done"), 30)
         trial.collect(guest)
-        trial.check("it was trapped", trial.stats(guest).get("traps_total", 0) > 20)
+        trial.check_trapped(guest)
     guest.kill()
 
 

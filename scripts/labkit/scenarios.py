@@ -124,8 +124,7 @@ def migrate(trial):
         guest.kill()
         if trial.wait_ready(there):
             trial.collect(there)
-            traps = (trial.lacuna.ask("stats", there.name) or {}).get("traps_total", 0)
-            trial.check("it was trapped", traps > 20, f"{traps} traps")
+            trial.check_trapped(there)
 
 
 def netlink(trial):
@@ -271,8 +270,7 @@ def running(trial):
     trial.check("lacunactl learn is taken", trial.lacuna.ask("learn", guest.name) is not None)
     trial.wait_state(guest, ("waiting", *TRAPPING, "done"), 30)
     trial.collect(guest)
-    traps = (trial.lacuna.ask("stats", guest.name) or {}).get("traps_total", 0)
-    trial.check("it was trapped", traps > 20, f"{traps} traps")
+    trial.check_trapped(guest)
     trial.check("the guest is still alive after its work", still_prints(guest))
 
 
@@ -303,7 +301,7 @@ def check_verified(trial, guest, what):
     while not trial.lacuna.states.get(guest.name, {}).get("verified") and time.monotonic() < end:
         time.sleep(0.2)
     verified = trial.lacuna.states.get(guest.name, {}).get("verified")
-    traps = (trial.lacuna.ask("stats", guest.name) or {}).get("traps_total")
+    traps = trial.stats(guest).get("traps_total")
     trial.check(what, verified and traps == 0, f"verified {verified}, {traps} traps")
 
 

@@ -125,6 +125,15 @@ class Trial:
         ended = state == "done" and "copied" in reason
         return self.check("the hunt ends before memory is copied", ended, f"{state}: {reason}")
 
+    def stats(self, guest):
+        """lacunactl stats of the guest, {} if there are none."""
+        return self.lacuna.ask("stats", guest.name) or {}
+
+    def check_trapped(self, guest):
+        """It was learned from by traps; a check."""
+        traps = self.stats(guest).get("traps_total", 0)
+        return self.check("it was trapped", traps > 20, f"{traps} traps")
+
     def collect(self, guest):
         """Write what Lacuna found about a guest that is ready, and compare it with the guest's own view."""
         if self.lacuna:
