@@ -50,6 +50,8 @@ const char* to_string(lacuna_member_state state)
         return "ambiguous";
     case LACUNA_CONTRADICTED:
         return "contradicted";
+    case LACUNA_TIED:
+        return "tied";
     }
     return "unknown";
 }

@@ -25,7 +25,7 @@ std::string file_name(const std::string& name)
         if (!std::isalnum(static_cast<unsigned char>(c)) && c != '.' && c != '_' && c != '-')
             c = '_';
     if (safe.empty() || safe.front() == '.')
-        safe.insert(0, "_");
+        safe.insert(safe.begin(), '_');
     return safe.substr(0, longest);
 }
 

@@ -164,6 +164,9 @@ void print_profile(std::ostream& out, const Profile& profile, const std::string&
         std::string offset = to_string(member.state);
         if (member.resolved())
             offset = std::to_string(member.offset) + (member.relative_to_list ? " from its list" : "");
+        else if (member.tied())
+            offset = fmt::format("{}, tied with {}", member.offset,
+                                 fmt::join(member.candidates.begin() + 1, member.candidates.end(), " "));
         else if (member.state == LACUNA_AMBIGUOUS)
             offset =
                 fmt::format("ambiguous, {} left: {}{}", member.remaining, fmt::join(member.candidates, " "),

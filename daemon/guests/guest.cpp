@@ -25,8 +25,11 @@ Json member_status(const lacuna_member_report& report)
 {
     const auto state = static_cast<lacuna_member_state>(report.state);
     Json json = {{"state", to_string(state)}, {"remaining", report.remaining}};
-    if (state == LACUNA_RESOLVED)
+    if (state == LACUNA_RESOLVED || state == LACUNA_TIED)
         json["offset"] = report.candidates[0];
+    if (state == LACUNA_TIED)
+        json["candidates"] =
+            std::vector<std::int32_t>(report.candidates, report.candidates + report.remaining);
     json["evidence"] = {{"events", report.events},
                         {"instances", report.instances},
                         {"witnesses", report.witnesses},

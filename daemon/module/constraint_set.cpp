@@ -28,7 +28,7 @@ constexpr int max_text = 64;      // bytes of a text, the smallest window: as th
 constexpr int max_instances = 32; // different instances the engine counts up to
 
 constexpr std::string_view source_names[LACUNA_SOURCES] = {"task", "pointer", "module"};
-constexpr std::string_view event_names[] = {"fork", "exit", "initcall"}; // LACUNA_ON_*, bit by bit
+constexpr std::string_view event_names[] = {"fork", "exit", "initcall", "look"}; // LACUNA_ON_*, bit by bit
 
 constexpr unsigned bit(unsigned n)
 {
@@ -66,6 +66,7 @@ constexpr PredicateRule predicate_rules[LACUNA_PREDICATES] = {
     {"text-part", bit(LACUNA_TYPE_POINTER), of_module, "", 0},
     {"extent", bit(LACUNA_TYPE_INT), of_module, "member", LACUNA_TYPE_POINTER},
     {"null-at-times", bit(LACUNA_TYPE_POINTER), any_source, "", 0},
+    {"differs-in-threads", bit(LACUNA_TYPE_INT), of_task, "member", LACUNA_TYPE_POINTER},
 };
 
 // "a, b or c"

@@ -28,9 +28,9 @@ ProfileMember make_member(const lacuna_constraints& set, std::size_t index,
         report.state == LACUNA_OPEN ? LACUNA_AMBIGUOUS : static_cast<lacuna_member_state>(report.state);
     member.relative_to_list = structure.source == LACUNA_SOURCE_MODULE;
     member.evidence = {report.events, report.instances, report.witnesses, report.eliminated};
-    if (member.resolved()) {
+    if (member.usable())
         member.offset = report.candidates[0];
-    } else if (member.state == LACUNA_AMBIGUOUS) {
+    if (member.lists_candidates()) {
         member.remaining = report.remaining;
         const auto listed = std::min<std::uint32_t>(report.remaining, LACUNA_LISTED_CANDIDATES);
         member.candidates.assign(report.candidates, report.candidates + listed);
@@ -42,9 +42,9 @@ Json member_to_json(const ProfileMember& member)
 {
     Json json;
     json["state"] = to_string(member.state);
-    if (member.resolved())
+    if (member.usable())
         json["offset"] = member.offset;
-    if (member.state == LACUNA_AMBIGUOUS) {
+    if (member.lists_candidates()) {
         json["candidates"] = member.candidates;
         json["remaining"] = member.remaining;
     }
@@ -61,7 +61,7 @@ Json member_to_json(const ProfileMember& member)
 
 lacuna_member_state state_from_name(const std::string& name)
 {
-    for (const auto state : {LACUNA_RESOLVED, LACUNA_AMBIGUOUS, LACUNA_CONTRADICTED})
+    for (const auto state : {LACUNA_RESOLVED, LACUNA_AMBIGUOUS, LACUNA_CONTRADICTED, LACUNA_TIED})
         if (name == to_string(state))
             return state;
     throw Error("unknown state \"" + name + "\"");
@@ -76,9 +76,9 @@ ProfileMember member_from_json(const std::string& structure, const std::string& 
     member.type = json.at("type").get<std::string>();
     member.size = json.at("size").get<unsigned>();
     member.relative_to_list = json.value("relative_to", "") == "list";
-    if (member.resolved())
+    if (member.usable())
         member.offset = json.at("offset").get<std::int32_t>();
-    if (member.state == LACUNA_AMBIGUOUS) {
+    if (member.lists_candidates()) {
         member.candidates = json.at("candidates").get<std::vector<std::int32_t>>();
         member.remaining = json.at("remaining").get<std::uint32_t>();
     }
@@ -100,20 +100,28 @@ std::string claim(const ProfileMember& member)
 
 } // namespace
 
+bool ProfileMember::says_more_than(const ProfileMember& other) const
+{
+    // Of a hunt that ended before its first event nothing is listed. A tie of fewer is what is left of one of more.
+    const auto rank = [](const ProfileMember& member) {
+        return member.resolved() ? 3 : member.tied() ? 2 : member.remaining > 0 ? 1 : 0;
+    };
+    return rank(*this) > rank(other) || (tied() && other.tied() && remaining < other.remaining);
+}
+
 bool ProfileMember::rules_out(std::int32_t other) const
 {
     if (resolved())
         return offset != other;
-    if (state == LACUNA_CONTRADICTED)
-        return true;
-    // of a hunt that ended before its first event nothing is listed
-    const bool all_listed = !candidates.empty() && candidates.size() == remaining;
-    return all_listed && std::find(candidates.begin(), candidates.end(), other) == candidates.end();
+    // What was left open, or fitted nowhere, in one boot says nothing against what was seen at work in another.
+    return state == LACUNA_TIED &&
+           std::find(candidates.begin(), candidates.end(), other) == candidates.end();
 }
 
 bool Profile::complete() const
 {
-    return !members.empty() && resolved() == members.size();
+    return !members.empty() &&
+           std::all_of(members.begin(), members.end(), [](const ProfileMember& m) { return m.usable(); });
 }
 
 std::size_t Profile::resolved() const
@@ -133,7 +141,7 @@ const ProfileMember* Profile::find(const std::string& qualified) const
 std::int64_t Profile::offset(const std::string& qualified) const
 {
     const ProfileMember* member = find(qualified);
-    if (!member || !member->resolved())
+    if (!member || !member->usable())
         throw Error(fmt::format("the offset of {} is {}", qualified,
                                 member ? to_string(member->state) : "not in the profile"),
                     "kernel " + kernel_id,
@@ -169,8 +177,8 @@ std::vector<std::string> contradictions(const Profile& old, const Profile& fresh
         const ProfileMember* other = fresh.find(member.qualified());
         if (!other)
             continue;
-        if ((member.resolved() && other->rules_out(member.offset)) ||
-            (other->resolved() && member.rules_out(other->offset)))
+        if ((member.usable() && other->rules_out(member.offset)) ||
+            (other->usable() && member.rules_out(other->offset)))
             sentences.push_back(fmt::format("{} {} in the store, but {} now", member.qualified(),
                                             claim(member), claim(*other)));
     }
@@ -186,7 +194,7 @@ Profile join(const Profile& old, const Profile& fresh)
                          [&](const ProfileMember& other) { return other.qualified() == member.qualified(); });
         if (known == joined.members.end())
             joined.members.push_back(member);
-        else if (!known->resolved() && (member.resolved() || !known->is_known()))
+        else if (member.says_more_than(*known))
             *known = member;
     }
     return joined;

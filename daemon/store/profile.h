@@ -32,16 +32,20 @@ struct ProfileMember {
     std::string type;            // "int", ...
     unsigned size = 0;           // bytes
     lacuna_member_state state = LACUNA_AMBIGUOUS;
-    std::int32_t offset = 0;              // when resolved
-    std::vector<std::int32_t> candidates; // when ambiguous: the first of those left
-    std::uint32_t remaining = 0;          // when ambiguous: how many are left
+    std::int32_t offset = 0;              // when usable; when tied the first of those that are
+    std::vector<std::int32_t> candidates; // when ambiguous: the first of those left; when tied: all
+    std::uint32_t remaining = 0;          // when ambiguous or tied: how many are left
     bool relative_to_list = false;        // to the structure's list node, not to its start (struct module)
     Evidence evidence;
 
     std::string qualified() const { return structure + "." + name; }
     bool resolved() const { return state == LACUNA_RESOLVED; }
-    // Of a hunt that ended before its first event nothing is known.
-    bool is_known() const { return state != LACUNA_AMBIGUOUS || remaining > 0; }
+    // Several places that have had the same value in every instance ever seen: each serves a reader as well.
+    bool tied() const { return state == LACUNA_TIED; }
+    bool usable() const { return resolved() || tied(); }
+    bool lists_candidates() const { return state == LACUNA_AMBIGUOUS || tied(); }
+    // Whether a boot that found this has found out more than one that found `other`.
+    bool says_more_than(const ProfileMember& other) const;
     // Whether this says that the member is not at `other`.
     bool rules_out(std::int32_t other) const;
     bool operator==(const ProfileMember&) const = default;
@@ -55,7 +59,7 @@ struct Profile {
     bool complete() const;
     std::size_t resolved() const;
     const ProfileMember* find(const std::string& qualified) const;
-    // The offset of a resolved member. Throws Error that names the member if there is none.
+    // The offset of a member that is resolved, or the one offered of those that are tied. Throws Error that names the member if there is none.
     std::int64_t offset(const std::string& qualified) const;
     bool operator==(const Profile&) const = default;
 };
@@ -67,8 +71,7 @@ Profile make_profile(const KernelDescriptor& kernel, const lacuna_constraints& s
 // One sentence per member that one of them gives an offset which the other rules out; empty: they agree.
 std::vector<std::string> contradictions(const Profile& old, const Profile& fresh);
 
-// What either of two agreeing profiles has resolved; where both or none have, `old` stays if it knows
-// anything.
+// Of each member what says more in either of two agreeing profiles; `old` where both say as much.
 Profile join(const Profile& old, const Profile& fresh);
 
 // As text; bytes that are no UTF-8 (names that guests and files have) are replaced. `indent`: -1 for one

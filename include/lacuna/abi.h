@@ -10,7 +10,7 @@
 
 #include <linux/types.h>
 
-#define LACUNA_ABI_VERSION 4
+#define LACUNA_ABI_VERSION 5
 
 #define LACUNA_GENL_NAME "lacuna"
 #define LACUNA_GENL_EVENTS "events"
@@ -76,6 +76,7 @@ enum lacuna_predicate_kind {
 	LACUNA_TEXT_PART, /* page-aligned, executable, not writable; not the part that holds the init function */
 	LACUNA_EXTENT, /* bytes that are executable from what `member` points to on, up to where something else starts */
 	LACUNA_NULL_AT_TIMES, /* has been 0 in some instance; until then nothing can be said of the candidate */
+	LACUNA_DIFFERS_IN_THREADS, /* no thread of a process on the ring of tasks has the process's value; `member`: mm */
 	LACUNA_PREDICATES,
 };
 
@@ -83,7 +84,8 @@ enum lacuna_predicate_kind {
 #define LACUNA_ON_FORK 1
 #define LACUNA_ON_EXIT 2
 #define LACUNA_ON_INITCALL 4
-#define LACUNA_ON_ALL 7
+#define LACUNA_ON_LOOK 8 /* no event: the guest is looked at while it runs */
+#define LACUNA_ON_ALL 15
 
 #define LACUNA_NO_MEMBER 0xff
 
@@ -135,6 +137,7 @@ enum lacuna_member_state {
 	LACUNA_RESOLVED,
 	LACUNA_AMBIGUOUS, /* the hunt ended with more than one candidate, or with too little evidence */
 	LACUNA_CONTRADICTED, /* no candidate fits what was seen */
+	LACUNA_TIED, /* several fit, and had the same value in every instance ever seen: either serves until they differ */
 };
 
 #define LACUNA_LISTED_CANDIDATES 16
@@ -148,7 +151,7 @@ struct lacuna_member_report {
 	__u32 events; /* events that told something about the member */
 	__u32 instances; /* different instances the best candidate was seen in action in, counted up to 32 */
 	__u32 witnesses; /* events in which the best candidate was seen in action */
-	__s32 candidates[LACUNA_LISTED_CANDIDATES]; /* the first of those left; [0] is the offset when resolved */
+	__s32 candidates[LACUNA_LISTED_CANDIDATES]; /* the first of those left; [0] is the offset when resolved, the one offered when tied */
 	__u64 resolved_ns; /* since the first trap */
 };
 

@@ -21,7 +21,7 @@ static bool predicate_ok(const struct lacuna_constraints *set, const struct lacu
 	if (!p->on || p->on & ~LACUNA_ON_ALL || p->witness > 1 || !memchr(p->text, 0, sizeof(p->text)))
 		return false;
 	if (p->kind != LACUNA_RING && p->kind != LACUNA_RING_COUNTS && p->kind != LACUNA_EXTENT &&
-	    p->member != LACUNA_NO_MEMBER)
+	    p->kind != LACUNA_DIFFERS_IN_THREADS && p->member != LACUNA_NO_MEMBER)
 		return false;
 	switch (p->kind) {
 	case LACUNA_ANCHOR_TEXT:
@@ -40,6 +40,9 @@ static bool predicate_ok(const struct lacuna_constraints *set, const struct lacu
 	case LACUNA_RING_COUNTS:
 		return m->type == LACUNA_TYPE_INT && source == LACUNA_SOURCE_TASK &&
 		       refers(set, p->member, LACUNA_TYPE_LIST, m->structure);
+	case LACUNA_DIFFERS_IN_THREADS:
+		return m->type == LACUNA_TYPE_INT && source == LACUNA_SOURCE_TASK &&
+		       refers(set, p->member, LACUNA_TYPE_POINTER, m->structure);
 	case LACUNA_UNIQUE:
 	case LACUNA_THREAD_ID:
 		return m->type == LACUNA_TYPE_INT && source == LACUNA_SOURCE_TASK;

@@ -24,16 +24,23 @@ static bool hunt_init(struct lac_hunt *hunt, const struct lacuna_constraints *se
 {
 	hunt->member = &set->members[index];
 	hunt_shape(hunt, set, 4);
+	hunt->living = lac_alloc(hunt->number * sizeof(*hunt->living));
+	hunt->history = lac_alloc(hunt->number * sizeof(*hunt->history));
 	hunt->strikes = lac_alloc(hunt->number * sizeof(*hunt->strikes));
 	hunt->witnesses = lac_alloc(hunt->number * sizeof(*hunt->witnesses));
 	hunt->instances = lac_alloc(hunt->number * sizeof(*hunt->instances));
 	hunt->nulls = lac_alloc(hunt->number * sizeof(*hunt->nulls));
-	return hunt->strikes && hunt->witnesses && hunt->instances && hunt->nulls;
+	return hunt->living && hunt->history && hunt->strikes && hunt->witnesses && hunt->instances && hunt->nulls;
 }
 
 static void hunt_start(struct lac_hunt *hunt, const struct lacuna_constraints *set, u8 word)
 {
+	u32 i;
+
 	hunt_shape(hunt, set, word);
+	for (i = 0; i < hunt->number; i++)
+		hunt->living[i] = (u16)i;
+	memset(hunt->history, 0, hunt->number * sizeof(*hunt->history));
 	memset(hunt->strikes, 0, hunt->number * sizeof(*hunt->strikes));
 	memset(hunt->witnesses, 0, hunt->number * sizeof(*hunt->witnesses));
 	memset(hunt->instances, 0, hunt->number * sizeof(*hunt->instances));
@@ -130,24 +137,42 @@ static u32 survivor_of(const struct lac_hunt *hunt)
 {
 	u32 i, survivor = hunt->number;
 
-	for (i = 0; i < hunt->number; i++) {
-		if (!lac_alive(hunt, i) || !hunt->witnesses[i])
+	for (i = 0; i < hunt->alive; i++) {
+		if (!hunt->witnesses[hunt->living[i]])
 			continue;
 		if (survivor != hunt->number)
 			return hunt->number;
-		survivor = i;
+		survivor = hunt->living[i];
 	}
 	return survivor;
 }
 
 static void drop_all_but(struct lac_hunt *hunt, u32 survivor)
 {
-	u32 i;
-
-	for (i = 0; i < hunt->number; i++)
-		if (i != survivor)
-			hunt->strikes[i] = hunt->member->strikes;
+	hunt->living[0] = (u16)survivor;
 	hunt->alive = 1;
+}
+
+/* Were all that were seen at work seen so often enough, and never with different values? */
+static bool is_tied(const struct lac_hunt *hunt)
+{
+	u32 first = hunt->number, number = 0, i, candidate;
+
+	if (hunt->settled || hunt->contradicted)
+		return false;
+	for (i = 0; i < hunt->alive; i++) {
+		candidate = hunt->living[i];
+		if (!hunt->witnesses[candidate])
+			continue;
+		if (first == hunt->number)
+			first = candidate;
+		if (hunt->history[candidate] != hunt->history[first] ||
+		    hunt->witnesses[candidate] < hunt->member->witnesses ||
+		    instances_of(hunt, candidate) < hunt->member->instances)
+			return false;
+		number++;
+	}
+	return number > 1 && number <= LACUNA_LISTED_CANDIDATES;
 }
 
 static void judge(struct lac_engine *engine, struct lac_hunt *hunt)
@@ -165,24 +190,40 @@ static void judge(struct lac_engine *engine, struct lac_hunt *hunt)
 	hunt->settled = true;
 }
 
+/* Of every instance, told something or not: two that differed once are not the same. */
+static void remember_values(struct lac_engine *engine, struct lac_hunt *hunt)
+{
+	u32 i, candidate, half;
+	u64 value;
+
+	if (hunt->member->type == LACUNA_TYPE_TEXT || hunt->member->type == LACUNA_TYPE_LIST)
+		return;
+	for (i = 0; i < hunt->alive; i++) {
+		candidate = hunt->living[i];
+		if (!lac_value(engine->view.instance, hunt->member->type, lac_offset(hunt, candidate), &value))
+			continue;
+		half = (u32)(value ^ value >> 32);
+		hunt->history[candidate] = (hunt->history[candidate] ^ half) * 0x9e3779b1u + 1;
+	}
+}
+
 static void strike(struct lac_engine *engine, struct lac_hunt *hunt)
 {
-	u32 instance = 0, i;
+	u32 instance = 0, left = 0, i, candidate;
 
-	for (i = 0; i < hunt->number; i++) {
-		if (!lac_alive(hunt, i))
-			continue;
-		if (engine->outcome[i] == LAC_WITNESSED) {
+	for (i = 0; i < hunt->alive; i++) {
+		candidate = hunt->living[i];
+		if (engine->outcome[candidate] == LAC_WITNESSED) {
 			if (!instance)
 				instance = instance_bit(hunt, engine->view.instance->at);
-			hunt->instances[i] |= instance;
-			hunt->witnesses[i] += hunt->witnesses[i] < 0xffff;
+			hunt->instances[candidate] |= instance;
+			hunt->witnesses[candidate] += hunt->witnesses[candidate] < 0xffff;
 		}
-		if (engine->outcome[i] != LAC_REFUTED)
+		if (engine->outcome[candidate] == LAC_REFUTED && ++hunt->strikes[candidate] >= hunt->member->strikes)
 			continue;
-		hunt->strikes[i]++;
-		hunt->alive -= !lac_alive(hunt, i);
+		hunt->living[left++] = (u16)candidate;
 	}
+	hunt->alive = left;
 }
 
 static void ask_member(struct lac_engine *engine, u8 index)
@@ -193,15 +234,16 @@ static void ask_member(struct lac_engine *engine, u8 index)
 
 	if (hunt->contradicted)
 		return;
-	for (i = 0; i < hunt->number; i++) {
-		if (!lac_alive(hunt, i))
-			continue;
-		engine->outcome[i] = ask_all(engine, hunt, lac_offset(hunt, i));
-		witnessed |= engine->outcome[i] == LAC_WITNESSED;
-		fits |= engine->outcome[i] == LAC_FITS;
+	for (i = 0; i < hunt->alive; i++) {
+		u8 *outcome = &engine->outcome[hunt->living[i]];
+
+		*outcome = ask_all(engine, hunt, lac_offset(hunt, hunt->living[i]));
+		witnessed |= *outcome == LAC_WITNESSED;
+		fits |= *outcome == LAC_FITS;
 	}
 	if (engine->view.space.exhausted)
 		return;
+	remember_values(engine, hunt);
 	if (witnessed || fits) {
 		strike(engine, hunt);
 		hunt->events++;
@@ -236,6 +278,7 @@ static void view_instance(struct lac_engine *engine, const struct lac_window *in
 	view->parts_read = false;
 	view->echoes_read = false;
 	view->extent_read = false;
+	view->threads_read = false;
 	view->ids_for = NULL;
 	view->echoes_nr = 0;
 }
@@ -300,6 +343,27 @@ static enum lac_used task_event(struct lac_engine *engine, u8 structure)
 		follow_pointers(engine);
 	else
 		lac_live_remove(&engine->live, event->subject);
+	return LAC_USED;
+}
+
+/*
+ * Without an event nobody is caught in a function, and which task runs is not known: what there is to see hangs on init_task,
+ * in the kernel's own half of its page tables.
+ */
+static enum lac_used look(struct lac_engine *engine, u8 structure)
+{
+	const struct lacuna_structure *s = &engine->set.structures[structure];
+	u8 i;
+
+	if (!engine->kernel_root)
+		return LAC_NO_INSTANCE;
+	engine->view.space.root = engine->kernel_root;
+	if (!lac_window_read(&engine->anchor, &engine->view.space, engine->facts.init_task, s->low, s->high))
+		return LAC_NO_INSTANCE;
+	view_instance(engine, &engine->anchor, &engine->anchor, ~0ull);
+	for (i = 0; i < engine->set.members_nr; i++)
+		if (engine->set.members[i].structure == structure && !engine->hunts[i].settled)
+			ask_member(engine, i);
 	return LAC_USED;
 }
 
@@ -441,7 +505,10 @@ enum lac_used lac_engine_event(struct lac_engine *engine, const struct lac_event
 	for (i = 0; i < engine->set.structures_nr; i++) {
 		if (engine->set.structures[i].source != source)
 			continue;
-		used = source == LACUNA_SOURCE_MODULE ? module_event(engine, i) : task_event(engine, i);
+		if (event->on == LACUNA_ON_LOOK)
+			used = look(engine, i);
+		else
+			used = source == LACUNA_SOURCE_MODULE ? module_event(engine, i) : task_event(engine, i);
 	}
 	engine->view.event = NULL;
 	return used;
@@ -463,10 +530,21 @@ bool lac_engine_settled(const struct lac_engine *engine, bool modules)
 	for (i = 0; i < set->members_nr; i++) {
 		bool of_module = set->structures[set->members[i].structure].source == LACUNA_SOURCE_MODULE;
 
-		if (of_module == modules && !engine->hunts[i].settled && !engine->hunts[i].contradicted)
+		if (of_module == modules && !engine->hunts[i].settled && !engine->hunts[i].contradicted &&
+		    !is_tied(&engine->hunts[i]))
 			return false;
 	}
 	return true;
+}
+
+bool lac_engine_is_tied(const struct lac_engine *engine)
+{
+	u32 i;
+
+	for (i = 0; i < engine->set.members_nr; i++)
+		if (is_tied(&engine->hunts[i]))
+			return true;
+	return false;
 }
 
 bool lac_engine_user_space(const struct lac_engine *engine)
@@ -487,21 +565,28 @@ u32 lac_engine_members(const struct lac_engine *engine)
 void lac_engine_report(const struct lac_engine *engine, u32 member, struct lacuna_member_report *report)
 {
 	const struct lac_hunt *hunt = &engine->hunts[member];
-	u32 i, listed = 0, best = 0, instances = 0;
+	u32 i, candidate, left = 0, best = 0, instances = 0;
+	bool tied = is_tied(hunt);
 
 	memset(report, 0, sizeof(*report));
-	for (i = 0; i < hunt->number; i++) {
-		if (!lac_alive(hunt, i))
+	for (i = 0; i < hunt->alive; i++) {
+		candidate = hunt->living[i];
+		/* as with a survivor, what was never seen at work is out */
+		if (tied && !hunt->witnesses[candidate])
 			continue;
-		if (listed < LACUNA_LISTED_CANDIDATES)
-			report->candidates[listed++] = lac_offset(hunt, i);
-		if (hunt->witnesses[i] > best)
-			best = hunt->witnesses[i];
-		instances = max(instances, instances_of(hunt, i));
+		if (left < LACUNA_LISTED_CANDIDATES)
+			report->candidates[left] = lac_offset(hunt, candidate);
+		left++;
+		if (hunt->witnesses[candidate] > best)
+			best = hunt->witnesses[candidate];
+		instances = max(instances, instances_of(hunt, candidate));
 	}
-	report->state = hunt->contradicted ? LACUNA_CONTRADICTED : hunt->settled ? LACUNA_RESOLVED : LACUNA_OPEN;
-	report->remaining = hunt->alive;
-	report->eliminated = hunt->number - hunt->alive;
+	report->state = hunt->contradicted ? LACUNA_CONTRADICTED :
+			hunt->settled      ? LACUNA_RESOLVED :
+			tied               ? LACUNA_TIED :
+					     LACUNA_OPEN;
+	report->remaining = left;
+	report->eliminated = hunt->number - left;
 	report->events = hunt->events;
 	report->instances = instances;
 	report->witnesses = best;
@@ -531,6 +616,8 @@ void lac_engine_destroy(struct lac_engine *engine)
 	if (!engine)
 		return;
 	for (i = 0; i < ARRAY_SIZE(engine->hunts); i++) {
+		lac_free(engine->hunts[i].living);
+		lac_free(engine->hunts[i].history);
 		lac_free(engine->hunts[i].strikes);
 		lac_free(engine->hunts[i].witnesses);
 		lac_free(engine->hunts[i].instances);
@@ -549,6 +636,8 @@ void lac_engine_start(struct lac_engine *engine, const struct lac_facts *facts)
 	engine->kernel_root = 0;
 	engine->told_most = 0;
 	engine->next_listed = 0;
+	engine->next_searched = 0;
+	engine->thread_link = -1;
 	memset(engine->told, 0, sizeof(engine->told));
 	memset(&engine->live, 0, sizeof(engine->live));
 	for (i = 0; i < engine->set.members_nr; i++)

@@ -22,6 +22,9 @@
  * do not do. Two that were both seen at work stay, until events speak against one of them, and what has made the survivor
  * the only one does not yet confirm it: it must be seen at work once more.
  *
+ * Two that are the same so far. Where all that were seen at work had the same value in every instance ever seen, no event told
+ * them apart, and either serves a reader as long as that is so: the member is tied. One difference, ever, and it is not.
+ *
  * And it is asked on. As long as there are events the survivor must go on fitting: one that fails again and again was not
  * the truth, and the member is contradicted, and so is every member that was derived from it.
  *
@@ -51,8 +54,8 @@ struct lac_facts {
 struct lac_event {
 	u8 on; /* one of LACUNA_ON_* */
 	u8 paging; /* enum lacuna_paging */
-	u64 subject; /* fork: the current task; exit: the task being released; initcall: the function, or LAC_LISTED_MODULE */
-	u64 cr3;
+	u64 subject; /* fork: the current task; exit: the task being released; initcall: the function, or LAC_LISTED_MODULE; look: nothing */
+	u64 cr3; /* look: not used, the kernel's own root is */
 };
 
 enum lac_used {
@@ -79,8 +82,14 @@ enum lac_used lac_engine_event(struct lac_engine *engine, const struct lac_event
 /* The task at @task is about to be freed, and no event could be made of it; LAC_ALL_TASKS: any may be. */
 void lac_engine_forget(struct lac_engine *engine, u64 task);
 
-/* Is nothing more to be learned from tasks (@modules: from modules)? */
+/*
+ * Is nothing more to be learned from events of tasks (@modules: of modules)? Of what is tied such events hardly tell more, but
+ * looks may.
+ */
 bool lac_engine_settled(const struct lac_engine *engine, bool modules);
+
+/* Is a member tied, so that looking at the guest now and then (LACUNA_ON_LOOK) may still settle it? */
+bool lac_engine_is_tied(const struct lac_engine *engine);
 
 /* Has anything run on page tables other than the kernel's own? */
 bool lac_engine_user_space(const struct lac_engine *engine);

@@ -16,6 +16,8 @@
 #define LAC_TEXT_SLACK 64 /* bytes: so many zeros are no code */
 #define LAC_MAX_ECHOES 256
 #define LAC_MAX_IDS 64
+#define LAC_MAX_THREADS 64 /* that are found in one event */
+#define LAC_SEARCHED 8 /* processes in which threads are looked for in one event */
 #define LAC_MIN_ID 32 /* smaller numbers are met by chance */
 #define LAC_MAX_TEXT 64
 #define LAC_SEEN 32 /* different instances are told apart up to here: a bit each */
@@ -36,7 +38,9 @@ struct lac_hunt {
 	s32 low; /* offset of candidate 0 */
 	u32 number;
 	u32 alive;
+	u16 *living; /* the candidates that are left, in order: so many as @alive says */
 	u8 *strikes; /* per candidate */
+	u32 *history; /* per candidate: digest of the values it has had in all instances seen */
 	u16 *witnesses;
 	u8 *nulls; /* per candidate: whether it has been 0 when LACUNA_NULL_AT_TIMES was asked */
 	u32 *instances; /* per candidate: which of @seen it was seen at work in, a bit each */
@@ -81,6 +85,8 @@ struct lac_view {
 	u32 ids_nr;
 	s32 ids[LAC_MAX_IDS]; /* values of candidates that user pointers in the instance lead to */
 	u64 extent;
+	bool threads_read;
+	u32 threads_nr;
 };
 
 struct lac_engine {
@@ -96,7 +102,13 @@ struct lac_engine {
 	struct lac_window instance, anchor, target;
 	u8 outcome[LACUNA_MAX_WINDOW];
 	u64 ring[LAC_MAX_RING]; /* instances on the ring of the settled list member */
-	u32 values[2 * LAC_MAX_RING]; /* hash set of the values along the ring */
+	u64 values[2 * LAC_MAX_RING]; /* hash set of the values along the ring, each with the set's number above it */
+	u32 values_number; /* of the set that is in use: what others have left there does not count */
+	u32 next_searched; /* which process on the ring is the next to be searched for threads */
+	s32 thread_link; /* where a thread was found to hang on its leader; below 0: nowhere yet */
+	struct {
+		u64 leader, thread;
+	} threads[LAC_MAX_THREADS];
 	u16 told[LACUNA_MAX_WINDOW / 4]; /* per word of a task: events at which it led to the value of a candidate */
 	u16 told_most;
 	char echoes[LAC_MAX_ECHOES][LAC_MAX_TEXT];
@@ -106,11 +118,6 @@ struct lac_engine {
 static inline s32 lac_offset(const struct lac_hunt *hunt, u32 candidate)
 {
 	return hunt->low + (s32)(candidate * hunt->align);
-}
-
-static inline bool lac_alive(const struct lac_hunt *hunt, u32 candidate)
-{
-	return hunt->strikes[candidate] < hunt->member->strikes;
 }
 
 /* Is the offset of member @index known well enough to build on? */
@@ -129,6 +136,9 @@ void lac_live_add(struct lac_live *live, u64 task);
 void lac_live_remove(struct lac_live *live, u64 task);
 /* The lowest that is higher than @task; ~0: none. */
 u64 lac_live_next(const struct lac_live *live, u64 task);
+
+/* The value at @offset of a number or pointer; false: it could not be read. Ints are extended by their sign, words by zeros. */
+bool lac_value(const struct lac_window *window, u8 type, s32 offset, u64 *value);
 
 /* What predicate @predicate says of the candidate at @offset of @hunt's member. */
 enum lac_outcome lac_ask(struct lac_engine *engine, struct lac_hunt *hunt,

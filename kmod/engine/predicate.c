@@ -2,13 +2,26 @@
 /* The predicates: what a constraint set can ask of a candidate, and what they have in common. */
 #include "predicate.h"
 
+/* How many bytes follow the first of a character in UTF-8 (RFC 3629); 4: it is no first byte of one. */
+static u32 following(u8 first)
+{
+	if (first < 0x80)
+		return first < 0x20 || first == 0x7f ? 4 : 0;
+	return first < 0xc2 ? 4 : first < 0xe0 ? 1 : first < 0xf0 ? 2 : first < 0xf5 ? 3 : 4;
+}
+
+/* The kernel cuts names to their size wherever that is: the last character may be a part of one. */
 bool lac_is_text(const u8 *bytes, u32 size)
 {
-	u32 i;
+	u32 i, more = 0;
 
-	for (i = 0; i < size && bytes[i]; i++)
-		if (bytes[i] < 0x20 || bytes[i] > 0x7e)
+	for (i = 0; i < size && bytes[i]; i++) {
+		if (more && (bytes[i] & 0xc0) != 0x80)
 			return false;
+		more = more ? more - 1 : following(bytes[i]);
+		if (more == 4)
+			return false;
+	}
 	return i > 0 && i < size;
 }
 
@@ -34,20 +47,25 @@ bool lac_points_to_root(struct lac_view *view, u64 pointer)
 	       !lac_translate(&view->space, pointer, &page) && page.gpa == view->space.root;
 }
 
-static bool read_value(const struct lac_window *window, u8 type, s32 offset, s64 *value)
+bool lac_value(const struct lac_window *window, u8 type, s32 offset, u64 *value)
 {
 	s32 number;
+
+	if (type != LACUNA_TYPE_INT)
+		return lac_word(window, offset, value);
+	if (!lac_int(window, offset, &number))
+		return false;
+	*value = (u64)(s64)number;
+	return true;
+}
+
+static bool read_value(const struct lac_window *window, u8 type, s32 offset, s64 *value)
+{
 	u64 word;
 
-	if (type == LACUNA_TYPE_INT) {
-		if (!lac_int(window, offset, &number))
-			return false;
-		*value = number;
-		return true;
-	}
-	if (!lac_word(window, offset, &word))
+	if (!lac_value(window, type, offset, &word))
 		return false;
-	*value = window->word == 4 ? (s32)word : (s64)word;
+	*value = type != LACUNA_TYPE_INT && window->word == 4 ? (s32)word : (s64)word;
 	return true;
 }
 
@@ -115,6 +133,8 @@ enum lac_outcome lac_ask(struct lac_engine *engine, struct lac_hunt *hunt, const
 		return lac_text_part(engine, offset);
 	case LACUNA_EXTENT:
 		return lac_extent(engine, p, offset);
+	case LACUNA_DIFFERS_IN_THREADS:
+		return lac_differs_in_threads(engine, p, offset);
 	case LACUNA_NULL_AT_TIMES:
 		return lac_null_at_times(engine, hunt, offset);
 	}

@@ -10,7 +10,7 @@ static inline enum lac_outcome fits_if(bool fits)
 	return fits ? LAC_FITS : LAC_REFUTED;
 }
 
-/* Printable, not empty, and NUL-terminated within @size bytes? */
+/* Printable (UTF-8), not empty, and NUL-terminated within @size bytes? */
 bool lac_is_text(const u8 *bytes, u32 size);
 
 /* Can user space reach @va, in the address space of the event? */
@@ -27,6 +27,7 @@ enum lac_outcome lac_text(struct lac_engine *engine, const struct lac_hunt *hunt
 enum lac_outcome lac_ring(struct lac_engine *engine, const struct lacuna_predicate *p, s32 offset);
 enum lac_outcome lac_ring_counts(struct lac_engine *engine, const struct lacuna_predicate *p, s32 offset);
 enum lac_outcome lac_unique(struct lac_engine *engine, const struct lac_hunt *hunt, s32 offset);
+enum lac_outcome lac_differs_in_threads(struct lac_engine *engine, const struct lacuna_predicate *p, s32 offset);
 enum lac_outcome lac_thread_id(struct lac_engine *engine, const struct lac_hunt *hunt, s32 offset);
 enum lac_outcome lac_leads_to_root(struct lac_engine *engine, const struct lacuna_predicate *p, s32 offset);
 enum lac_outcome lac_null_at_times(struct lac_engine *engine, struct lac_hunt *hunt, s32 offset);

@@ -2,16 +2,24 @@
 /* What can be asked of a task. constraints/README.md says what each predicate rests on. */
 #include "predicate.h"
 
+/* A task may call itself what it likes (PR_SET_NAME): of one that is not named in text nothing is said. */
 enum lac_outcome lac_text(struct lac_engine *engine, const struct lac_hunt *hunt, s32 offset)
 {
 	const u8 *bytes = lac_bytes(engine->view.instance, offset, hunt->size);
 
-	return bytes ? fits_if(lac_is_text(bytes, hunt->size)) : LAC_UNKNOWN;
+	if (!bytes)
+		return LAC_UNKNOWN;
+	if (lac_is_text(bytes, hunt->size))
+		return LAC_FITS;
+	return memchr(bytes, 0, hunt->size) ? LAC_SILENT : LAC_REFUTED;
 }
 
+#define CANNOT_TELL ~0u
+
 /*
- * Follows the ring through the anchor at @offset and keeps its instances in engine->ring. 0: not a ring; also when it is
- * longer than is followed. A ring of one is what a list head that is not in use looks like.
+ * Follows the ring through the anchor at @offset and keeps its instances in engine->ring. 0: not a ring; CANNOT_TELL: it is longer
+ * than is followed, or goes wrong only behind some that were right, as it does where another vCPU is just changing it. A ring of
+ * one is what a list head that is not in use looks like.
  */
 static u32 walk_ring(struct lac_engine *engine, s32 offset)
 {
@@ -23,12 +31,12 @@ static u32 walk_ring(struct lac_engine *engine, s32 offset)
 		return 0;
 	do {
 		if (number == LAC_MAX_RING)
-			return 0;
+			return CANNOT_TELL;
 		engine->ring[number++] = node - (s64)offset;
 		previous = node;
 		node = links[0];
 		if (!lac_read_links(space, node, links) || links[1] != previous)
-			return 0;
+			return number < LAC_MIN_RING ? 0 : CANNOT_TELL;
 	} while (node != first);
 	return number;
 }
@@ -50,7 +58,7 @@ enum lac_outcome lac_ring(struct lac_engine *engine, const struct lacuna_predica
 	number = walk_ring(engine, offset);
 	if (!number)
 		return LAC_REFUTED;
-	if (number < LAC_MIN_RING)
+	if (number < LAC_MIN_RING || number == CANNOT_TELL)
 		return LAC_SILENT;
 	for (i = 0; i < number; i++) {
 		if (lac_read(&engine->view.space, engine->ring[i] + (s64)text_offset, engine->page, size) ||
@@ -63,15 +71,25 @@ enum lac_outcome lac_ring(struct lac_engine *engine, const struct lacuna_predica
 
 static bool value_is_new(struct lac_engine *engine, u32 value)
 {
+	u64 entry = (u64)engine->values_number << 32 | value;
 	u32 slot = value * 0x9e3779b1u % ARRAY_SIZE(engine->values);
 
-	while (engine->values[slot]) {
-		if (engine->values[slot] == value + 1)
+	while (engine->values[slot] >> 32 == engine->values_number) {
+		if (engine->values[slot] == entry)
 			return false;
 		slot = (slot + 1) % ARRAY_SIZE(engine->values);
 	}
-	engine->values[slot] = value + 1;
+	engine->values[slot] = entry;
 	return true;
+}
+
+/* What earlier sets have left is told by their numbers; cleared once in 2^32 times, when the numbers begin again. */
+static void empty_values(struct lac_engine *engine)
+{
+	if (++engine->values_number)
+		return;
+	memset(engine->values, 0, sizeof(engine->values));
+	engine->values_number = 1;
 }
 
 /* Is the ring still the one in engine->ring? */
@@ -88,6 +106,30 @@ static bool ring_is_same(struct lac_engine *engine, s32 offset)
 	return true;
 }
 
+static bool is_on_ring(const struct lac_engine *engine, u64 task)
+{
+	u32 i;
+
+	for (i = 0; i < engine->view.ring_nr; i++)
+		if (engine->ring[i] == task)
+			return true;
+	return false;
+}
+
+/* The instances on the ring of the known list @member, in engine->ring: how many, 0: it could not be followed. */
+static u32 read_ring(struct lac_engine *engine, u8 member)
+{
+	struct lac_view *view = &engine->view;
+
+	if (!view->ring_read) {
+		view->ring_nr = walk_ring(engine, lac_known_offset(engine, member));
+		if (view->ring_nr == CANNOT_TELL)
+			view->ring_nr = 0;
+		view->ring_read = true;
+	}
+	return view->ring_nr;
+}
+
 /*
  * The list of tasks starts with init_task (0), process 1 and kthreadd (2) in this order: rest_init() makes sure of the
  * numbers (2.6.23 and later), and neither ever exits.
@@ -100,13 +142,9 @@ enum lac_outcome lac_ring_counts(struct lac_engine *engine, const struct lacuna_
 
 	if (!lac_known(engine, p->member))
 		return LAC_SILENT;
-	if (!view->ring_read) {
-		view->ring_nr = walk_ring(engine, lac_known_offset(engine, p->member));
-		view->ring_read = true;
-	}
-	if (view->ring_nr < LAC_MIN_RING)
+	if (read_ring(engine, p->member) < LAC_MIN_RING)
 		return LAC_UNKNOWN;
-	memset(engine->values, 0, sizeof(engine->values));
+	empty_values(engine);
 	for (i = 0; i < view->ring_nr; i++) {
 		if (lac_read(&view->space, engine->ring[i] + (s64)offset, &value, sizeof(value)) || value < 0)
 			return LAC_REFUTED;
@@ -116,7 +154,109 @@ enum lac_outcome lac_ring_counts(struct lac_engine *engine, const struct lacuna_
 		if (!value_is_new(engine, (u32)value))
 			return ring_is_same(engine, lac_known_offset(engine, p->member)) ? LAC_REFUTED : LAC_UNKNOWN;
 	}
-	return LAC_FITS;
+	/* a thread is not on the ring: it has a number that nobody on the ring has */
+	if (is_on_ring(engine, view->instance->at) || !lac_int(view->instance, offset, &value) || !value)
+		return LAC_FITS;
+	return value_is_new(engine, (u32)value) ? LAC_FITS : LAC_REFUTED;
+}
+
+static void keep_thread(struct lac_engine *engine, u64 leader, u64 thread)
+{
+	struct lac_view *view = &engine->view;
+
+	if (view->threads_nr == LAC_MAX_THREADS)
+		return;
+	engine->threads[view->threads_nr].leader = leader;
+	engine->threads[view->threads_nr].thread = thread;
+	view->threads_nr++;
+}
+
+/*
+ * Does a list at @offset of @leader, a process on the ring, lead to another thread of it? That has the same @mm and is not on the
+ * ring of processes. What only looks so is not struck for: it would have to hold the number of this very process.
+ */
+static bool find_thread(struct lac_engine *engine, u64 leader, s32 offset, u64 next, u64 mm, s32 mm_offset)
+{
+	struct lac_space *space = &engine->view.space;
+	u64 node = leader + (s64)offset, thread = next - (s64)offset, links[2], other;
+
+	if (next == node || next % space->word || !lac_is_kernel(space, next) || !lac_read_links(space, next, links) ||
+	    links[1] != node)
+		return false;
+	if (lac_read_word(space, thread + (s64)mm_offset, &other) || other != mm || is_on_ring(engine, thread))
+		return false;
+	keep_thread(engine, leader, thread);
+	return true;
+}
+
+/*
+ * Every thread of a process hangs on a list behind its leader: thread_group up to 6.6, and since 3.14 thread_node, whose head in
+ * signal_struct lies before the leader. Where the list is, the first thread that is found tells.
+ */
+static void search_process(struct lac_engine *engine, u64 leader, s32 mm_offset)
+{
+	const struct lac_window *like = engine->view.instance;
+	struct lac_window *w = &engine->target;
+	u64 mm, next;
+	s32 offset;
+
+	if (lac_read_word(&engine->view.space, leader + (s64)mm_offset, &mm) || !mm)
+		return;
+	if (engine->thread_link >= 0) {
+		if (!lac_read_word(&engine->view.space, leader + (s64)engine->thread_link, &next))
+			find_thread(engine, leader, engine->thread_link, next, mm, mm_offset);
+		return;
+	}
+	if (!lac_window_read(w, &engine->view.space, leader, like->low, like->low + (s32)like->size))
+		return;
+	for (offset = w->low; offset < w->low + (s32)w->size; offset += w->word) {
+		if (!lac_word(w, offset, &next) || !lac_is_kernel(&engine->view.space, next))
+			continue;
+		if (find_thread(engine, leader, offset, next, mm, mm_offset)) {
+			engine->thread_link = offset;
+			return;
+		}
+	}
+}
+
+/* Some processes at each event, in turn; all of them once it is known where threads hang. */
+static void find_threads(struct lac_engine *engine, s32 mm_offset)
+{
+	struct lac_view *view = &engine->view;
+	u32 number = min(view->ring_nr, engine->thread_link < 0 ? (u32)LAC_SEARCHED : (u32)LAC_MAX_RING), i;
+
+	view->threads_read = true;
+	view->threads_nr = 0;
+	for (i = 0; i < number; i++) {
+		search_process(engine, engine->ring[engine->next_searched % view->ring_nr], mm_offset);
+		engine->next_searched++;
+	}
+}
+
+/*
+ * A thread has a number of its own and shares that of its group with its leader. The ring is the one that was read for
+ * ring-counts: without it nobody is known to be a process.
+ */
+enum lac_outcome lac_differs_in_threads(struct lac_engine *engine, const struct lacuna_predicate *p, s32 offset)
+{
+	struct lac_view *view = &engine->view;
+	s32 of_leader, of_thread;
+	bool any = false;
+	u32 i;
+
+	if (!lac_known(engine, p->member) || !view->ring_read || view->ring_nr < LAC_MIN_RING)
+		return LAC_SILENT;
+	if (!view->threads_read)
+		find_threads(engine, lac_known_offset(engine, p->member));
+	for (i = 0; i < view->threads_nr; i++) {
+		if (lac_read(&view->space, engine->threads[i].leader + (s64)offset, &of_leader, sizeof(of_leader)) ||
+		    lac_read(&view->space, engine->threads[i].thread + (s64)offset, &of_thread, sizeof(of_thread)))
+			continue;
+		if (of_leader == of_thread)
+			return LAC_REFUTED;
+		any = true;
+	}
+	return any ? LAC_FITS : LAC_SILENT;
 }
 
 enum lac_outcome lac_unique(struct lac_engine *engine, const struct lac_hunt *hunt, s32 offset)
@@ -155,8 +295,8 @@ static bool is_value_of_candidate(const struct lac_hunt *hunt, const struct lac_
 	s32 value;
 	u32 i;
 
-	for (i = 0; i < hunt->number; i++)
-		if (lac_alive(hunt, i) && lac_int(w, lac_offset(hunt, i), &value) && value == number)
+	for (i = 0; i < hunt->alive; i++)
+		if (lac_int(w, lac_offset(hunt, hunt->living[i]), &value) && value == number)
 			return true;
 	return false;
 }

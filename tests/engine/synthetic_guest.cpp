@@ -87,14 +87,14 @@ lac_memory GuestMemory::for_engine()
 Layout Layout::ordinary()
 {
     return {.pid = 2464, .tgid = 2468, .comm = 3008, .tasks = 2208, .mm = 2288, .active_mm = 2296, .cg_list = 4000,
-        .tid = 936, .clear_child_tid = 2528, .exec_mm = 2280, .pgd = 72, .start_code = 320, .end_code = 328, .auxv = 416, .vdso = 1000, .name = 16,
+        .tid = 936, .clear_child_tid = 2528, .exec_mm = 2280, .thread_group = 2600, .pgd = 72, .start_code = 320, .end_code = 328, .auxv = 416, .vdso = 1000, .name = 16,
         .kobj_name = 88, .core = 328, .init_part = 424, .init_function = 320, .size = 340, .total_size = 336, .ro_size = 344, .init_size = 436};
 }
 
 Layout Layout::ordinary_i386()
 {
     return {.pid = 1004, .tgid = 1008, .comm = 1268, .tasks = 868, .mm = 908, .active_mm = 912, .cg_list = 1804,
-        .tid = 436, .clear_child_tid = 1060, .exec_mm = 904, .pgd = 44, .start_code = 132, .end_code = 136, .auxv = 188, .vdso = 492, .name = 8,
+        .tid = 436, .clear_child_tid = 1060, .exec_mm = 904, .thread_group = 1100, .pgd = 44, .start_code = 132, .end_code = 136, .auxv = 188, .vdso = 492, .name = 8,
         .kobj_name = 68, .core = 236, .init_part = 276, .init_function = 228, .size = 244, .total_size = 240, .ro_size = 248, .init_size = 284};
 }
 
@@ -113,7 +113,7 @@ Layout Layout::random(std::uint32_t seed)
     const auto task = deal(64, 8192), mm = deal(0, 1024), module = deal(-960, 1920);
     return {.pid = task[0], .tgid = task[1], .comm = task[2] + 3, .tasks = task[3], .mm = task[4], .active_mm = task[5],
         .cg_list = task[6], .tid = task[7],
-        .clear_child_tid = task[8], .exec_mm = task[9], .pgd = mm[0], .start_code = mm[1], .end_code = mm[2], .auxv = 1104,
+        .clear_child_tid = task[8], .exec_mm = task[9], .thread_group = task[10], .pgd = mm[0], .start_code = mm[1], .end_code = mm[2], .auxv = 1104,
         .vdso = mm[3], .name = module[0], .kobj_name = module[1] + 8, .core = module[2] + 8, .init_part = module[3],
         .init_function = module[4], .size = module[5] + 4, .total_size = module[6], .ro_size = module[7] + 4, .init_size = module[8]};
 }
@@ -342,12 +342,24 @@ SyntheticGuest::Task SyntheticGuest::spawn_thread(const Task& leader, const std:
     put_word(task.address, layout.active_mm, mm);
     put_word(task.address, layout.exec_mm, mm);
     keep_thread_id(task, pid);
+    const auto first = leader.address + static_cast<std::uint64_t>(layout.thread_group);
+    if (!word(first)) { // a process of one thread so far
+        const auto head = threads_have_a_head ? where.linear_map + memory.allocate_page() : first;
+        put_word(head, 0, head);
+        put_word(head, where.word, head);
+        if (head != first)
+            link(first, head);
+        thread_heads_[leader.address] = head;
+    }
+    link(task.address + static_cast<std::uint64_t>(layout.thread_group), thread_heads_[leader.address]);
     return task;
 }
 
 void SyntheticGuest::exit(const Task& task)
 {
     unlink(task.address + static_cast<std::uint64_t>(layout.cg_list));
+    if (word(task.address + static_cast<std::uint64_t>(layout.thread_group)))
+        unlink(task.address + static_cast<std::uint64_t>(layout.thread_group));
     const auto node = task.address + static_cast<std::uint64_t>(layout.tasks);
     if (word(node))
         unlink(node);

@@ -46,7 +46,7 @@ private:
 
 // Where the made-up kernel keeps what. Offsets of module members are relative to module.list.
 struct Layout {
-    std::int32_t pid, tgid, comm, tasks, mm, active_mm, cg_list, tid, clear_child_tid, exec_mm;
+    std::int32_t pid, tgid, comm, tasks, mm, active_mm, cg_list, tid, clear_child_tid, exec_mm, thread_group;
     std::int32_t pgd, start_code, end_code, auxv, vdso;
     std::int32_t name, kobj_name, core, init_part, init_function, size, total_size, ro_size, init_size;
 
@@ -82,6 +82,7 @@ public:
     // A process of its own program; each has another load address and other code bounds.
     Task spawn_process(const std::string& comm);
     Task spawn_thread(const Task& leader, const std::string& comm);
+    // Without an event of its own a thread is seen only where it hangs on its leader.
     void exit(const Task& task);
     void set_comm(const Task& task, const std::string& comm);
     // A kernel thread that does not run has no address space, not even a borrowed one (context_switch()).
@@ -109,6 +110,8 @@ public:
     bool module_notes = true, strict_modules = true;
     // A page of somebody else's that is executable lies behind each module's text.
     bool trampolines = false;
+    // Threads hang on a list of their leader: thread_group, or thread_node with its head elsewhere.
+    bool threads_have_a_head = false;
 
     GuestMemory memory{1ull << 29};
     const Layout layout;
@@ -140,6 +143,7 @@ private:
     std::int32_t next_pid_ = 1;
     Task init_task_;
     std::uint64_t cg_head_ = 0;
+    std::map<std::uint64_t, std::uint64_t> thread_heads_; // by leader
     std::uint64_t next_module_;
     std::uint64_t last_module_ = 0;
     std::map<std::uint64_t, std::uint64_t> module_pages_; // VA of a page -> GPA

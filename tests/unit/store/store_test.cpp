@@ -86,6 +86,16 @@ TEST(Profile, WhatIsOpenAtTheEndIsAmbiguous)
     EXPECT_EQ(profile.offset("module.name"), 0);
 }
 
+TEST(Profile, ATieListsItsPlacesAndOffersTheFirst)
+{
+    const Profile profile = profile_with(open_with({4, 8}, LACUNA_TIED), resolved_at(8), resolved_at(16));
+    EXPECT_EQ(to_json(profile).at("members").at("task_struct").at("pid"),
+              Json::parse(R"({"state": "tied", "offset": 4, "candidates": [4, 8], "remaining": 2, "type": "int",
+                  "size": 4, "evidence": {"events": 0, "instances": 0, "witnesses": 0, "eliminated": 0}})"));
+    EXPECT_EQ(profile_from_json(to_json(profile), "x"), profile);
+    EXPECT_EQ(profile.offset("task_struct.pid"), 4);
+}
+
 TEST(Profile, CompleteMeansAll)
 {
     EXPECT_TRUE(profile_with(resolved_at(4), resolved_at(8), resolved_at(16)).complete());
@@ -200,39 +210,43 @@ TEST(Store, ContradictingProfileIsKeptApart)
     EXPECT_EQ(profile_from_json(Json::parse(text_of(stored.file)), "x"), other);
 }
 
-TEST(Store, NotFindingTheOffsetAmongAllThatAreLeftContradictsToo)
+TEST(Store, WhatABootLeftOpenSaysNothingAgainstWhatAnotherResolved)
 {
     const TemporaryDirectory root;
     Store store(root.path());
-    store.put_profile(profile_with(resolved_at(4), resolved_at(8), resolved_at(16)));
-    EXPECT_EQ(store.put_profile(profile_with(open_with({12, 20}), resolved_at(8), resolved_at(16))).outcome,
-              Stored::refused);
-    EXPECT_EQ(
-        store.put_profile(profile_with(open_with({}, LACUNA_CONTRADICTED), resolved_at(8), resolved_at(16)))
-            .outcome,
-        Stored::refused);
-    EXPECT_EQ(store.put_profile(profile_with(open_with({4, 20}), resolved_at(8), resolved_at(16))).outcome,
-              Stored::kept);
-    // More are left than are listed: nothing is known of 4.
-    auto many = open_with({12, 20});
-    many.remaining = 100;
-    EXPECT_EQ(store.put_profile(profile_with(many, resolved_at(8), resolved_at(16))).outcome, Stored::kept);
-    // The hunt ended before its first event.
-    EXPECT_EQ(store.put_profile(profile_with(open_with({}), resolved_at(8), resolved_at(16))).outcome,
-              Stored::kept);
+    const Profile known = profile_with(resolved_at(4), resolved_at(8), resolved_at(16));
+    store.put_profile(known);
+    for (const auto& odd : {open_with({12, 20}), open_with({}, LACUNA_CONTRADICTED), open_with({})})
+        EXPECT_EQ(store.put_profile(profile_with(odd, resolved_at(8), resolved_at(16))).outcome, Stored::kept);
+    EXPECT_EQ(*store.profile("6.1-abc"), known);
 }
 
-TEST(Store, WhatTheOldBootRuledOutIsNotBelieved)
+TEST(Store, WhatIsResolvedReplacesWhatAnEarlierBootLeftOpen)
 {
     const TemporaryDirectory root;
     Store store(root.path());
     store.put_profile(profile_with(open_with({12, 20}), open_with({}, LACUNA_CONTRADICTED), resolved_at(16)));
-    EXPECT_EQ(store.put_profile(profile_with(resolved_at(4), open_with({8, 24}), resolved_at(16))).outcome,
-              Stored::refused);
-    EXPECT_EQ(store.put_profile(profile_with(open_with({12, 20}), resolved_at(8), resolved_at(16))).outcome,
-              Stored::refused);
-    EXPECT_EQ(store.put_profile(profile_with(resolved_at(12), open_with({8, 24}), resolved_at(16))).outcome,
+    EXPECT_EQ(store.put_profile(profile_with(resolved_at(4), resolved_at(8), resolved_at(16))).outcome,
               Stored::improved);
+    EXPECT_EQ(store.profile("6.1-abc")->offset("task_struct.pid"), 4);
+    EXPECT_EQ(store.profile("6.1-abc")->offset("task_struct.mm"), 8);
+}
+
+TEST(Store, ATieIsSettledByABootThatTellsItsPlacesApart)
+{
+    const TemporaryDirectory root;
+    Store store(root.path());
+    const auto tied = open_with({4, 8}, LACUNA_TIED);
+    store.put_profile(profile_with(tied, resolved_at(16), resolved_at(24)));
+    EXPECT_EQ(store.profile("6.1-abc")->offset("task_struct.pid"), 4);
+    EXPECT_TRUE(store.profile("6.1-abc")->complete());
+    EXPECT_EQ(store.put_profile(profile_with(open_with({4, 8}), resolved_at(16), resolved_at(24))).outcome,
+              Stored::kept);
+    EXPECT_EQ(store.put_profile(profile_with(resolved_at(12), resolved_at(16), resolved_at(24))).outcome,
+              Stored::refused);
+    EXPECT_EQ(store.put_profile(profile_with(resolved_at(8), resolved_at(16), resolved_at(24))).outcome,
+              Stored::improved);
+    EXPECT_EQ(store.profile("6.1-abc")->offset("task_struct.pid"), 8);
 }
 
 TEST(Store, WhatIsKnownReplacesWhatIsNot)
