@@ -4,6 +4,7 @@
 
 #include <memory>
 
+#include "abi_names.h"
 #include "constraint_set.h"
 #include "synthetic_guest.h"
 

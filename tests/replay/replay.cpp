@@ -12,6 +12,7 @@
 
 #include <lacuna/recording.h>
 
+#include "abi_names.h"
 #include "bytes.h"
 #include "constraint_set.h"
 #include "error.h"

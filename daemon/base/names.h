@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "bytes.h"
+
+namespace lacuna {
+
+std::string hex(std::uint64_t value); // "0x1f"
+std::string hex(ByteView bytes);      // "1f00": two digits each
+
+// `name` fit to be a file name: letters, digits, '.', '_' and '-', not beginning with a dot, at most 100
+// characters.
+std::string file_name(const std::string& name);
+
+} // namespace lacuna

@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "requests.h"
+
+#include <spdlog/fmt/fmt.h>
+
+#include "introspection.h"
+#include "names.h"
+
+namespace lacuna {
+
+namespace {
+
+// The request itself is wrong.
+class Usage : public Error {
+public:
+    using Error::Error;
+};
+
+std::string text(const Json& request, const char* key)
+{
+    if (!request.contains(key) || !request[key].is_string())
+        throw Usage(fmt::format("the request needs the text \"{}\"", key), request.value("command", "?"));
+    return request[key].get<std::string>();
+}
+
+Profile profile_of(const Supervisor& supervisor, const Guest& guest)
+{
+    if (guest.kernel_id.empty())
+        throw Unknown("its kernel has not been found (yet)", guest.name,
+                      "lacunactl status shows what it waits for");
+    auto profile = supervisor.store().profile(guest.kernel_id);
+    if (!profile)
+        throw Unknown("there is no profile of its kernel " + guest.kernel_id + " (yet)", guest.name,
+                      "lacunactl watch shows how it comes about");
+    return std::move(*profile);
+}
+
+Json status(const Supervisor& supervisor)
+{
+    Json json = {{"module", supervisor.link() != nullptr}, {"preparing", supervisor.kernels_in_progress()}};
+    json["guests"] = Json::array();
+    for (const Guest& guest : supervisor.guests())
+        json["guests"].push_back(status_json(guest, supervisor.constraints()));
+    return json;
+}
+
+Json processes(const Supervisor& supervisor, const Guest& guest)
+{
+    const Profile profile = profile_of(supervisor, guest);
+    AddressSpace memory = supervisor.memory_of(guest);
+    const auto snapshot = list_processes(memory, profile, guest.kernel->init_task + guest.slide);
+    Json json = {{"guest", guest.name}, {"stable", snapshot.stable}, {"processes", Json::array()}};
+    for (const Process& process : snapshot.entries)
+        json["processes"].push_back({{"pid", process.pid},
+                                     {"comm", process.comm},
+                                     {"kind", process.pgd ? "user" : "kernel"},
+                                     {"pgd", process.pgd ? Json(hex(process.pgd)) : Json()},
+                                     {"address", hex(process.address)}});
+    return json;
+}
+
+Json modules(const Supervisor& supervisor, const Guest& guest)
+{
+    const Profile profile = profile_of(supervisor, guest);
+    AddressSpace memory = supervisor.memory_of(guest);
+    const auto snapshot = list_modules(memory, profile, guest.kernel->modules + guest.slide);
+    Json json = {{"guest", guest.name}, {"stable", snapshot.stable}, {"modules", Json::array()}};
+    for (const Module& module : snapshot.entries)
+        json["modules"].push_back(
+            {{"name", module.name}, {"address", hex(module.address)}, {"text_size", module.text_size}});
+    return json;
+}
+
+Json profile(const Supervisor& supervisor, const std::string& name)
+{
+    const Store& store = supervisor.store();
+    std::string kernel_id = name;
+    Json facts;
+    try {
+        kernel_id = profile_of(supervisor, supervisor.guest(name)).kernel_id;
+        if (auto stored = store.guest(name))
+            facts = std::move(*stored);
+    } catch (const Unknown&) {
+        if (!store.profile(kernel_id)) // neither a guest nor a kernel
+            throw;
+    }
+    return {{"profile", to_json(*store.profile(kernel_id))},
+            {"file", store.profile_file(kernel_id).string()},
+            {"facts", std::move(facts)}};
+}
+
+Supervisor::ArmRequest arm_request(const Json& request)
+{
+    Supervisor::ArmRequest arm;
+    if (!request.contains("pid") || !request["pid"].is_number_integer())
+        throw Usage("the request needs the number \"pid\"", "arm");
+    arm.vmm_pid = request["pid"].get<pid_t>();
+    arm.name = request.value("name", "");
+    arm.record = request.value("record", false);
+    for (const Json& kernel : request.value("kernels", Json::array()))
+        arm.kernels.emplace_back(kernel.get<std::string>());
+    if (arm.kernels.empty() || arm.kernels.size() > LACUNA_MAX_KERNELS)
+        throw Usage(fmt::format("the request needs 1 to {} \"kernels\"", LACUNA_MAX_KERNELS), "arm");
+    if (request.contains("system_map"))
+        arm.system_map = text(request, "system_map");
+    return arm;
+}
+
+Json recording(const Supervisor& supervisor, const Json& request)
+{
+    const std::string guest = text(request, "guest");
+    const Bytes bytes = supervisor.recording(guest, request.value("offset", std::uint64_t{0}));
+    return {{"data", hex(bytes)}};
+}
+
+std::optional<Json> result(Supervisor& supervisor, const Json& request)
+{
+    if (!request.is_object())
+        throw Usage("the request is no object");
+    const std::string command = text(request, "command");
+    if (command == "status")
+        return status(supervisor);
+    if (command == "stats")
+        return stats_json(supervisor.guest(text(request, "guest")), supervisor.constraints());
+    if (command == "ps")
+        return processes(supervisor, supervisor.guest(text(request, "guest")));
+    if (command == "lsmod")
+        return modules(supervisor, supervisor.guest(text(request, "guest")));
+    if (command == "profile")
+        return profile(supervisor, text(request, "name"));
+    if (command == "record")
+        return recording(supervisor, request);
+    if (command == "arm") {
+        const Guest* guest = supervisor.arm(arm_request(request));
+        if (!guest)
+            return std::nullopt;
+        return Json::object({{"guest", guest->name}});
+    }
+    if (command == "learn") {
+        const Guest* guest = supervisor.learn(text(request, "guest"));
+        if (!guest)
+            return std::nullopt;
+        return Json::object({{"guest", guest->name}});
+    }
+    if (command == "disarm") {
+        supervisor.disarm(text(request, "guest"));
+        return Json::object();
+    }
+    throw Usage("unknown command", command, "daemon and lacunactl are of different versions");
+}
+
+Json accepted(Json json)
+{
+    Json answer = {{"ok", true}};
+    answer.update(json);
+    return answer;
+}
+
+} // namespace
+
+std::optional<Json> answer(Supervisor& supervisor, const Json& request)
+{
+    try {
+        auto json = result(supervisor, request);
+        if (!json)
+            return std::nullopt;
+        return accepted(std::move(*json));
+    } catch (const ModuleGone&) {
+        throw;
+    } catch (const std::exception& error) {
+        return error_answer(error);
+    }
+}
+
+Json error_answer(const std::exception& error)
+{
+    const char* code = "failed";
+    if (dynamic_cast<const Unknown*>(&error))
+        code = "unknown";
+    if (dynamic_cast<const Usage*>(&error) || dynamic_cast<const Json::exception*>(&error))
+        code = "usage";
+    return {{"ok", false}, {"error", error.what()}, {"code", code}};
+}
+
+Json watch_line(const Supervisor& supervisor, const Guest& guest)
+{
+    Json json = status_json(guest, supervisor.constraints());
+    json["traps_total"] = stats_json(guest, supervisor.constraints())["traps_total"];
+    return accepted({{"guest", std::move(json)}});
+}
+
+} // namespace lacuna

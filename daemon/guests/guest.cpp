@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "guest.h"
+
+#include <ctime>
+#include <numeric>
+
+#include "abi_names.h"
+#include "names.h"
+
+namespace lacuna {
+
+namespace {
+
+std::string iso_now()
+{
+    const std::time_t now = std::time(nullptr);
+    std::tm utc{};
+    gmtime_r(&now, &utc);
+    char text[32];
+    std::strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &utc);
+    return text;
+}
+
+Json member_status(const lacuna_member_report& report)
+{
+    const auto state = static_cast<lacuna_member_state>(report.state);
+    Json json = {{"state", to_string(state)}, {"remaining", report.remaining}};
+    if (state == LACUNA_RESOLVED)
+        json["offset"] = report.candidates[0];
+    json["evidence"] = {{"events", report.events},
+                        {"instances", report.instances},
+                        {"witnesses", report.witnesses},
+                        {"eliminated", report.eliminated}};
+    return json;
+}
+
+Json kernel_facts(const Guest& guest)
+{
+    Json json = {{"id", guest.kernel_id.empty() ? Json() : Json(guest.kernel_id)}};
+    json["sources"] = Json::array();
+    for (const KernelSource& source : guest.sources) {
+        Json entry = Json::object();
+        if (!source.file.empty())
+            entry["file"] = source.file.string();
+        if (source.system_map)
+            entry["system_map"] = source.system_map->string();
+        for (const Disk& disk : source.disks)
+            entry["disks"].push_back({{"file", disk.file.string()}, {"format", disk.format}});
+        json["sources"].push_back(entry);
+    }
+    return json;
+}
+
+} // namespace
+
+// The kernel's image has page tables only on 64 bit; those of i386 are found by what runs on them.
+std::uint64_t Guest::page_table_gpa() const
+{
+    if (root || !kernel || !kernel->page_table)
+        return root;
+    return text_gpa + (kernel->page_table - kernel->text);
+}
+
+bool Guest::update(const GuestReport& report)
+{
+    const bool over = state == LACUNA_GUEST_DONE || state == LACUNA_GUEST_FAILED;
+    // Created once more, by a reset; otherwise told again by an older event, after it has been armed or
+    // ignored.
+    const bool reborn = report.state == LACUNA_GUEST_CREATED &&
+                        (over || (state == LACUNA_GUEST_IGNORED &&
+                                  // which may have been lost: then the state that was asked for tells
+                                  (report.event == LACUNA_EVENT_RESET || report.event == LACUNA_EVENT_NONE)));
+    const bool stale = report.state == LACUNA_GUEST_CREATED && !reborn;
+    const auto new_state = stale ? state : report.state.value_or(state);
+    const bool changed = new_state != state || (report.kernel_id && *report.kernel_id != kernel_id);
+    // The event itself may have been lost.
+    const bool reset = report.event == LACUNA_EVENT_RESET || reborn ||
+                       (report.state == LACUNA_GUEST_WAITING && !report.kernel_id && !kernel_id.empty());
+    if (reset) { // a new boot: nothing of the old one holds
+        kernel_id.clear();
+        kernel.reset();
+        members.clear();
+        reason.clear();
+        slide = text_gpa = root = 0;
+        published = kernel_lost = false;
+        verification = Verification::none;
+        adopted = false;
+    }
+    state = new_state;
+    reason = report.reason.value_or(reason);
+    if (report.vmm_pid)
+        vmm_pid = static_cast<pid_t>(*report.vmm_pid);
+    if (report.kernel_id && *report.kernel_id != kernel_id) {
+        kernel_id = *report.kernel_id;
+        kernel.reset();
+        published = false;
+    }
+    slide = report.slide.value_or(slide);
+    text_gpa = report.text_gpa.value_or(text_gpa);
+    paging = report.paging.value_or(paging);
+    root = report.root.value_or(root);
+    members = report.members.value_or(members);
+    stats = report.stats.value_or(stats);
+    return changed || reset;
+}
+
+Json status_json(const Guest& guest, const lacuna_constraints& set)
+{
+    Json json;
+    json["name"] = guest.name;
+    json["pid"] = guest.vmm_pid;
+    json["state"] = to_string(guest.state);
+    json["reason"] = guest.reason;
+    json["kernel"] = guest.kernel_id.empty() ? Json() : Json(guest.kernel_id);
+    if (guest.verification != Guest::Verification::none)
+        json["verified"] = guest.verification == Guest::Verification::passed;
+    json["members"] = Json::object();
+    for (std::size_t i = 0; i < guest.members.size() && i < set.members_nr; i++)
+        json["members"][qualified_name(set, i)] = member_status(guest.members[i]);
+    return json;
+}
+
+Json stats_json(const Guest& guest, const lacuna_constraints& set)
+{
+    const lacuna_stats& stats = guest.stats;
+    Json json;
+    json["guest"] = guest.name;
+    json["state"] = to_string(guest.state);
+    json["traps"] = {{"fork", stats.traps[LACUNA_SITE_FORK]},
+                     {"exit", stats.traps[LACUNA_SITE_EXIT]},
+                     {"initcall", stats.traps[LACUNA_SITE_INITCALL]}};
+    json["traps_total"] = std::accumulate(std::begin(stats.traps), std::end(stats.traps), std::uint64_t{0});
+    json["emulated"] = stats.emulated;
+    json["events"] = {{"used", stats.events_used},
+                      {"skipped",
+                       {{"busy", stats.events_skipped[LACUNA_SKIP_BUSY]},
+                        {"no_instance", stats.events_skipped[LACUNA_SKIP_NO_INSTANCE]},
+                        {"builtin", stats.events_skipped[LACUNA_SKIP_BUILTIN]},
+                        {"late", stats.events_skipped[LACUNA_SKIP_LATE]}}}};
+    json["hook_ns_total"] = stats.hook_ns_total;
+    json["hook_ns_max"] = stats.hook_ns_max;
+    json["bytes_read"] = stats.bytes_read;
+    json["early_exits"] = stats.early_exits;
+    json["members"] = Json::object();
+    for (std::size_t i = 0; i < guest.members.size() && i < set.members_nr; i++)
+        if (guest.members[i].state == LACUNA_RESOLVED)
+            json["members"][qualified_name(set, i)] = {{"resolved_ns", guest.members[i].resolved_ns}};
+    json["times_ns"] = {{"armed", stats.armed_ns},
+                        {"found", stats.found_ns},
+                        {"first_trap", stats.first_trap_ns},
+                        {"process_done", stats.process_done_ns},
+                        {"finished", stats.finished_ns}};
+    const auto so_far = std::chrono::steady_clock::now() - guest.seen;
+    const std::uint64_t boot = stats.finished_ns
+                                   ? stats.finished_ns
+                                   : static_cast<std::uint64_t>(std::chrono::nanoseconds(so_far).count());
+    json["boot_ns"] = boot;
+    json["hook_share"] = boot ? static_cast<double>(stats.hook_ns_total) / static_cast<double>(boot) : 0.0;
+    return json;
+}
+
+Json facts_json(const Guest& guest)
+{
+    Json json;
+    json["schema"] = guest_schema;
+    json["name"] = guest.name;
+    json["vmm_pid"] = guest.vmm_pid;
+    json["kernel"] = kernel_facts(guest);
+    json["state"] = to_string(guest.state);
+    if (!guest.constraints.empty())
+        json["constraints"] = guest.constraints;
+    if (!guest.reason.empty())
+        json["reason"] = guest.reason;
+    if (!guest.kernel_id.empty()) {
+        json["slide"] = hex(guest.slide);
+        json["text_gpa"] = hex(guest.text_gpa);
+        json["paging"] = to_string(guest.paging);
+    }
+    if (guest.verification != Guest::Verification::none)
+        json["verified"] = guest.verification == Guest::Verification::passed;
+    if (guest.kernel)
+        json["addresses"] = {{"init_task", hex(guest.kernel->init_task + guest.slide)},
+                             {"modules", hex(guest.kernel->modules + guest.slide)},
+                             {"page_table_gpa", hex(guest.page_table_gpa())}};
+    json["updated"] = iso_now();
+    return json;
+}
+
+} // namespace lacuna

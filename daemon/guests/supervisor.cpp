@@ -1,0 +1,713 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "supervisor.h"
+
+#include <algorithm>
+
+#include <spdlog/spdlog.h>
+#include <unistd.h>
+
+#include "abi_names.h"
+#include "digest.h"
+#include "names.h"
+#include "verification.h"
+
+namespace lacuna {
+
+namespace {
+
+constexpr std::size_t kept_gone = 32;             // guests that are gone, but may still be asked for
+constexpr std::chrono::hours remembered(24 * 30); // facts of guests that are gone
+
+// `kernel`, `disks`: what the guest itself is given.
+std::vector<KernelSource> sources_of(const GuestRule& rule,
+                                     const std::optional<std::filesystem::path>& kernel,
+                                     const std::vector<Disk>& disks)
+{
+    std::vector<KernelSource> sources;
+    for (const auto& file : rule.kernels)
+        sources.push_back({file, rule.system_map, {}});
+    if (!rule.images.empty())
+        sources.push_back({{}, {}, rule.images});
+    if (sources.empty() && kernel)
+        sources.push_back({*kernel, rule.system_map, {}});
+    if (sources.empty() && !disks.empty())
+        sources.push_back({{}, {}, disks});
+    return sources;
+}
+
+// What an earlier daemon wrote into the guest's facts.
+std::vector<KernelSource> sources_from_facts(const Json& facts)
+{
+    std::vector<KernelSource> sources;
+    for (const Json& entry : facts.at("kernel").at("sources")) {
+        KernelSource source{entry.value("file", ""), {}, {}};
+        if (entry.contains("system_map"))
+            source.system_map = entry["system_map"].get<std::string>();
+        for (const Json& disk : entry.value("disks", Json::array()))
+            source.disks.push_back(
+                {disk.at("file").get<std::string>(), disk.at("format").get<std::string>()});
+        sources.push_back(std::move(source));
+    }
+    return sources;
+}
+
+} // namespace
+
+Supervisor::Supervisor(Config config, const lacuna_constraints& constraints, KernelLibrary& library,
+                       Host host)
+    : config_(std::move(config)),
+      constraints_(constraints),
+      library_(library),
+      host_(std::move(host)),
+      store_(config_.store, config_.group),
+      constraints_digest_(
+          digest_of({ByteView(reinterpret_cast<const std::uint8_t*>(&constraints_), sizeof(constraints_))}))
+{}
+
+void Supervisor::reconfigure(Config config)
+{
+    using Path = std::filesystem::path;
+    for (const auto& [old_value, new_value, key] :
+         {std::tuple(config_.store, config.store, "store"),
+          std::tuple(config_.socket, config.socket, "socket"),
+          std::tuple(config_.constraints, config.constraints, "constraints"),
+          std::tuple(Path(config_.group), Path(config.group), "group"),
+          std::tuple(Path(config_.libvirt), Path(config.libvirt), "libvirt"),
+          std::tuple(Path(config_.metrics), Path(config.metrics), "metrics")})
+        if (old_value != new_value)
+            spdlog::warn("another \"{}\" in the configuration counts from the next start of lacunad", key);
+    config.store = config_.store;
+    config.socket = config_.socket;
+    config.constraints = config_.constraints;
+    config.group = config_.group;
+    config.libvirt = config_.libvirt;
+    config.metrics = config_.metrics;
+    config_ = std::move(config);
+    prepare();
+}
+
+void Supervisor::prepare()
+{
+    prepared_.clear();
+    const auto ahead = [this](const std::vector<KernelSource>& sources) {
+        for (const KernelSource& source : sources) {
+            library_.find(source, false);
+            prepared_.insert(source);
+        }
+    };
+    for (const GuestRule& rule : config_.guests)
+        if (rule.policy != Policy::ignore)
+            ahead(sources_of(rule, {}, {}));
+    for (const Domain& domain : domains_) {
+        VmmProcess vmm;
+        vmm.name = domain.name;
+        vmm.uuid = domain.uuid;
+        const GuestRule* rule = config_.rule_for(vmm);
+        if (rule && rule->policy != Policy::ignore)
+            ahead(sources_of(*rule, domain.kernel, domain.disks));
+    }
+}
+
+void Supervisor::domains_are(std::vector<Domain> domains)
+{
+    domains_ = std::move(domains);
+    prepare();
+}
+
+void Supervisor::connected(std::unique_ptr<ModuleLink> link)
+{
+    link->set_constraints(constraints_);
+    const auto reports = link->status();
+    link_ = std::move(link);
+    for (const GuestReport& report : reports)
+        handle(report);
+    adopt_running();
+    bury();
+}
+
+// What ran before the module was loaded. Nobody asked for it to be trapped, and it may have been running for
+// months: it is only looked at whether its kernel is one that is known, unless somebody asks for more
+// (learn()).
+void Supervisor::adopt_running()
+{
+    for (const RunningVm& vm : host_.running_vms()) {
+        if (std::any_of(guests_.begin(), guests_.end(),
+                        [&](const Guest& guest) { return guest.present() && guest.vmm_pid == vm.vmm_pid; }))
+            continue;
+        try {
+            const GuestReport report = link_->adopt(vm.vmm_pid, host_.open_vm(vm));
+            Guest& guest = find_or_create(report);
+            guest.adopted = true;
+            advance(guest);
+            changed(guest, true);
+        } catch (const ModuleGone&) {
+            throw;
+        } catch (const Error& error) {
+            spdlog::warn("{}", error.what());
+        }
+    }
+}
+
+// Guests that went while no daemon was there still have facts that say otherwise.
+void Supervisor::bury()
+{
+    for (Json facts : store_.guests()) {
+        try {
+            const auto name = facts.at("name").get<std::string>();
+            const Guest* guest = find(name);
+            if ((guest && guest->present()) || facts.at("state") == to_string(LACUNA_GUEST_GONE))
+                continue;
+            facts["state"] = to_string(LACUNA_GUEST_GONE);
+            store_.put_guest(name, facts);
+        } catch (const std::exception& error) {
+            spdlog::warn("the facts of a guest that is gone: {}", error.what());
+        }
+    }
+}
+
+void Supervisor::disconnected()
+{
+    if (link_)
+        errors_["module"]++;
+    link_.reset();
+    for (Guest& guest : guests_) {
+        if (!guest.present())
+            continue;
+        guest.state = LACUNA_GUEST_GONE;
+        guest.reason = "the lacuna module has been removed";
+        log(guest, LACUNA_EVENT_GONE);
+        changed(guest, true);
+    }
+}
+
+void Supervisor::read_events()
+{
+    EventBatch batch = link_->events();
+    // Those first who are being held up; what is told of a guest begins with that.
+    std::stable_partition(batch.reports.begin(), batch.reports.end(),
+                          [](const GuestReport& report) { return report.event == LACUNA_EVENT_CREATED; });
+    for (const GuestReport& report : batch.reports)
+        handle(report);
+    if (!batch.lost)
+        return;
+    spdlog::warn("the module told more than could be taken in; asking it for the state of all guests");
+    for (const GuestReport& report : link_->status())
+        handle(report);
+}
+
+// Members are told by their numbers in the set that the guest was armed with, perhaps by an earlier daemon.
+GuestReport Supervisor::understood(GuestReport report, const Guest& guest) const
+{
+    if (!guest.constraints.empty() && guest.constraints != constraints_digest_)
+        report.members.reset();
+    return report;
+}
+
+void Supervisor::handle(const GuestReport& report)
+{
+    Guest& guest = find_or_create(report);
+    const bool news = guest.update(understood(report, guest));
+    if (news)
+        log(guest, report.event);
+    if (report.event == LACUNA_EVENT_RESET && guest.state == LACUNA_GUEST_CREATED && !guest.by_hand)
+        decide(guest); // its rule, or what its kernel is, may be another by now
+    if (!guest.present() || report.event == LACUNA_EVENT_RESET)
+        for (const KernelSource& source : guest.sources)
+            // The kernels on its disks may have been upgraded. Those of a transient guest do not come back.
+            if (source.file.empty() && (guest.present() || prepared_.contains(source)))
+                library_.refresh(source);
+    if (!guest.present())
+        store_.forget_guests(remembered);
+    advance(guest);
+    changed(guest, news);
+}
+
+void Supervisor::kernels_ready()
+{
+    library_.acknowledge();
+    for (Guest& guest : guests_) {
+        const bool had_kernel = guest.kernel != nullptr;
+        const auto before = guest.state;
+        advance(guest);
+        if (guest.state != before || (guest.kernel != nullptr) != had_kernel)
+            changed(guest, true);
+    }
+}
+
+Guest& Supervisor::find_or_create(const GuestReport& report)
+{
+    for (Guest& guest : guests_)
+        if (guest.present() && guest.number == report.guest)
+            return guest;
+
+    if (guests_.size() > kept_gone) {
+        const auto gone =
+            std::find_if(guests_.begin(), guests_.end(), [](const Guest& g) { return !g.present(); });
+        if (gone != guests_.end())
+            guests_.erase(gone);
+    }
+    Guest& guest = guests_.emplace_back();
+    guest.number = report.guest;
+    guest.vmm_pid = static_cast<pid_t>(report.vmm_pid.value_or(0));
+    guest.state = report.state.value_or(LACUNA_GUEST_CREATED);
+    decide(guest);
+    if (guest.state != LACUNA_GUEST_CREATED)
+        recall(guest);
+    if (guest.state == LACUNA_GUEST_IGNORED)
+        guest.learn = false;
+    spdlog::info("[{}] virtual machine of process {}, {}", guest.name, guest.vmm_pid,
+                 guest.learn ? "to be learned from" : "left alone");
+    return guest;
+}
+
+void Supervisor::decide(Guest& guest)
+{
+    const VmmProcess vmm = host_.find_vmm(guest.vmm_pid);
+    const GuestRule* rule = config_.rule_for(vmm);
+    if (guest.name.empty())
+        guest.name = unique_name(vmm.name, &guest);
+    guest.record = config_.record;
+    guest.learn = guest.trust = false;
+    guest.sources.clear();
+    const bool our_own = vmm.parent == getpid(); // libguestfs' appliance, in which a disk is read
+    if (our_own || !rule || rule->policy == Policy::ignore)
+        return;
+    guest.sources = sources_of(*rule, vmm.kernel, vmm.disks);
+    guest.learn = true;
+    guest.trust = rule->policy == Policy::learn_if_unknown;
+}
+
+// A guest that has been armed already: an earlier daemon wrote down how it is called and where its kernels
+// are.
+void Supervisor::recall(Guest& guest)
+{
+    for (const Json& facts : store_.guests()) {
+        try {
+            if (facts.at("vmm_pid") != guest.vmm_pid || facts.at("state") == to_string(LACUNA_GUEST_GONE))
+                continue;
+            guest.sources = sources_from_facts(facts);
+            guest.name = unique_name(facts.at("name").get<std::string>(), &guest);
+            guest.by_hand = !guest.learn;
+            guest.learn = !guest.sources.empty();
+            guest.constraints = facts.value("constraints", "");
+            return;
+        } catch (const Json::exception&) { // not written by us: as if it were not there
+        }
+    }
+}
+
+// Does what can be done for the guest now; called whenever something may have become possible.
+void Supervisor::advance(Guest& guest)
+{
+    try {
+        if (guest.state == LACUNA_GUEST_CREATED && link_)
+            guest.learn ? try_to_arm(guest) : let_go(guest, {});
+        if (!guest.kernel_id.empty() && !guest.kernel && !guest.kernel_lost)
+            find_descriptor(guest);
+        if (guest.only_observed() && guest.verification == Guest::Verification::none)
+            expect_verification(guest);
+        else if (guest.kernel && guest.state == LACUNA_GUEST_DONE && !guest.only_observed() &&
+                 !guest.published)
+            publish(guest);
+    } catch (const ModuleGone&) {
+        throw;
+    } catch (const std::exception& error) {
+        errors_["other"]++;
+        spdlog::error("[{}] {}", guest.name, error.what());
+    }
+}
+
+std::optional<std::vector<KernelDescriptor>> Supervisor::kernels_of(const std::vector<KernelSource>& sources)
+{
+    std::vector<KernelDescriptor> kernels;
+    bool complete = true;
+    for (const KernelSource& source : sources) {
+        const auto prepared = library_.find(source);
+        if (!prepared) {
+            complete = false;
+            continue; // but start reading the others
+        }
+        if (!prepared->error.empty())
+            throw Error(prepared->error);
+        kernels.insert(kernels.end(), prepared->kernels.begin(), prepared->kernels.end());
+    }
+    if (!complete)
+        return std::nullopt;
+    if (kernels.size() > LACUNA_MAX_KERNELS) {
+        spdlog::warn("{} holds {} kernels; only the first {} are looked for", to_string(sources.front()),
+                     kernels.size(), LACUNA_MAX_KERNELS);
+        kernels.resize(LACUNA_MAX_KERNELS);
+    }
+    return kernels;
+}
+
+void Supervisor::try_to_arm(Guest& guest)
+{
+    if (guest.sources.empty())
+        return let_go(guest, "its kernel is not known: the configuration names none, and its command line "
+                             "has neither -kernel nor "
+                             "a disk that is a file");
+    try {
+        auto kernels = kernels_of(guest.sources);
+        if (!kernels)
+            return;
+        const auto known = guest.trust ? known_among(*kernels) : std::set<std::string>();
+        if (guest.adopted)
+            std::erase_if(*kernels,
+                          [&](const KernelDescriptor& kernel) { return !known.contains(kernel.id); });
+        if (kernels->empty()) {
+            let_go(guest, {});
+            guest.reason =
+                "it ran before the module knew of it; lacunactl learn " + guest.name + " learns from it now";
+            return;
+        }
+        start_hunt(guest, std::move(*kernels), known);
+        write_facts(guest);
+    } catch (const ModuleGone&) {
+        throw;
+    } catch (const Error& error) {
+        let_go(guest, error.what());
+    }
+}
+
+void Supervisor::start_hunt(Guest& guest, std::vector<KernelDescriptor> kernels, std::set<std::string> known)
+{
+    need_link().arm(guest.number, kernels, {config_.deadline_seconds * 1000, guest.record, known});
+    guest.kernels = std::move(kernels);
+    guest.constraints = constraints_digest_;
+    guest.state = LACUNA_GUEST_WAITING;
+    guest.reason.clear();
+    guest.learn = true;
+    spdlog::info("[{}] armed, {} kernel(s) are looked for{}", guest.name, guest.kernels.size(),
+                 known.empty() ? "" : fmt::format(", {} of them known", known.size()));
+}
+
+// Whether nothing is left to be learned: there may be more members by now than when it was made.
+bool Supervisor::says_all(const Profile& profile) const
+{
+    for (std::size_t i = 0; i < constraints_.members_nr; i++)
+        if (const ProfileMember* member = profile.find(qualified_name(constraints_, i));
+            !member || !member->resolved())
+            return false;
+    return true;
+}
+
+// Those whose profiles are complete.
+std::set<std::string> Supervisor::known_among(const std::vector<KernelDescriptor>& kernels) const
+{
+    std::set<std::string> known;
+    for (const KernelDescriptor& kernel : kernels) {
+        try {
+            const auto profile = store_.profile(kernel.id);
+            if (profile && says_all(*profile))
+                known.insert(kernel.id);
+        } catch (const Error& error) { // it is learned anew
+            spdlog::warn("{}", error.what());
+        }
+    }
+    return known;
+}
+
+// ---- known kernels ----
+
+void Supervisor::expect_verification(Guest& guest)
+{
+    if (!store_.profile(guest.kernel_id))
+        return;
+    guest.verification = Guest::Verification::pending;
+    guest.found = std::chrono::steady_clock::now();
+}
+
+bool Supervisor::is_verifying() const
+{
+    return std::any_of(guests_.begin(), guests_.end(), [](const Guest& guest) {
+        return guest.present() && guest.verification == Guest::Verification::pending;
+    });
+}
+
+void Supervisor::verify()
+{
+    for (Guest& guest : guests_)
+        if (guest.present() && guest.verification == Guest::Verification::pending)
+            verify(guest);
+}
+
+// Early in a boot nothing of a profile holds: that it does not is certain only when the time for a boot is
+// over.
+void Supervisor::verify(Guest& guest)
+{
+    std::string problem;
+    try {
+        AddressSpace memory = memory_of(guest);
+        const auto profile = store_.profile(guest.kernel_id);
+        if (!profile)
+            throw Error("the profile is not in the store any more", guest.kernel_id);
+        const KernelDescriptor& kernel = *guest.kernel;
+        lacuna::verify(memory, *profile,
+                       {kernel.init_task + guest.slide, kernel.modules + guest.slide,
+                        kernel.text + guest.slide, guest.text_gpa});
+    } catch (const ModuleGone&) {
+        throw;
+    } catch (const Error& error) {
+        problem = error.what();
+    }
+    if (problem.empty()) {
+        guest.verification = Guest::Verification::passed;
+        spdlog::info("[{}] its kernel is known, and the profile holds: {}", guest.name,
+                     store_.profile_file(guest.kernel_id).string());
+        changed(guest, true);
+    } else if (std::chrono::steady_clock::now() - guest.found >
+               std::chrono::seconds(config_.deadline_seconds)) {
+        spdlog::warn("[{}] the profile of its kernel does not hold: {}; learning from it instead", guest.name,
+                     problem);
+        errors_["verification"]++;
+        guest.verification = Guest::Verification::none;
+        learn_anew(guest);
+    }
+}
+
+void Supervisor::learn_anew(Guest& guest)
+{
+    try {
+        start_hunt(guest, guest.kernels, {});
+    } catch (const ModuleGone&) {
+        throw;
+    } catch (const Error& error) {
+        let_go(guest, error.what());
+    }
+    changed(guest, true);
+}
+
+// Nothing holds the guest up any longer; `why` if that is not what was wanted.
+void Supervisor::let_go(Guest& guest, const std::string& why)
+{
+    if (!why.empty()) {
+        errors_["kernel"]++;
+        spdlog::error("[{}] cannot be learned from: {}", guest.name, why);
+    }
+    guest.reason = why;
+    guest.state = LACUNA_GUEST_IGNORED; // whatever the module says: it is not asked twice
+    link_->ignore(guest.number);
+}
+
+void Supervisor::find_descriptor(Guest& guest)
+{
+    if (guest.kernels.empty()) {
+        guest.kernel_lost = true; // unless what follows finds it: an error is told once
+        auto kernels = kernels_of(guest.sources);
+        guest.kernel_lost = kernels.has_value();
+        if (!kernels)
+            return;
+        guest.kernels = std::move(*kernels);
+    }
+    for (const KernelDescriptor& kernel : guest.kernels)
+        if (kernel.id == guest.kernel_id)
+            guest.kernel = std::make_shared<const KernelDescriptor>(kernel);
+    guest.kernel_lost = !guest.kernel;
+    if (guest.kernel_lost)
+        spdlog::error("[{}] runs kernel {}, which none of its files is any more; nothing can be published",
+                      guest.name, guest.kernel_id);
+}
+
+void Supervisor::publish(Guest& guest)
+{
+    guest.published = true; // one try: what fails now fails again
+    const Profile profile = make_profile(*guest.kernel, constraints_, guest.members);
+    if (std::none_of(profile.members.begin(), profile.members.end(),
+                     [](const ProfileMember& member) { return member.is_known(); })) {
+        spdlog::info("[{}] nothing was seen of its members: there is no profile of this boot", guest.name);
+        return;
+    }
+    const Stored stored = store_.put_profile(profile);
+    const auto found = fmt::format("{} of {} members", profile.resolved(), profile.members.size());
+    switch (stored.outcome) {
+    case Stored::written:
+        spdlog::info("[{}] {}: profile written to {}", guest.name, found, stored.file.string());
+        break;
+    case Stored::improved:
+        spdlog::info("[{}] {}: profile {} improved", guest.name, found, stored.file.string());
+        break;
+    case Stored::kept:
+        spdlog::info("[{}] {}: nothing that {} does not say already", guest.name, found,
+                     stored.file.string());
+        break;
+    case Stored::refused:
+        errors_["contradiction"]++;
+        for (const std::string& objection : stored.objections)
+            spdlog::error("[{}] contradicts the profile in the store: {}", guest.name, objection);
+        spdlog::error("[{}] the old profile stays; the new one lies in {}", guest.name, stored.file.string());
+        break;
+    }
+}
+
+void Supervisor::write_facts(const Guest& guest)
+{
+    try {
+        if (!guest.learn && !store_.guest(guest.name)) // but facts of another boot must not stay
+            return;
+        store_.put_guest(guest.name, facts_json(guest));
+    } catch (const std::exception& error) {
+        spdlog::error("[{}] {}", guest.name, error.what());
+    }
+}
+
+void Supervisor::log(const Guest& guest, lacuna_event event) const
+{
+    if (guest.state == LACUNA_GUEST_FAILED) {
+        errors_["let-go"]++;
+        spdlog::error("[{}] let go: {}", guest.name, guest.reason);
+    } else if (event == LACUNA_EVENT_RESET)
+        spdlog::log(guest.learn ? spdlog::level::info : spdlog::level::debug, "[{}] was reset", guest.name);
+    else if (event == LACUNA_EVENT_FOUND)
+        spdlog::info("[{}] runs kernel {}, slide {:#x}", guest.name, guest.kernel_id, guest.slide);
+    else
+        spdlog::info("[{}] is {}{}{}", guest.name, to_string(guest.state), guest.reason.empty() ? "" : ": ",
+                     guest.reason);
+}
+
+void Supervisor::changed(const Guest& guest, bool facts)
+{
+    if (facts)
+        write_facts(guest);
+    if (on_change_)
+        on_change_(guest);
+}
+
+std::string Supervisor::unique_name(const std::string& name, const Guest* except) const
+{
+    const std::string wanted = file_name(name);
+    const auto taken = [&](const std::string& candidate) {
+        return std::any_of(guests_.begin(), guests_.end(), [&](const Guest& guest) {
+            return &guest != except && guest.present() && guest.name == candidate;
+        });
+    };
+    std::string candidate = wanted;
+    for (unsigned i = 2; taken(candidate); i++)
+        candidate = fmt::format("{}-{}", wanted, i);
+    return candidate;
+}
+
+Guest* Supervisor::find(const std::string& name)
+{
+    Guest* found = nullptr;
+    for (Guest& guest : guests_)
+        if (guest.name == file_name(name) && (!found || guest.present() || !found->present()))
+            found = &guest;
+    return found;
+}
+
+const Guest& Supervisor::guest(const std::string& name) const
+{
+    const Guest* found = const_cast<Supervisor*>(this)->find(name);
+    if (!found)
+        throw Unknown("no guest of this name is known", name, "lacunactl status lists them");
+    return *found;
+}
+
+ModuleLink& Supervisor::need_link() const
+{
+    if (!link_)
+        throw Error("is not loaded", "the lacuna module", "load it with: modprobe lacuna");
+    return *link_;
+}
+
+const Guest* Supervisor::arm(const ArmRequest& request)
+{
+    need_link();
+    const auto guest = std::find_if(guests_.begin(), guests_.end(), [&](const Guest& candidate) {
+        return candidate.present() && candidate.vmm_pid == request.vmm_pid;
+    });
+    if (guest == guests_.end())
+        throw Unknown("has no virtual machine that the module knows",
+                      fmt::format("process {}", request.vmm_pid),
+                      "the module must be loaded before the machine is created");
+    std::vector<KernelSource> sources;
+    for (const auto& kernel : request.kernels)
+        sources.push_back({kernel, request.system_map, {}});
+    auto kernels = kernels_of(sources);
+    if (!kernels)
+        return nullptr;
+
+    if (!request.name.empty())
+        guest->name = unique_name(request.name, &*guest);
+    guest->record = request.record || config_.record;
+    start_hunt(*guest, std::move(*kernels), {});
+    guest->sources = std::move(sources);
+    guest->by_hand = true;
+    changed(*guest, true);
+    return &*guest;
+}
+
+const Guest* Supervisor::learn(const std::string& name)
+{
+    need_link();
+    Guest* guest = find_present(name);
+    if (!guest) {
+        adopt_running();
+        guest = find_present(name);
+    }
+    if (!guest)
+        throw Unknown("no running guest of this name, and no VMM of this process number", name,
+                      "lacunactl status lists them");
+    if (guest->hunted())
+        throw Error("is being learned from already", name, "lacunactl watch shows how far it is");
+    if (guest->sources.empty()) {
+        const VmmProcess vmm = host_.find_vmm(guest->vmm_pid);
+        const GuestRule* rule = config_.rule_for(vmm);
+        guest->sources = sources_of(rule ? *rule : GuestRule(), vmm.kernel, vmm.disks);
+    }
+    if (guest->sources.empty())
+        throw Error("its kernel is not known: no rule names one, and its VMM was given none", name,
+                    "name it in the configuration, or use lacunactl arm --pid " +
+                        std::to_string(guest->vmm_pid));
+    auto kernels = kernels_of(guest->sources);
+    if (!kernels)
+        return nullptr;
+    start_hunt(*guest, std::move(*kernels), {});
+    changed(*guest, true);
+    return guest;
+}
+
+Guest* Supervisor::find_present(const std::string& name_or_pid)
+{
+    Guest* found = find(name_or_pid);
+    if (found && found->present())
+        return found;
+    for (Guest& guest : guests_)
+        if (guest.present() && std::to_string(guest.vmm_pid) == name_or_pid)
+            return &guest;
+    return nullptr;
+}
+
+void Supervisor::disarm(const std::string& name)
+{
+    const Guest& known = guest(name);
+    if (!known.present())
+        throw Error("is gone", name);
+    need_link().disarm(known.number);
+    spdlog::info("[{}] disarmed on request", name);
+}
+
+AddressSpace Supervisor::memory_of(const Guest& guest) const
+{
+    if (!guest.kernel)
+        throw Error("its kernel has not been found (yet)", guest.name,
+                    "lacunactl status shows what it waits for");
+    if (!guest.present())
+        throw Error("is gone", guest.name);
+    if (!guest.page_table_gpa())
+        throw Error("its kernel's page tables have not been found yet", guest.name,
+                    "they are when its first process is started: ask again");
+    ModuleLink& link = need_link();
+    const auto read = [&link, number = guest.number](std::uint64_t gpa, std::size_t length) {
+        return link.read(number, gpa, length);
+    };
+    return AddressSpace(read, guest.page_table_gpa(), guest.paging);
+}
+
+Bytes Supervisor::recording(const std::string& name, std::uint64_t offset) const
+{
+    return need_link().recording(guest(name).number, offset);
+}
+
+} // namespace lacuna

@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "daemon.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <ctime>
+
+#include <poll.h>
+#include <spdlog/spdlog.h>
+#include <systemd/sd-daemon.h>
+
+#include "constraint_set.h"
+#include "names.h"
+#include "requests.h"
+
+namespace lacuna {
+
+namespace {
+
+constexpr int retry_ms = 1000; // while the module is gone
+constexpr int verify_ms = 500; // while it is looked whether known profiles hold
+// libvirt waits for us with the guests that start with the host (see lacunad.service), but not for ever.
+constexpr auto longest_preparation = std::chrono::minutes(2);
+constexpr const char* libvirt_definitions = "/etc/libvirt/qemu"; // of qemu:///system
+
+// Half of what systemd's WatchdogSec= allows, as sd_watchdog_enabled(3) advises; -1 without one.
+int watchdog_ms()
+{
+    std::uint64_t us = 0;
+    return sd_watchdog_enabled(0, &us) > 0 ? static_cast<int>(std::max<std::uint64_t>(us / 2000, 1)) : -1;
+}
+
+} // namespace
+
+Daemon::Daemon(Config config, Connect connect, KernelLibrary::Reader reader)
+    : connect_(std::move(connect)),
+      library_(std::move(reader)),
+      supervisor_(config, load_constraints(config.constraints), library_),
+      control_(config.socket),
+      wake_ms_(watchdog_ms())
+{
+    supervisor_.on_change([this](const Guest& guest) { tell_watchers(guest); });
+    supervisor_.domains_are(config.libvirt == "qemu:///system" ? defined_domains(libvirt_definitions)
+                                                               : std::vector<Domain>());
+    if (!config.metrics.empty())
+        guarded([&] {
+            metrics_.emplace(config.metrics);
+        }); // another may have the port: guests are more than metrics
+    if (!config.libvirt.empty())
+        libvirt_.emplace(config.libvirt);
+    try {
+        supervisor_.connected(connect_());
+    } catch (const ModuleGone& gone) { // a service may be started before its module, and outlives it
+        spdlog::warn("{}; waiting until it is there", gone.what());
+        last_complaint_ = gone.what();
+    } catch (const Error& error) { // the one that is loaded may be of another version
+        spdlog::error("{}; waiting until there is one to talk to", error.what());
+        last_complaint_ = error.what();
+    }
+}
+
+void Daemon::guarded(const std::function<void()>& what)
+{
+    try {
+        what();
+    } catch (const ModuleGone& gone) {
+        spdlog::warn("{}; waiting until it is back", gone.what());
+        last_complaint_ = gone.what();
+        supervisor_.disconnected();
+    } catch (const std::exception& error) {
+        spdlog::error("{}", error.what());
+    }
+}
+
+void Daemon::reconnect()
+{
+    try {
+        supervisor_.connected(connect_());
+        spdlog::info("the lacuna module is there");
+        last_complaint_.clear();
+    } catch (const std::exception& error) {
+        supervisor_.disconnected();
+        if (last_complaint_ != error.what() && !dynamic_cast<const ModuleGone*>(&error)) {
+            spdlog::error("{}", error.what());
+            last_complaint_ = error.what();
+        }
+    }
+}
+
+void Daemon::handle_line(ControlServer::ClientId client, const std::string& line)
+{
+    try {
+        const Json request = Json::parse(line);
+        if (request.is_object() && request.value("command", "") == "watch")
+            return start_watch(client, request);
+        if (const auto reply = answer(supervisor_, request))
+            control_.send(client, *reply);
+        else
+            waiting_.emplace(client, request);
+    } catch (const std::exception& error) {
+        control_.send(client, error_answer(error));
+        if (dynamic_cast<const ModuleGone*>(&error))
+            throw;
+    }
+}
+
+void Daemon::start_watch(ControlServer::ClientId client, const Json& request)
+{
+    const std::string asked = request.value("guest", "");
+    const std::string name = asked.empty() ? asked : file_name(asked); // as guests are called
+    if (!name.empty() && !request.value("wait", false)) {
+        const Guest& guest = supervisor_.guest(name); // throws Unknown; it may be gone
+        watchers_[client] = name;
+        return control_.send(client, watch_line(supervisor_, guest));
+    }
+    watchers_[client] = name;
+    for (const Guest& guest : supervisor_.guests())
+        if (guest.present() && (name.empty() || name == guest.name))
+            control_.send(client, watch_line(supervisor_, guest));
+}
+
+void Daemon::tell_watchers(const Guest& guest)
+{
+    for (const auto& [client, name] : watchers_)
+        if (name.empty() || name == guest.name)
+            control_.send(client, watch_line(supervisor_, guest));
+}
+
+void Daemon::answer_waiting()
+{
+    auto waiting = std::move(waiting_);
+    waiting_.clear();
+    std::exception_ptr gone; // which those behind must be told too
+    for (const auto& [client, request] : waiting)
+        try {
+            handle_line(client, request.dump());
+        } catch (const ModuleGone&) {
+            gone = std::current_exception();
+        }
+    if (gone)
+        std::rethrow_exception(gone);
+}
+
+void Daemon::tell_ready()
+{
+    if (ready_ || (supervisor_.kernels_in_progress() > 0 &&
+                   std::chrono::steady_clock::now() - started_ < longest_preparation))
+        return;
+    ready_ = true;
+    sd_notify(0, "READY=1\nSTATUS=Waiting for guests");
+    spdlog::info("ready, waiting for guests");
+}
+
+void Daemon::reload_on(int fd, std::function<Config()> read)
+{
+    reload_fd_ = fd;
+    read_config_ = std::move(read);
+}
+
+void Daemon::reload()
+{
+    timespec now{};
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%lld",
+               static_cast<long long>(now.tv_sec) * 1'000'000 + now.tv_nsec / 1000);
+    try {
+        supervisor_.reconfigure(read_config_());
+        spdlog::info("the configuration has been read again");
+    } catch (const Error& error) {
+        spdlog::error("{}; the old configuration goes on counting", error.what());
+    }
+    ready_ = false;
+    tell_ready();
+}
+
+void Daemon::poll_once(int stop_fd, std::vector<pollfd>& fds)
+{
+    fds = {{stop_fd, POLLIN, 0}, {library_.event_fd(), POLLIN, 0}};
+    const ModuleLink* link = supervisor_.link();
+    fds.push_back({link ? link->event_fd() : -1, POLLIN, 0});
+    fds.push_back({reload_fd_, POLLIN, 0});
+    fds.push_back({libvirt_ ? libvirt_->event_fd() : -1, POLLIN, 0});
+    control_.add_to(fds);
+    int wait_ms = link && ready_ ? -1 : retry_ms;
+    if (supervisor_.is_verifying())
+        wait_ms = verify_ms;
+    if (wake_ms_ >= 0 && (wait_ms < 0 || wake_ms_ < wait_ms))
+        wait_ms = wake_ms_;
+    if (poll(fds.data(), fds.size(), wait_ms) < 0 && errno != EINTR)
+        throw system_error("poll", "lacunad");
+    if (wake_ms_ >= 0)
+        sd_notify(0, "WATCHDOG=1");
+}
+
+void Daemon::run(int stop_fd)
+{
+    std::vector<pollfd> fds;
+    for (;;) {
+        tell_ready();
+        if (metrics_)
+            metrics_->update(supervisor_);
+        poll_once(stop_fd, fds);
+        if (fds[0].revents)
+            break;
+        if (fds[3].revents)
+            guarded([this] { reload(); });
+        if (!supervisor_.link())
+            reconnect();
+        else if (fds[2].revents) // guests first: one of them may be held up
+            guarded([this] { supervisor_.read_events(); });
+        if (supervisor_.is_verifying())
+            guarded([this] { supervisor_.verify(); });
+        if (fds[4].revents)
+            guarded([this] { supervisor_.domains_are(libvirt_->domains()); });
+        if (fds[1].revents)
+            guarded([this] {
+                supervisor_.kernels_ready();
+                answer_waiting();
+            });
+        guarded([this] {
+            control_.run([this](auto client, const std::string& line) { handle_line(client, line); },
+                         [this](auto client) {
+                             watchers_.erase(client);
+                             waiting_.erase(client);
+                         });
+        });
+    }
+    spdlog::info("told to end; guests that are being learned from go on");
+    sd_notify(0, "STOPPING=1");
+    supervisor_.leave(); // what is left to be ended may take a moment, in which nobody answers the module
+}
+
+} // namespace lacuna

@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "profile.h"
+
+#include <algorithm>
+#include <array>
+
+#include <spdlog/fmt/fmt.h>
+
+#include "abi_names.h"
+#include "error.h"
+
+namespace lacuna {
+
+namespace {
+
+ProfileMember make_member(const lacuna_constraints& set, std::size_t index,
+                          const lacuna_member_report& report, lacuna_architecture architecture)
+{
+    const lacuna_member& binary = set.members[index];
+    const lacuna_structure& structure = set.structures[binary.structure];
+    ProfileMember member;
+    member.structure = structure.name;
+    member.name = binary.name;
+    member.type = type_name(binary.type);
+    member.size = member_size(binary, architecture);
+    // What is still open when the hunt is over is ambiguous.
+    member.state =
+        report.state == LACUNA_OPEN ? LACUNA_AMBIGUOUS : static_cast<lacuna_member_state>(report.state);
+    member.relative_to_list = structure.source == LACUNA_SOURCE_MODULE;
+    member.evidence = {report.events, report.instances, report.witnesses, report.eliminated};
+    if (member.resolved()) {
+        member.offset = report.candidates[0];
+    } else if (member.state == LACUNA_AMBIGUOUS) {
+        member.remaining = report.remaining;
+        const auto listed = std::min<std::uint32_t>(report.remaining, LACUNA_LISTED_CANDIDATES);
+        member.candidates.assign(report.candidates, report.candidates + listed);
+    }
+    return member;
+}
+
+Json member_to_json(const ProfileMember& member)
+{
+    Json json;
+    json["state"] = to_string(member.state);
+    if (member.resolved())
+        json["offset"] = member.offset;
+    if (member.state == LACUNA_AMBIGUOUS) {
+        json["candidates"] = member.candidates;
+        json["remaining"] = member.remaining;
+    }
+    if (member.relative_to_list)
+        json["relative_to"] = "list";
+    json["type"] = member.type;
+    json["size"] = member.size;
+    json["evidence"] = {{"events", member.evidence.events},
+                        {"instances", member.evidence.instances},
+                        {"witnesses", member.evidence.witnesses},
+                        {"eliminated", member.evidence.eliminated}};
+    return json;
+}
+
+lacuna_member_state state_from_name(const std::string& name)
+{
+    for (const auto state : {LACUNA_RESOLVED, LACUNA_AMBIGUOUS, LACUNA_CONTRADICTED})
+        if (name == to_string(state))
+            return state;
+    throw Error("unknown state \"" + name + "\"");
+}
+
+ProfileMember member_from_json(const std::string& structure, const std::string& name, const Json& json)
+{
+    ProfileMember member;
+    member.structure = structure;
+    member.name = name;
+    member.state = state_from_name(json.at("state").get<std::string>());
+    member.type = json.at("type").get<std::string>();
+    member.size = json.at("size").get<unsigned>();
+    member.relative_to_list = json.value("relative_to", "") == "list";
+    if (member.resolved())
+        member.offset = json.at("offset").get<std::int32_t>();
+    if (member.state == LACUNA_AMBIGUOUS) {
+        member.candidates = json.at("candidates").get<std::vector<std::int32_t>>();
+        member.remaining = json.at("remaining").get<std::uint32_t>();
+    }
+    const Json& evidence = json.at("evidence");
+    member.evidence = {
+        evidence.at("events").get<std::uint32_t>(), evidence.at("instances").get<std::uint32_t>(),
+        evidence.at("witnesses").get<std::uint32_t>(), evidence.at("eliminated").get<std::uint32_t>()};
+    return member;
+}
+
+std::string claim(const ProfileMember& member)
+{
+    if (member.resolved())
+        return fmt::format("is at {}", member.offset);
+    if (member.state == LACUNA_CONTRADICTED)
+        return "fits nowhere";
+    return fmt::format("is at one of {}", fmt::join(member.candidates, ", "));
+}
+
+} // namespace
+
+bool ProfileMember::rules_out(std::int32_t other) const
+{
+    if (resolved())
+        return offset != other;
+    if (state == LACUNA_CONTRADICTED)
+        return true;
+    // of a hunt that ended before its first event nothing is listed
+    const bool all_listed = !candidates.empty() && candidates.size() == remaining;
+    return all_listed && std::find(candidates.begin(), candidates.end(), other) == candidates.end();
+}
+
+bool Profile::complete() const
+{
+    return !members.empty() && resolved() == members.size();
+}
+
+std::size_t Profile::resolved() const
+{
+    return static_cast<std::size_t>(std::count_if(
+        members.begin(), members.end(), [](const ProfileMember& member) { return member.resolved(); }));
+}
+
+const ProfileMember* Profile::find(const std::string& qualified) const
+{
+    const auto found = std::find_if(members.begin(), members.end(), [&](const ProfileMember& member) {
+        return member.qualified() == qualified;
+    });
+    return found == members.end() ? nullptr : &*found;
+}
+
+std::int64_t Profile::offset(const std::string& qualified) const
+{
+    const ProfileMember* member = find(qualified);
+    if (!member || !member->resolved())
+        throw Error(fmt::format("the offset of {} is {}", qualified,
+                                member ? to_string(member->state) : "not in the profile"),
+                    "kernel " + kernel_id,
+                    "boot a guest with this kernel once more under lacunad to learn it");
+    return member->offset;
+}
+
+Profile make_profile(const KernelDescriptor& kernel, const lacuna_constraints& set,
+                     const std::vector<lacuna_member_report>& reports)
+{
+    if (reports.size() != set.members_nr)
+        throw Error(fmt::format("{} members are reported, but the constraint set has {}", reports.size(),
+                                set.members_nr),
+                    "kernel " + kernel.id, "the guest was armed with another constraint set: boot it again");
+    Profile profile;
+    profile.kernel_id = kernel.id;
+    profile.release = kernel.release;
+    profile.banner = kernel.banner;
+    profile.architecture = to_string(kernel.architecture);
+    for (std::size_t i = 0; i < reports.size(); i++)
+        profile.members.push_back(
+            make_member(set, i, reports[i], static_cast<lacuna_architecture>(kernel.architecture)));
+    return profile;
+}
+
+std::vector<std::string> contradictions(const Profile& old, const Profile& fresh)
+{
+    std::vector<std::string> sentences;
+    if (old.banner != fresh.banner || old.architecture != fresh.architecture)
+        sentences.push_back(fmt::format("the kernel is \"{}\" ({}) in the store, but \"{}\" ({}) now",
+                                        old.banner, old.architecture, fresh.banner, fresh.architecture));
+    for (const ProfileMember& member : old.members) {
+        const ProfileMember* other = fresh.find(member.qualified());
+        if (!other)
+            continue;
+        if ((member.resolved() && other->rules_out(member.offset)) ||
+            (other->resolved() && member.rules_out(other->offset)))
+            sentences.push_back(fmt::format("{} {} in the store, but {} now", member.qualified(),
+                                            claim(member), claim(*other)));
+    }
+    return sentences;
+}
+
+Profile join(const Profile& old, const Profile& fresh)
+{
+    Profile joined = old;
+    for (const ProfileMember& member : fresh.members) {
+        const auto known =
+            std::find_if(joined.members.begin(), joined.members.end(),
+                         [&](const ProfileMember& other) { return other.qualified() == member.qualified(); });
+        if (known == joined.members.end())
+            joined.members.push_back(member);
+        else if (!known->resolved() && (member.resolved() || !known->is_known()))
+            *known = member;
+    }
+    return joined;
+}
+
+std::string to_text(const Json& json, int indent)
+{
+    return json.dump(indent, ' ', false, Json::error_handler_t::replace);
+}
+
+Json to_json(const Profile& profile)
+{
+    Json json;
+    json["schema"] = profile_schema;
+    json["kernel"] = {{"id", profile.kernel_id},
+                      {"release", profile.release},
+                      {"banner", profile.banner},
+                      {"architecture", profile.architecture}};
+    json["complete"] = profile.complete();
+    json["members"] = Json::object();
+    for (const ProfileMember& member : profile.members)
+        json["members"][member.structure][member.name] = member_to_json(member);
+    return json;
+}
+
+Profile profile_from_json(const Json& json, const std::string& file)
+{
+    try {
+        if (json.at("schema") != profile_schema)
+            throw Error(fmt::format("it has the schema {}", json.at("schema").dump()));
+        Profile profile;
+        const Json& kernel = json.at("kernel");
+        profile.kernel_id = kernel.at("id").get<std::string>();
+        profile.release = kernel.at("release").get<std::string>();
+        profile.banner = kernel.at("banner").get<std::string>();
+        profile.architecture = kernel.at("architecture").get<std::string>();
+        for (const auto& [structure, members] : json.at("members").items())
+            for (const auto& [name, member] : members.items())
+                profile.members.push_back(member_from_json(structure, name, member));
+        return profile;
+    } catch (const std::exception& error) {
+        throw Error(fmt::format("is no profile of schema {}: {}", profile_schema, error.what()), file,
+                    "move it away; the next boot of the guest writes a new one");
+    }
+}
+
+} // namespace lacuna
