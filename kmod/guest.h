@@ -1,18 +1,28 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * A guest, and the registry of all of them.
+ * A guest: what is known of it, the references to it, its state, and the news of it.
  *
- *   created -> waiting -> trapping -> restoring -> done | failed | ignored
- *      \-> ignored           \-> waiting             \-> created      (the guest was reset)
+ * Locks, in the order in which they are taken; vCPU threads, netlink and the work queue all come here:
  *
- * and from everywhere to gone. Locks, in this order: filter (held while the engine is used), lock (state and sites),
- * kvm_lock (spinlock: the pointer to the virtual machine). vCPU threads, netlink and the work queue all come here.
+ *   genetlink's cb_lock (for reading: orders), KVM's vcpu->mutex (vCPU threads), kvm->slots_lock (a slot has been changed)
+ *   kvm->srcu           for reading: a vCPU thread from VM exit to VM entry; and whatever looks at memory slots
+ *   engine_lock         mutex: one event at a time
+ *   lock                mutex: state and sites
+ *   constraints_lock    mutex, orders.c
+ *   hooks_lock          mutex, hook.c, and under it ftrace's own; it may be held for a grace period of RCU-tasks
+ *   mmap_lock           of the VMM, for reading: taken by faults on guest memory, under any of the above but the last two
+ *   kvm_lock, pending_lock, stats_lock
+ *                       spinlocks, one at a time, nothing under them
+ *
+ * guests_lock (mutex, registry.c) is taken alone. KVM calls synchronize_srcu(&kvm->srcu) with vcpu->mutex or slots_lock held
+ * (Documentation/virt/kvm/locking.rst): who reads under srcu must wait for neither, and so must nobody who holds engine_lock
+ * or lock, which such readers wait for. For the same reason none of our locks is held over lac_kvm_quiesce() or
+ * lac_hook_drain().
  */
 #ifndef LACUNA_GUEST_H
 #define LACUNA_GUEST_H
 
 #include <lacuna/abi.h>
-#include <linux/atomic.h>
 #include <linux/kref.h>
 #include <linux/list.h>
 #include <linux/mutex.h>
@@ -26,12 +36,9 @@
 #include "site.h"
 
 struct kvm;
-struct kvm_vcpu;
 struct lac_recording;
 
 #define LAC_PENDING_EXITS 64
-
-#define LAC_MEMORY_IS_COPIED "the guest's memory is being copied (snapshot, save or migration)"
 
 /* What a guest is to be hunted with. */
 struct lac_orders {
@@ -44,7 +51,7 @@ struct lac_orders {
 struct lac_guest {
 	struct kref ref;
 	struct rcu_head rcu;
-	struct list_head entry;
+	struct list_head entry; /* registry.c */
 	u32 id;
 	pid_t vmm_pid;
 	u64 created_ns;
@@ -53,7 +60,7 @@ struct lac_guest {
 	struct kvm *kvm; /* NULL once the virtual machine is gone */
 
 	struct mutex lock;
-	u8 state; /* enum lacuna_guest_state */
+	u8 state; /* enum lacuna_guest_state: changed by lac_guest_enter() alone, may be read without the lock */
 	u8 final; /* while restoring: what comes then */
 	bool hooked;
 	const char *reason; /* a constant, or NULL */
@@ -67,18 +74,18 @@ struct lac_guest {
 	bool seen_firmware; /* the boot CPU without paging, since the orders came; else the kernel has been running since who knows when */
 	unsigned long look_again; /* in jiffies: when an interrupt is the next occasion to look for a kernel */
 	bool retiring; /* the end of the hunt is being told */
-	bool reset_meanwhile; /* reset while a hunt was ending */
+	bool reset_pending; /* it was reset while a hunt was ending: asked about when that is over */
 	u32 strange_exits; /* of a kernel that none of the descriptors fits */
 	struct lac_site sites[LACUNA_SITE_KINDS];
-	wait_queue_head_t decided;
-
-	struct mutex filter;
-	struct lac_engine *engine;
-	struct lac_recording *recording;
 	u32 members_nr;
 	struct lacuna_member_report members[LACUNA_MAX_MEMBERS];
+	wait_queue_head_t decided; /* that it is no longer CREATED */
 
-	spinlock_t pending_lock; /* exits that came while the filter was busy */
+	struct mutex engine_lock;
+	struct lac_engine *engine;
+	struct lac_recording *recording;
+
+	spinlock_t pending_lock; /* exits that came while the engine was busy */
 	u64 pending[LAC_PENDING_EXITS];
 	u32 pending_nr;
 
@@ -86,60 +93,39 @@ struct lac_guest {
 	struct delayed_work deadline_work;
 	struct work_struct retire_work; /* after the bytes are back */
 
-	spinlock_t stats_lock;
+	spinlock_t stats_lock; /* what traps count */
 	struct lacuna_stats stats;
 };
 
-int lac_guests_init(void);
-/* Ends all hunts, and returns when nothing of them is left. */
-void lac_guests_exit(void);
+int lac_guest_init(void);
+/* All guests have gone. */
+void lac_guest_exit(void);
 
-/* Get: the caller puts. NULL: none. */
-struct lac_guest *lac_guest_find(const struct kvm *kvm);
-struct lac_guest *lac_guest_find_id(u32 id);
-/* The guest with the lowest number from @id on. */
-struct lac_guest *lac_guest_next(u32 id);
+/* The caller puts, once the guest's works have been set. NULL: out of memory. */
+struct lac_guest *lac_guest_create(struct kvm *kvm, pid_t vmm_pid);
 void lac_guest_put(struct lac_guest *guest);
+
+/* Work for a guest outside of a vCPU's thread; it puts the guest at its end. No delay: 0, in jiffies. */
+void lac_guest_queue(struct lac_guest *guest, struct work_struct *work);
+void lac_guest_queue_delayed(struct lac_guest *guest, struct delayed_work *work, unsigned long delay);
+/* Takes it back if it has not begun. */
+void lac_guest_cancel(struct lac_guest *guest, struct delayed_work *work);
+/* Returns when all work has been done. */
+void lac_guest_flush(void);
 
 /* The virtual machine behind the guest: NULL if it is going away; put with kvm_put_kvm(). */
 struct kvm *lac_guest_kvm(struct lac_guest *guest);
 
-/* What guests armed from now on are hunted with. The set has been checked. 0 or -ENOMEM. */
-int lac_guests_set_constraints(const struct lacuna_constraints *set);
-
-/* A virtual machine's first vCPU has been made: waits, for a bounded time, to be told what to do with it. */
-/* A virtual machine that has been running already, whose file the caller holds; get: the caller puts. NULL: out of memory. */
-struct lac_guest *lac_guest_adopt(struct kvm *kvm, pid_t vmm_pid);
-void lac_guest_created(struct kvm *kvm);
-/* The virtual machine has been reset. If its hunt is over, it is asked about as if it were new: its kernel may be another. */
-void lac_guest_was_reset(struct kvm *kvm);
-/* Its registers have come from somewhere else while it was waited for: a snapshot, or another host. */
-void lac_guest_was_restored(struct kvm *kvm);
-void lac_guest_gone(struct kvm *kvm);
-
-/* 0; -EBUSY: it is being hunted; -ESHUTDOWN: it is gone; -ENODATA: no constraints yet; -ENOMEM; error of the hooks. */
-int lac_guest_arm(struct lac_guest *guest, struct lac_orders *orders);
-int lac_guest_ignore(struct lac_guest *guest);
-/* Puts the bytes back and lets it go, from a context that is not the guest's. */
-void lac_guest_disarm(struct lac_guest *guest);
-
-/* In the guest's address space, @vcpu may be NULL: ends the hunt with @final. @why is a constant. */
-void lac_guest_end(struct lac_guest *guest, struct kvm *kvm, struct kvm_vcpu *vcpu, u8 final, const char *why);
-
-/* In a vCPU's thread, filter and lock held: the kernel runs; and: the guest was reset. 0 or a negative errno. */
-int lac_guest_start(struct lac_guest *guest, struct kvm_vcpu *vcpu, const struct lac_kernel *kernel, u64 slide,
-		    struct lac_space *space);
-/* The same of a kernel of which nothing is to be learned: it is only noted where it runs. */
-int lac_guest_recognise(struct lac_guest *guest, const struct lac_kernel *kernel, u64 slide, struct lac_space *space);
-void lac_guest_restart(struct lac_guest *guest, struct kvm_vcpu *vcpu);
-
-/* In a thread of the VMM: a memory slot was changed. Ends the hunt if what it has written might be copied to elsewhere. */
-void lac_guest_memory_changed(struct lac_guest *guest, struct kvm *kvm);
-
 /* Nanoseconds since the guest was created. */
 u64 lac_guest_time(const struct lac_guest *guest);
 
-/* Reads guest memory for somebody outside: 0 or a negative errno. The range lies in one page. */
-int lac_guest_read(struct lac_guest *guest, u64 gpa, void *buffer, u32 len);
+/* With lock held: every change of the state. One that state.c does not allow is reported and not made. */
+void lac_guest_enter(struct lac_guest *guest, enum lacuna_guest_state state);
+
+/* Who gets the news of all guests: 0, -ESRCH if nobody listens, or another negative errno. NULL: nobody. */
+typedef int lac_teller(struct lac_guest *guest, enum lacuna_event event);
+void lac_guest_tell_by(lac_teller *tell);
+/* Tells. None of the guest's locks is held. */
+int lac_guest_tell(struct lac_guest *guest, enum lacuna_event event);
 
 #endif

@@ -10,37 +10,21 @@
 #include <linux/mutex.h>
 #include <linux/rcupdate.h>
 
-#include "trap.h"
-
 /* Renamed in 6.2. */
 #ifndef ftrace_regs_set_instruction_pointer
 #define ftrace_regs_set_instruction_pointer ftrace_instruction_pointer_set
 #endif
 
 struct hook {
-	const char *symbol;
-	void *replacement;
+	struct lac_replacement replacement;
 	struct ftrace_ops ops;
 	unsigned int users;
 };
 
-static void notrace redirect(unsigned long ip, unsigned long parent_ip, struct ftrace_ops *ops,
-			     struct ftrace_regs *fregs);
-
 /* Permanent: sysctl kernel.ftrace_enabled must not take a hook away under a guest with traps in it. */
 #define HOOK_FLAGS (FTRACE_OPS_FL_SAVE_REGS | FTRACE_OPS_FL_IPMODIFY | FTRACE_OPS_FL_PERMANENT)
-#define HOOK(name, function) { .symbol = name, .replacement = function, .ops = { .func = redirect, .flags = HOOK_FLAGS } }
 
-static struct hook hooks[LAC_HOOKS] = {
-	[LAC_HOOK_VCPU_CREATED] = HOOK("kvm_arch_vcpu_postcreate", lac_vcpu_created),
-	[LAC_HOOK_MP_STATE] = HOOK("kvm_arch_vcpu_ioctl_set_mpstate", lac_mp_state_set),
-	[LAC_HOOK_VM_DESTROYED] = HOOK("kvm_arch_destroy_vm", lac_vm_destroyed),
-	[LAC_HOOK_CPUID] = HOOK("kvm_emulate_cpuid", lac_emulate_cpuid),
-	[LAC_HOOK_EVENTS] = HOOK("kvm_apic_accept_events", lac_accept_events),
-	[LAC_HOOK_HYPERCALL] = HOOK("kvm_emulate_hypercall", lac_emulate_hypercall),
-	[LAC_HOOK_MEMORY] = HOOK("kvm_arch_commit_memory_region", lac_memory_committed),
-};
-
+static struct hook hooks[LAC_HOOKS];
 static DEFINE_MUTEX(hooks_lock);
 static atomic_t inside = ATOMIC_INIT(0);
 
@@ -53,36 +37,46 @@ static void notrace redirect(unsigned long ip, unsigned long parent_ip, struct f
 	if (within_module(parent_ip, THIS_MODULE))
 		return;
 	atomic_inc(&inside);
-	ftrace_regs_set_instruction_pointer(fregs, (unsigned long)hook->replacement);
+	ftrace_regs_set_instruction_pointer(fregs, (unsigned long)hook->replacement.function);
 }
 
 static int put_in_place(struct hook *hook)
 {
 	int err;
 
+	lockdep_assert_held(&hooks_lock);
 	err = register_ftrace_function(&hook->ops);
 	if (err)
-		pr_err("cannot hook %s: error %d (is another tool redirecting it?)\n", hook->symbol, err);
+		pr_err("cannot hook %s: error %d (is another tool redirecting it?)\n", hook->replacement.symbol, err);
 	return err;
 }
 
 static void take_away(struct hook *hook)
 {
-	int err = unregister_ftrace_function(&hook->ops);
+	int err;
 
+	lockdep_assert_held(&hooks_lock);
+	err = unregister_ftrace_function(&hook->ops);
 	if (err)
-		pr_err("cannot unhook %s: error %d\n", hook->symbol, err);
+		pr_err("cannot unhook %s: error %d\n", hook->replacement.symbol, err);
 }
 
 /* Once for all: after ftrace_free_filter() an ftrace_ops must not be used again (6.1: it keeps pointers to what was freed). */
-int lac_hooks_init(void)
+int lac_hooks_init(const struct lac_replacement replacements[LAC_HOOKS])
 {
+	struct hook *hook;
+	const char *symbol;
 	int i, err;
 
 	for (i = 0; i < LAC_HOOKS; i++) {
-		err = ftrace_set_filter(&hooks[i].ops, (unsigned char *)hooks[i].symbol, strlen(hooks[i].symbol), 1);
+		hook = &hooks[i];
+		hook->replacement = replacements[i];
+		hook->ops.func = redirect;
+		hook->ops.flags = HOOK_FLAGS;
+		symbol = hook->replacement.symbol;
+		err = ftrace_set_filter(&hook->ops, (unsigned char *)symbol, strlen(symbol), 1);
 		if (err) {
-			pr_err("ftrace cannot find %s: error %d\n", hooks[i].symbol, err);
+			pr_err("ftrace cannot find %s: error %d\n", symbol, err);
 			while (i--)
 				ftrace_free_filter(&hooks[i].ops);
 			return err;
@@ -134,6 +128,8 @@ void lac_hook_leave(void)
  */
 void lac_hook_drain(void)
 {
+	lockdep_assert_not_held(&hooks_lock);
+	might_sleep();
 	synchronize_rcu_tasks();
 	while (atomic_read(&inside))
 		msleep(20);

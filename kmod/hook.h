@@ -14,8 +14,13 @@ enum lac_hook {
 	LAC_HOOKS,
 };
 
+struct lac_replacement {
+	const char *symbol; /* the function of KVM */
+	void *function; /* ours */
+};
+
 /* Before the first hook is got, and after the last was put and drained. 0 or a negative errno. */
-int lac_hooks_init(void);
+int lac_hooks_init(const struct lac_replacement replacements[LAC_HOOKS]);
 void lac_hooks_exit(void);
 
 /* Counted: a hook is in place while somebody needs it. 0 or a negative errno. */

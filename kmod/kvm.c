@@ -268,8 +268,15 @@ struct kvm *lac_kvm_of_file(struct file *file)
 	return atomic_read(&kvm->online_vcpus) ? kvm : NULL;
 }
 
+static void assert_slots_stay(struct kvm *kvm)
+{
+	lockdep_assert(srcu_read_lock_held(&kvm->srcu) || lockdep_is_held(&kvm->slots_lock));
+}
+
 int lac_kvm_read(struct kvm *kvm, u64 gpa, void *buffer, u32 len)
 {
+	assert_slots_stay(kvm);
+	might_sleep();
 	return static_call(read_guest)(kvm, gpa, buffer, len);
 }
 
@@ -292,10 +299,13 @@ static void mark_dirty(struct kvm *kvm, struct kvm_vcpu *vcpu, gfn_t gfn)
 
 int lac_kvm_exchange(struct kvm *kvm, struct kvm_vcpu *vcpu, u64 gpa, u64 *old, u64 new)
 {
-	unsigned long hva = static_call(find_hva)(kvm, gpa_to_gfn(gpa));
+	unsigned long hva;
 	u64 __user *at;
 	int err;
 
+	assert_slots_stay(kvm);
+	might_sleep();
+	hva = static_call(find_hva)(kvm, gpa_to_gfn(gpa));
 	if (kvm_is_error_hva(hva))
 		return -EFAULT;
 	at = (u64 __user *)(hva + offset_in_page(gpa));
@@ -308,8 +318,10 @@ int lac_kvm_exchange(struct kvm *kvm, struct kvm_vcpu *vcpu, u64 gpa, u64 *old, 
 
 bool lac_kvm_is_logged(struct kvm *kvm, u64 gpa)
 {
-	struct kvm_memory_slot *slot = static_call(find_memslot)(kvm, gpa_to_gfn(gpa));
+	struct kvm_memory_slot *slot;
 
+	assert_slots_stay(kvm);
+	slot = static_call(find_memslot)(kvm, gpa_to_gfn(gpa));
 	return slot && slot->flags & KVM_MEM_LOG_DIRTY_PAGES;
 }
 
@@ -317,6 +329,7 @@ bool lac_kvm_in_space(struct kvm *kvm, void (*call)(struct kvm *kvm, void *data)
 {
 	int srcu;
 
+	might_sleep();
 	if (!mmget_not_zero(kvm->mm))
 		return false;
 	kthread_use_mm(kvm->mm);
@@ -335,6 +348,7 @@ bool lac_kvm_in_space(struct kvm *kvm, void (*call)(struct kvm *kvm, void *data)
  */
 void lac_kvm_quiesce(struct kvm *kvm)
 {
+	might_sleep();
 	synchronize_rcu();
 	synchronize_rcu_tasks();
 	synchronize_srcu(&kvm->srcu);

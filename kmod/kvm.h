@@ -22,7 +22,7 @@ void lac_kvm_memory_committed(struct kvm *kvm, struct kvm_memory_slot *old, cons
 /* Does the vCPU run ordinary guest code: no nested guest, no SMM? */
 bool lac_kvm_ordinary(struct kvm_vcpu *vcpu);
 
-/* Are the guest's registers or memory private to it (SEV-ES, SEV-SNP, TDX)? Plain SEV does not show here: see trap.c. */
+/* Are the guest's registers or memory private to it (SEV-ES, SEV-SNP, TDX)? Plain SEV does not show here: see look.c. */
 bool lac_kvm_private(struct kvm_vcpu *vcpu);
 
 /* Registers, fetched as KVM itself does: on VMX some are read from the VMCS when asked for. */
@@ -59,8 +59,8 @@ struct kvm *lac_kvm_get(struct kvm *kvm);
 struct kvm *lac_kvm_of_file(struct file *file);
 
 /*
- * Guest memory, in the VMM's address space (in a vCPU's thread, or in what lac_kvm_in_space() calls). The range lies in one
- * page.
+ * Guest memory, in the VMM's address space (in a vCPU's thread, or in what lac_kvm_in_space() calls), with kvm->srcu or
+ * slots_lock held, which keep the memory slots in place. The range lies in one page.
  */
 int lac_kvm_read(struct kvm *kvm, u64 gpa, void *buffer, u32 len);
 

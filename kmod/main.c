@@ -7,6 +7,8 @@
 #include "hook.h"
 #include "kvm.h"
 #include "netlink.h"
+#include "registry.h"
+#include "replacement.h"
 
 /*
  * Whether there are virtual machines or not, three hooks are in place: that a virtual machine is made, reset, and taken
@@ -19,15 +21,16 @@ static int __init lacuna_init(void)
 	err = lac_kvm_init();
 	if (err)
 		return err;
-	err = lac_hooks_init();
+	err = lac_hooks_init(lac_replacements);
 	if (err)
 		return err;
-	err = lac_guests_init();
+	err = lac_registry_init();
 	if (err)
-		goto no_guests;
+		goto no_registry;
 	err = lac_netlink_init();
 	if (err)
 		goto no_netlink;
+	lac_guest_tell_by(lac_netlink_notify);
 	err = lac_hook_get(LAC_HOOK_VCPU_CREATED);
 	if (err)
 		goto no_hook;
@@ -39,10 +42,11 @@ static int __init lacuna_init(void)
 no_second_hook:
 	lac_hook_put(LAC_HOOK_VCPU_CREATED);
 no_hook:
+	lac_guest_tell_by(NULL);
 	lac_netlink_exit();
 no_netlink:
-	lac_guests_exit();
-no_guests:
+	lac_registry_exit();
+no_registry:
 	lac_hooks_exit();
 	return err;
 }
@@ -51,8 +55,9 @@ static void __exit lacuna_exit(void)
 {
 	lac_hook_put(LAC_HOOK_MP_STATE);
 	lac_hook_put(LAC_HOOK_VCPU_CREATED);
+	lac_guest_tell_by(NULL);
 	lac_netlink_exit();
-	lac_guests_exit();
+	lac_registry_exit();
 	lac_hooks_exit();
 }
 

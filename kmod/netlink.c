@@ -10,7 +10,12 @@
 
 #include "engine/engine.h"
 #include "guest.h"
+#include "hunt.h"
+#include "kvm.h"
+#include "memory.h"
+#include "orders.h"
 #include "recording.h"
+#include "registry.h"
 
 #define MAX_DEADLINE_MS (60 * 60 * 1000)
 /* bytes of a task's stack with its thread_info: 4 KiB (CONFIG_4KSTACKS) up to 16 KiB, and twice that under KASAN */
@@ -74,7 +79,7 @@ static struct lac_guest *find_guest(struct genl_info *info)
 
 	if (GENL_REQ_ATTR_CHECK(info, LACUNA_A_GUEST))
 		return NULL;
-	guest = lac_guest_find_id(nla_get_u32(info->attrs[LACUNA_A_GUEST]));
+	guest = lac_registry_find_id(nla_get_u32(info->attrs[LACUNA_A_GUEST]));
 	if (!guest)
 		GENL_SET_ERR_MSG(info, "there is no such guest");
 	return guest;
@@ -92,7 +97,7 @@ static int set_constraints(struct sk_buff *skb, struct genl_info *info)
 		GENL_SET_ERR_MSG(info, "the constraint set is not well-formed");
 		return -EINVAL;
 	}
-	return lac_guests_set_constraints(set);
+	return lac_orders_set_constraints(set);
 }
 
 /* ---- orders ---- */
@@ -219,7 +224,7 @@ static int arm(struct sk_buff *skb, struct genl_info *info)
 		return -ENOENT;
 	err = parse_orders(&orders, info);
 	if (!err)
-		err = lac_guest_arm(guest, &orders);
+		err = lac_orders_arm(guest, &orders);
 	if (err == -ENODATA)
 		GENL_SET_ERR_MSG(info, "no constraint set has been given yet");
 	if (err == -EBUSY)
@@ -239,7 +244,7 @@ static int ignore(struct sk_buff *skb, struct genl_info *info)
 	guest = find_guest(info);
 	if (!guest)
 		return -ENOENT;
-	err = lac_guest_ignore(guest);
+	err = lac_orders_ignore(guest);
 	lac_guest_put(guest);
 	return err;
 }
@@ -254,7 +259,7 @@ static int disarm(struct sk_buff *skb, struct genl_info *info)
 	guest = find_guest(info);
 	if (!guest)
 		return -ENOENT;
-	lac_guest_disarm(guest);
+	lac_hunt_disarm(guest);
 	lac_guest_put(guest);
 	return 0;
 }
@@ -382,7 +387,7 @@ static int adopt(struct sk_buff *skb, struct genl_info *info)
 		return -EBADF;
 	kvm = lac_kvm_of_file(file);
 	if (kvm)
-		guest = lac_guest_adopt(kvm, nla_get_u32(info->attrs[LACUNA_A_VMM_PID]));
+		guest = lac_registry_adopt(kvm, nla_get_u32(info->attrs[LACUNA_A_VMM_PID]));
 	else
 		GENL_SET_ERR_MSG(info, "the file is no virtual machine of KVM that has a vCPU");
 	fput(file);
@@ -399,7 +404,7 @@ static int status_of_all(struct sk_buff *msg, struct netlink_callback *cb)
 	struct lac_guest *guest;
 	int err;
 
-	for (guest = lac_guest_next(cb->args[0]); guest; guest = lac_guest_next(cb->args[0])) {
+	for (guest = lac_registry_next(cb->args[0]); guest; guest = lac_registry_next(cb->args[0])) {
 		err = put_message(msg, NETLINK_CB(cb->skb).portid, cb->nlh->nlmsg_seq, NLM_F_MULTI, guest,
 				  LACUNA_EVENT_NONE, LACUNA_CMD_STATUS);
 		if (!err)
@@ -459,7 +464,7 @@ static int read_memory(struct sk_buff *skb, struct genl_info *info)
 	if (!guest)
 		return -ENOENT;
 	buffer = kmalloc(length, GFP_KERNEL);
-	err = buffer ? lac_guest_read(guest, gpa, buffer, length) : -ENOMEM;
+	err = buffer ? lac_memory_read(guest, gpa, buffer, length) : -ENOMEM;
 	if (!err)
 		err = reply_data(info, LACUNA_CMD_READ, buffer, length);
 	kfree(buffer);
@@ -483,9 +488,9 @@ static int read_recording(struct sk_buff *skb, struct genl_info *info)
 	buffer = kmalloc(length, GFP_KERNEL);
 	err = buffer ? 0 : -ENOMEM;
 	if (!err) {
-		mutex_lock(&guest->filter);
+		mutex_lock(&guest->engine_lock);
 		length = lac_recording_copy(guest->recording, offset, buffer, length);
-		mutex_unlock(&guest->filter);
+		mutex_unlock(&guest->engine_lock);
 		err = reply_data(info, LACUNA_CMD_RECORDING, buffer, length);
 	}
 	kfree(buffer);
@@ -508,7 +513,11 @@ static struct genl_family family = {
 	.name = LACUNA_GENL_NAME,
 	.version = LACUNA_ABI_VERSION,
 	.maxattr = LACUNA_ATTRIBUTES - 1,
-	.parallel_ops = true, /* some wait for a guest's memory: other families must not wait with them */
+	/*
+	 * Some orders wait for a guest's memory. Those of other families need not wait with them for genl_mutex; but genetlink
+	 * holds its cb_lock over every order, so no family can come or go meanwhile, and who comes after one that tries waits.
+	 */
+	.parallel_ops = true,
 	.policy = policy,
 	.ops = ops,
 	.n_ops = ARRAY_SIZE(ops),

@@ -10,7 +10,7 @@ struct lac_guest;
 int lac_netlink_init(void);
 void lac_netlink_exit(void);
 
-/* Tells whoever listens; -ESRCH if nobody does. */
+/* Tells whoever listens (lac_teller). */
 int lac_netlink_notify(struct lac_guest *guest, enum lacuna_event event);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Keeps a recording (<lacuna/recording.h>) of one guest's boot in memory. Used under the guest's filter lock. */
+/* Keeps a recording (<lacuna/recording.h>) of one guest's boot in memory. Used under the guest's engine_lock. */
 #ifndef LACUNA_KMOD_RECORDING_H
 #define LACUNA_KMOD_RECORDING_H
 

@@ -38,8 +38,9 @@ bool lac_site_is_single(const struct lac_site_descriptor *descriptor)
 
 /*
  * Other vCPUs may be fetching these bytes, and the guest may be patching its own next to them: one locked exchange of the
- * naturally aligned 8 bytes that hold them is seen whole by the ones (Intel SDM 3A, 9.1.1; AMD APM 2, 7.3.2) and loses
- * nothing of the other.
+ * naturally aligned 8 bytes that hold them is seen whole by who loads them (Intel SDM 3A, 9.1.1; AMD APM 2, 7.3.2) and loses
+ * nothing of what the guest writes. Of a fetch by another CPU AMD promises the same (APM 2, 7.6.1, cross-modifying code), Intel
+ * only if that CPU executes a serialising instruction before it gets there (SDM 3A, 9.1.3), which nothing here waits for.
  */
 static int replace(struct lac_site *site, struct kvm *kvm, struct kvm_vcpu *vcpu, const u8 *from, const u8 *to)
 {

@@ -1,0 +1,508 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include "hunt.h"
+
+#include <linux/delay.h>
+#include <linux/slab.h>
+
+#include "hook.h"
+#include "kvm.h"
+#include "recording.h"
+
+#define RETRY_MS 100
+
+/* What a hunt needs. */
+static const enum lac_hook hooks[] = { LAC_HOOK_CPUID, LAC_HOOK_EVENTS, LAC_HOOK_HYPERCALL, LAC_HOOK_MEMORY };
+
+static void put_hooks(u32 number)
+{
+	while (number--)
+		lac_hook_put(hooks[number]);
+}
+
+static int get_hooks(struct lac_guest *guest)
+{
+	u32 i;
+	int err;
+
+	lockdep_assert_held(&guest->lock);
+	for (i = 0; i < ARRAY_SIZE(hooks); i++) {
+		err = lac_hook_get(hooks[i]);
+		if (err) {
+			put_hooks(i);
+			return err;
+		}
+	}
+	guest->hooked = true;
+	return 0;
+}
+
+static bool is_on(const struct lac_guest *guest)
+{
+	lockdep_assert_held(&guest->lock);
+	return guest->state == LACUNA_GUEST_WAITING || guest->state == LACUNA_GUEST_TRAPPING;
+}
+
+/* ---- the guest's trap sites ---- */
+
+static int locate_sites(struct lac_guest *guest, const struct lac_kernel *kernel, u64 slide, struct lac_space *space)
+{
+	u32 i;
+	int err;
+
+	for (i = 0; i < LACUNA_SITE_KINDS; i++) {
+		const struct lac_site_descriptor *d = &kernel->sites[i];
+
+		err = lac_site_locate(&guest->sites[i], d, slide, space);
+		if (err)
+			return err;
+		/* Only while the one vCPU that runs has just left the firmware is nobody inside of them. */
+		if (!lac_site_is_single(d) && !guest->seen_firmware)
+			return -EXDEV;
+	}
+	return 0;
+}
+
+/* Whoever copies the page of a site copies the trap with it, to where no module answers it. */
+static bool sites_are_logged(const struct lac_guest *guest, struct kvm *kvm)
+{
+	u32 i;
+
+	for (i = 0; i < LACUNA_SITE_KINDS; i++)
+		if (guest->sites[i].va && lac_kvm_is_logged(kvm, guest->sites[i].gpa))
+			return true;
+	return false;
+}
+
+static void forget_sites(struct lac_guest *guest)
+{
+	u32 i;
+
+	lockdep_assert_held(&guest->lock);
+	for (i = 0; i < LACUNA_SITE_KINDS; i++)
+		WRITE_ONCE(guest->sites[i].va, 0);
+}
+
+static int arm_first_sites(struct lac_guest *guest, struct kvm_vcpu *vcpu)
+{
+	int err = lac_site_arm(&guest->sites[LACUNA_SITE_FORK], vcpu->kvm, vcpu);
+
+	if (!err)
+		err = lac_site_arm(&guest->sites[LACUNA_SITE_EXIT], vcpu->kvm, vcpu);
+	/* else only once user space runs: what is initialised before are the kernel's own parts */
+	if (!err && (!guest->seen_firmware || !lac_site_is_single(&guest->sites[LACUNA_SITE_INITCALL].descriptor)))
+		err = lac_site_arm(&guest->sites[LACUNA_SITE_INITCALL], vcpu->kvm, vcpu);
+	return err;
+}
+
+static int release_sites(struct lac_guest *guest, struct kvm *kvm, struct kvm_vcpu *vcpu)
+{
+	int err = 0, one;
+	u32 i;
+
+	lockdep_assert_held(&guest->lock);
+	for (i = 0; i < LACUNA_SITE_KINDS; i++) {
+		one = lac_site_release(&guest->sites[i], kvm, vcpu);
+		if (one)
+			err = one;
+	}
+	return err;
+}
+
+static bool any_site_armed(struct lac_guest *guest)
+{
+	u32 i;
+
+	for (i = 0; i < LACUNA_SITE_KINDS; i++)
+		if (READ_ONCE(guest->sites[i].armed))
+			return true;
+	return false;
+}
+
+void lac_hunt_move_sites(struct lac_guest *guest, struct kvm_vcpu *vcpu)
+{
+	bool tasks = lac_engine_settled(guest->engine, false), modules = lac_engine_settled(guest->engine, true);
+	/* a guest that was found running has loaded its modules: they are looked at when it forks */
+	bool forks = !modules && !guest->seen_firmware;
+	int err = 0;
+
+	lockdep_assert_held(&guest->engine_lock);
+	if (tasks && modules) {
+		lac_hunt_end(guest, vcpu->kvm, vcpu, LACUNA_GUEST_DONE, NULL);
+		return;
+	}
+	mutex_lock(&guest->lock);
+	if (guest->state == LACUNA_GUEST_TRAPPING) {
+		if (tasks && !guest->stats.process_done_ns)
+			guest->stats.process_done_ns = lac_guest_time(guest);
+		if (tasks && !forks)
+			err = lac_site_release(&guest->sites[LACUNA_SITE_FORK], vcpu->kvm, vcpu);
+		if (tasks && !forks && !err)
+			err = lac_site_release(&guest->sites[LACUNA_SITE_EXIT], vcpu->kvm, vcpu);
+		if (!err && modules)
+			err = lac_site_release(&guest->sites[LACUNA_SITE_INITCALL], vcpu->kvm, vcpu);
+		else if (!err && lac_engine_user_space(guest->engine))
+			err = lac_site_arm(&guest->sites[LACUNA_SITE_INITCALL], vcpu->kvm, vcpu);
+	}
+	mutex_unlock(&guest->lock);
+	if (err)
+		lac_hunt_end(guest, vcpu->kvm, vcpu, LACUNA_GUEST_FAILED, "a trap site cannot be written");
+}
+
+/* ---- begin and start ---- */
+
+void lac_hunt_wait_anew(struct lac_guest *guest)
+{
+	lockdep_assert_held(&guest->lock);
+	guest->stats.early_exits = 0;
+	guest->waiting_ns = lac_guest_time(guest);
+}
+
+int lac_hunt_begin(struct lac_guest *guest, struct lac_engine *engine, struct lac_orders *orders)
+{
+	int err;
+
+	lockdep_assert_held(&guest->engine_lock);
+	err = get_hooks(guest);
+	if (err)
+		return err;
+	lac_engine_destroy(guest->engine);
+	lac_recording_destroy(guest->recording);
+	kvfree(guest->orders.kernels);
+	guest->engine = engine;
+	guest->members_nr = lac_engine_members(engine);
+	memset(guest->members, 0, sizeof(guest->members));
+	guest->recording = orders->record ? lac_recording_create() : NULL;
+	guest->orders = *orders;
+	memset(orders, 0, sizeof(*orders));
+	guest->kernel = NULL;
+	guest->reason = NULL;
+	guest->seen_firmware = false;
+	guest->strange_exits = 0;
+	memset(&guest->stats, 0, sizeof(guest->stats));
+	guest->stats.armed_ns = lac_guest_time(guest);
+	lac_hunt_wait_anew(guest);
+	lac_guest_enter(guest, LACUNA_GUEST_WAITING);
+	return 0;
+}
+
+static int note_kernel(struct lac_guest *guest, const struct lac_kernel *kernel, u64 slide, struct lac_space *space)
+{
+	struct lac_page page;
+	int err = lac_translate(space, kernel->text + slide, &page);
+
+	lockdep_assert_held(&guest->lock);
+	if (err)
+		return err;
+	guest->kernel = kernel;
+	guest->slide = slide;
+	guest->text_gpa = page.gpa;
+	guest->paging = space->paging;
+	guest->root = 0;
+	guest->stats.found_ns = lac_guest_time(guest);
+	return 0;
+}
+
+/* A banner may be that of another build (reproducible ones fix the time in it); the code at the trap sites hardly is. */
+int lac_hunt_recognise(struct lac_guest *guest, const struct lac_kernel *kernel, u64 slide, struct lac_space *space)
+{
+	struct lac_site site;
+	u32 i;
+	int err;
+
+	for (i = 0; i < LACUNA_SITE_KINDS; i++) {
+		err = lac_site_locate(&site, &kernel->sites[i], slide, space);
+		if (err)
+			return err;
+	}
+	return note_kernel(guest, kernel, slide, space);
+}
+
+int lac_hunt_start(struct lac_guest *guest, struct kvm_vcpu *vcpu, const struct lac_kernel *kernel, u64 slide,
+		   struct lac_space *space)
+{
+	struct lac_facts facts = {
+		.init_task = kernel->init_task + slide,
+		.modules = kernel->modules + slide,
+		.text = kernel->text + slide,
+		.end = kernel->end + slide,
+	};
+	struct lac_record_start start = {
+		.magic = LAC_RECORDING_MAGIC,
+		.init_task = facts.init_task,
+		.modules = facts.modules,
+		.text = facts.text,
+		.end = facts.end,
+	};
+	int err;
+
+	lockdep_assert_held(&guest->engine_lock);
+	lockdep_assert_held(&guest->lock);
+	err = locate_sites(guest, kernel, slide, space);
+	if (!err && sites_are_logged(guest, vcpu->kvm))
+		err = -ETXTBSY;
+	if (!err)
+		err = note_kernel(guest, kernel, slide, space);
+	if (err)
+		return err;
+	spin_lock(&guest->pending_lock);
+	guest->pending_nr = 0;
+	spin_unlock(&guest->pending_lock);
+	lac_engine_start(guest->engine, &facts);
+	lac_recording_add(guest->recording, LAC_RECORD_START, &start, sizeof(start));
+	err = arm_first_sites(guest, vcpu);
+	if (err)
+		return err;
+	lac_guest_enter(guest, LACUNA_GUEST_TRAPPING);
+	lac_guest_queue_delayed(guest, &guest->deadline_work, msecs_to_jiffies(guest->orders.deadline_ms));
+	return 0;
+}
+
+/* ---- resets, and the virtual machine's end ---- */
+
+void lac_hunt_reset(struct lac_guest *guest, struct kvm_vcpu *vcpu)
+{
+	lockdep_assert_held(&guest->engine_lock);
+	lockdep_assert_held(&guest->lock);
+	lac_guest_cancel(guest, &guest->deadline_work);
+	release_sites(guest, vcpu->kvm, vcpu);
+	guest->kernel = NULL;
+	guest->stats.first_trap_ns = 0;
+	guest->stats.process_done_ns = 0;
+	lac_hunt_wait_anew(guest);
+	guest->seen_firmware = true;
+	guest->strange_exits = 0;
+	memset(guest->members, 0, sizeof(guest->members));
+	lac_guest_enter(guest, LACUNA_GUEST_WAITING);
+}
+
+/* Is what was done with the guest over, so that it can be asked about again? */
+static bool reset_if_over(struct lac_guest *guest)
+{
+	lockdep_assert_held(&guest->lock);
+	if (guest->state != LACUNA_GUEST_DONE && guest->state != LACUNA_GUEST_FAILED &&
+	    guest->state != LACUNA_GUEST_IGNORED)
+		return false;
+	guest->kernel = NULL;
+	guest->reason = NULL;
+	lac_guest_enter(guest, LACUNA_GUEST_CREATED);
+	return true;
+}
+
+bool lac_hunt_was_reset(struct lac_guest *guest)
+{
+	bool over = false;
+
+	mutex_lock(&guest->lock);
+	if (guest->state == LACUNA_GUEST_RESTORING || guest->retiring)
+		guest->reset_pending = true;
+	else
+		over = reset_if_over(guest);
+	if (guest->state == LACUNA_GUEST_WAITING)
+		lac_hunt_wait_anew(guest);
+	mutex_unlock(&guest->lock);
+	return over;
+}
+
+/* What comes back from a snapshot has been running since who knows when, whatever ran here before. */
+void lac_hunt_was_restored(struct lac_guest *guest)
+{
+	mutex_lock(&guest->lock);
+	if (guest->state == LACUNA_GUEST_WAITING)
+		guest->seen_firmware = false;
+	mutex_unlock(&guest->lock);
+}
+
+void lac_hunt_gone(struct lac_guest *guest)
+{
+	mutex_lock(&guest->lock);
+	spin_lock(&guest->kvm_lock);
+	WRITE_ONCE(guest->kvm, NULL);
+	spin_unlock(&guest->kvm_lock);
+	if (is_on(guest))
+		lac_guest_queue(guest, &guest->retire_work);
+	lac_guest_enter(guest, LACUNA_GUEST_GONE);
+	mutex_unlock(&guest->lock);
+	lac_guest_cancel(guest, &guest->deadline_work);
+}
+
+/* ---- the end ---- */
+
+void lac_hunt_end(struct lac_guest *guest, struct kvm *kvm, struct kvm_vcpu *vcpu, u8 final, const char *why)
+{
+	int err;
+
+	mutex_lock(&guest->lock);
+	if (is_on(guest)) {
+		guest->reason = why;
+		err = kvm ? release_sites(guest, kvm, vcpu) : 0;
+		if (err)
+			pr_warn("guest %u (process %d): cannot put original bytes back yet: error %d\n", guest->id,
+				guest->vmm_pid, err);
+		guest->final = final;
+		guest->stats.finished_ns = lac_guest_time(guest);
+		lac_guest_enter(guest, LACUNA_GUEST_RESTORING);
+		lac_guest_queue(guest, &guest->retire_work);
+	}
+	mutex_unlock(&guest->lock);
+}
+
+void lac_hunt_memory_changed(struct lac_guest *guest, struct kvm *kvm)
+{
+	bool copied;
+
+	mutex_lock(&guest->lock);
+	copied = guest->state == LACUNA_GUEST_TRAPPING && sites_are_logged(guest, kvm);
+	mutex_unlock(&guest->lock);
+	if (copied)
+		lac_hunt_end(guest, kvm, NULL, LACUNA_GUEST_DONE, LAC_MEMORY_IS_COPIED);
+}
+
+struct ending {
+	struct lac_guest *guest;
+	u8 final;
+	const char *why;
+};
+
+static void end_in_space(struct kvm *kvm, void *data)
+{
+	struct ending *ending = data;
+
+	lac_hunt_end(ending->guest, kvm, NULL, ending->final, ending->why);
+}
+
+/* Without the VMM's address space nothing can be written, and no vCPU can run either (KVM_RUN insists on it). */
+static void end_from_thread(struct lac_guest *guest, u8 final, const char *why)
+{
+	struct ending ending = { .guest = guest, .final = final, .why = why };
+	struct kvm *kvm = lac_guest_kvm(guest);
+
+	if (!kvm)
+		return;
+	if (!lac_kvm_in_space(kvm, end_in_space, &ending))
+		lac_hunt_end(guest, NULL, NULL, final, why);
+	kvm_put_kvm(kvm);
+}
+
+static void end_from_outside(struct work_struct *work)
+{
+	struct lac_guest *guest = container_of(work, struct lac_guest, end_work);
+
+	end_from_thread(guest, LACUNA_GUEST_IGNORED, "disarmed");
+	lac_guest_put(guest);
+}
+
+static void deadline_reached(struct work_struct *work)
+{
+	struct lac_guest *guest = container_of(to_delayed_work(work), struct lac_guest, deadline_work);
+
+	/* not that of a hunt that is over, when another has begun since */
+	if (READ_ONCE(guest->state) == LACUNA_GUEST_TRAPPING &&
+	    lac_guest_time(guest) - READ_ONCE(guest->stats.found_ns) >= (u64)guest->orders.deadline_ms * NSEC_PER_MSEC)
+		end_from_thread(guest, LACUNA_GUEST_DONE, "the deadline of trapping was reached");
+	lac_guest_put(guest);
+}
+
+static void release_in_space(struct kvm *kvm, void *data)
+{
+	struct lac_guest *guest = data;
+
+	mutex_lock(&guest->lock);
+	release_sites(guest, kvm, NULL);
+	mutex_unlock(&guest->lock);
+}
+
+/* Guest memory can be out of reach for a moment, for instance while the VMM moves its memory slots. */
+static bool bytes_are_back(struct lac_guest *guest)
+{
+	struct kvm *kvm;
+	bool alive;
+
+	if (!any_site_armed(guest))
+		return true;
+	kvm = lac_guest_kvm(guest);
+	if (!kvm)
+		return true;
+	alive = lac_kvm_in_space(kvm, release_in_space, guest);
+	kvm_put_kvm(kvm);
+	return !alive || !any_site_armed(guest);
+}
+
+/* What is open when the hunt ends stays open for good. */
+static void close_members(struct lac_guest *guest)
+{
+	u32 i;
+
+	lockdep_assert_held(&guest->lock);
+	for (i = 0; i < guest->members_nr; i++)
+		if (guest->members[i].state == LACUNA_OPEN)
+			guest->members[i].state = LACUNA_AMBIGUOUS;
+}
+
+/* The bytes are back, but a vCPU may be on its way from a trap to our hook: only when none is can the hooks go. */
+static void retire(struct work_struct *work)
+{
+	struct lac_guest *guest = container_of(work, struct lac_guest, retire_work);
+	struct kvm *kvm;
+	bool hooked, reset;
+	u8 state;
+
+	/* as long as a trap is in place it must be answered */
+	while (!bytes_are_back(guest))
+		msleep(RETRY_MS);
+	kvm = lac_guest_kvm(guest);
+	if (kvm)
+		lac_kvm_quiesce(kvm);
+	mutex_lock(&guest->engine_lock);
+	mutex_lock(&guest->lock);
+	hooked = guest->hooked;
+	guest->hooked = false;
+	forget_sites(guest);
+	lac_engine_destroy(guest->engine);
+	guest->engine = NULL;
+	close_members(guest);
+	lac_guest_cancel(guest, &guest->deadline_work);
+	if (guest->state == LACUNA_GUEST_RESTORING)
+		lac_guest_enter(guest, guest->final);
+	state = guest->state;
+	guest->retiring = true;
+	mutex_unlock(&guest->lock);
+	mutex_unlock(&guest->engine_lock);
+	if (hooked)
+		put_hooks(ARRAY_SIZE(hooks));
+	if (state != LACUNA_GUEST_GONE)
+		lac_guest_tell(guest, state == LACUNA_GUEST_FAILED ? LACUNA_EVENT_FAILED : LACUNA_EVENT_FINISHED);
+	mutex_lock(&guest->lock);
+	guest->retiring = false;
+	reset = guest->reset_pending && reset_if_over(guest);
+	guest->reset_pending = false;
+	mutex_unlock(&guest->lock);
+	if (reset)
+		lac_guest_tell(guest, LACUNA_EVENT_RESET);
+	if (kvm)
+		kvm_put_kvm(kvm);
+	lac_guest_put(guest);
+}
+
+void lac_hunt_disarm(struct lac_guest *guest)
+{
+	might_sleep();
+	lac_guest_queue(guest, &guest->end_work);
+	flush_work(&guest->end_work);
+	flush_work(&guest->retire_work);
+}
+
+void lac_hunt_stop(struct lac_guest *guest)
+{
+	lac_hunt_disarm(guest);
+	if (cancel_delayed_work_sync(&guest->deadline_work))
+		lac_guest_put(guest);
+}
+
+void lac_hunt_init(struct lac_guest *guest)
+{
+	INIT_WORK(&guest->end_work, end_from_outside);
+	INIT_DELAYED_WORK(&guest->deadline_work, deadline_reached);
+	INIT_WORK(&guest->retire_work, retire);
+}

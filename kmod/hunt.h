@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The hunt for a guest's offsets: begins with orders, starts when a kernel runs, and ends with the guest's own bytes back at
+ * its trap sites. In between the guest may be reset, which is what every new boot is called here, kexec's too.
+ */
+#ifndef LACUNA_HUNT_H
+#define LACUNA_HUNT_H
+
+#include "guest.h"
+
+struct kvm_vcpu;
+
+#define LAC_MEMORY_IS_COPIED "the guest's memory is being copied (snapshot, save or migration)"
+
+/* Of a guest that has just been made. */
+void lac_hunt_init(struct lac_guest *guest);
+
+/*
+ * Begins to wait for a kernel: takes @engine and what @orders hold. engine_lock and lock are held, and no hunt is on. 0, or an
+ * error of the hooks, and nothing is taken.
+ */
+int lac_hunt_begin(struct lac_guest *guest, struct lac_engine *engine, struct lac_orders *orders);
+/* While one waits for a kernel, lock held: counts and times anew how long none comes. */
+void lac_hunt_wait_anew(struct lac_guest *guest);
+
+/*
+ * In a vCPU's thread, engine_lock and lock held: the kernel runs; the same of a kernel of which nothing is to be learned: it is
+ * only noted where it runs; the guest was reset while its kernel was trapped, and its next one is waited for. 0 or a negative
+ * errno.
+ */
+int lac_hunt_start(struct lac_guest *guest, struct kvm_vcpu *vcpu, const struct lac_kernel *kernel, u64 slide,
+		   struct lac_space *space);
+int lac_hunt_recognise(struct lac_guest *guest, const struct lac_kernel *kernel, u64 slide, struct lac_space *space);
+void lac_hunt_reset(struct lac_guest *guest, struct kvm_vcpu *vcpu);
+
+/* In a vCPU's thread, engine_lock held: arms the sites that are needed now, releases the others, ends the hunt if none is. */
+void lac_hunt_move_sites(struct lac_guest *guest, struct kvm_vcpu *vcpu);
+
+/* In the guest's address space, @vcpu may be NULL: ends the hunt with @final. @why is a constant. */
+void lac_hunt_end(struct lac_guest *guest, struct kvm *kvm, struct kvm_vcpu *vcpu, u8 final, const char *why);
+/* In a thread of the VMM: a memory slot was changed. Ends the hunt if what it has written might be copied to elsewhere. */
+void lac_hunt_memory_changed(struct lac_guest *guest, struct kvm *kvm);
+/* Puts the bytes back and lets it go, from a context that is not the guest's. */
+void lac_hunt_disarm(struct lac_guest *guest);
+/* The same for good: nothing is left of the hunt when it returns, and none begins again. */
+void lac_hunt_stop(struct lac_guest *guest);
+
+/*
+ * The VMM has reset the guest. True: its hunt is over, and it is to be asked about as if it were new: its kernel may be another.
+ * While a hunt is ending there is nothing to be asked: that is told at its end.
+ */
+bool lac_hunt_was_reset(struct lac_guest *guest);
+/* Its registers have come from somewhere else while it was waited for: a snapshot, or another host. */
+void lac_hunt_was_restored(struct lac_guest *guest);
+/* The virtual machine goes away: the guest has gone. */
+void lac_hunt_gone(struct lac_guest *guest);
+
+#endif
