@@ -91,6 +91,7 @@ struct lac_guest {
 
 	struct work_struct end_work; /* end it from outside of a vCPU's thread */
 	struct delayed_work deadline_work;
+	struct delayed_work survey_work; /* survey.c */
 	struct work_struct retire_work; /* after the bytes are back */
 
 	spinlock_t stats_lock; /* what traps count */

@@ -9,6 +9,7 @@
 #include "hook.h"
 #include "kvm.h"
 #include "recording.h"
+#include "survey.h"
 
 #define RETRY_MS 100
 
@@ -125,10 +126,11 @@ void lac_hunt_move_sites(struct lac_guest *guest, struct kvm_vcpu *vcpu)
 	bool tasks = lac_engine_settled(guest->engine, false), modules = lac_engine_settled(guest->engine, true);
 	/* a guest that was found running has loaded its modules: they are looked at when it forks */
 	bool forks = !modules && !guest->seen_firmware;
+	bool tied = lac_engine_is_tied(guest->engine);
 	int err = 0;
 
 	lockdep_assert_held(&guest->engine_lock);
-	if (tasks && modules) {
+	if (tasks && modules && !tied) {
 		lac_hunt_end(guest, vcpu->kvm, vcpu, LACUNA_GUEST_DONE, NULL);
 		return;
 	}
@@ -144,6 +146,8 @@ void lac_hunt_move_sites(struct lac_guest *guest, struct kvm_vcpu *vcpu)
 			err = lac_site_release(&guest->sites[LACUNA_SITE_INITCALL], vcpu->kvm, vcpu);
 		else if (!err && lac_engine_user_space(guest->engine))
 			err = lac_site_arm(&guest->sites[LACUNA_SITE_INITCALL], vcpu->kvm, vcpu);
+		if (tasks && tied)
+			lac_survey_begin(guest);
 	}
 	mutex_unlock(&guest->lock);
 	if (err)
@@ -266,6 +270,7 @@ void lac_hunt_reset(struct lac_guest *guest, struct kvm_vcpu *vcpu)
 	lockdep_assert_held(&guest->engine_lock);
 	lockdep_assert_held(&guest->lock);
 	lac_guest_cancel(guest, &guest->deadline_work);
+	lac_guest_cancel(guest, &guest->survey_work);
 	release_sites(guest, vcpu->kvm, vcpu);
 	guest->kernel = NULL;
 	guest->stats.first_trap_ns = 0;
@@ -463,6 +468,7 @@ static void retire(struct work_struct *work)
 	guest->engine = NULL;
 	close_members(guest);
 	lac_guest_cancel(guest, &guest->deadline_work);
+	lac_guest_cancel(guest, &guest->survey_work);
 	if (guest->state == LACUNA_GUEST_RESTORING)
 		lac_guest_enter(guest, guest->final);
 	state = guest->state;
@@ -498,6 +504,8 @@ void lac_hunt_stop(struct lac_guest *guest)
 	lac_hunt_disarm(guest);
 	if (cancel_delayed_work_sync(&guest->deadline_work))
 		lac_guest_put(guest);
+	if (cancel_delayed_work_sync(&guest->survey_work))
+		lac_guest_put(guest);
 }
 
 void lac_hunt_init(struct lac_guest *guest)
@@ -505,4 +513,5 @@ void lac_hunt_init(struct lac_guest *guest)
 	INIT_WORK(&guest->end_work, end_from_outside);
 	INIT_DELAYED_WORK(&guest->deadline_work, deadline_reached);
 	INIT_WORK(&guest->retire_work, retire);
+	lac_survey_init(guest);
 }

@@ -3,6 +3,7 @@
 
 #include <linux/ktime.h>
 
+#include "event.h"
 #include "hunt.h"
 #include "kvm.h"
 #include "memory.h"
@@ -16,13 +17,6 @@ static void count_hook(struct lac_guest *guest, u64 since, u64 bytes)
 	guest->stats.hook_ns_total += ns;
 	guest->stats.hook_ns_max = max(guest->stats.hook_ns_max, ns);
 	guest->stats.bytes_read += bytes;
-	spin_unlock(&guest->stats_lock);
-}
-
-static void count_skip(struct lac_guest *guest, enum lacuna_skip why)
-{
-	spin_lock(&guest->stats_lock);
-	guest->stats.events_skipped[why]++;
 	spin_unlock(&guest->stats_lock);
 }
 
@@ -89,24 +83,6 @@ static int find_subject(struct lac_guest *guest, struct kvm_vcpu *vcpu, u32 kind
 	return 0;
 }
 
-static void take_event(struct lac_guest *guest, const struct lac_event *event, const struct lac_memory *memory)
-{
-	struct lac_record_event record = { event->on, event->paging, event->subject, event->cr3 };
-
-	lac_recording_add(guest->recording, LAC_RECORD_EVENT, &record, sizeof(record));
-	switch (lac_engine_event(guest->engine, event, memory)) {
-	case LAC_USED:
-		guest->stats.events_used++;
-		break;
-	case LAC_NO_INSTANCE:
-		count_skip(guest, LACUNA_SKIP_NO_INSTANCE);
-		break;
-	case LAC_BUILTIN:
-		count_skip(guest, LACUNA_SKIP_BUILTIN);
-		break;
-	}
-}
-
 static void make_event(struct lac_guest *guest, struct kvm_vcpu *vcpu, u32 kind, struct lac_reader *reader)
 {
 	static const u8 on[LACUNA_SITE_KINDS] = { LACUNA_ON_FORK, LACUNA_ON_EXIT, LACUNA_ON_INITCALL };
@@ -118,9 +94,9 @@ static void make_event(struct lac_guest *guest, struct kvm_vcpu *vcpu, u32 kind,
 	lac_space_init(&space, &memory, event.cr3, event.paging);
 	err = find_subject(guest, vcpu, kind, &space, &event.subject);
 	if (err)
-		count_skip(guest, LACUNA_SKIP_NO_INSTANCE);
+		lac_event_skip(guest, LACUNA_SKIP_NO_INSTANCE);
 	else
-		take_event(guest, &event, &memory);
+		lac_event_take(guest, &event, &memory);
 }
 
 /* A guest that has been running for long may never load a module again: those it has loaded are asked, one at each fork. */
@@ -135,29 +111,7 @@ static void make_listed_module_event(struct lac_guest *guest, struct kvm_vcpu *v
 	};
 
 	if (!lac_engine_settled(guest->engine, true))
-		take_event(guest, &event, &memory);
-}
-
-/* Have the candidates changed? */
-static bool update_members(struct lac_guest *guest)
-{
-	struct lacuna_member_report now, *then;
-	bool changed = false;
-	u32 i;
-
-	mutex_lock(&guest->lock);
-	guest->root = lac_engine_root(guest->engine);
-	for (i = 0; i < guest->members_nr; i++) {
-		then = &guest->members[i];
-		lac_engine_report(guest->engine, i, &now);
-		changed |= now.remaining != then->remaining || now.state != then->state;
-		now.resolved_ns = then->resolved_ns;
-		if (now.state == LACUNA_RESOLVED && !now.resolved_ns)
-			now.resolved_ns = lac_guest_time(guest) - guest->stats.first_trap_ns;
-		*then = now;
-	}
-	mutex_unlock(&guest->lock);
-	return changed;
+		lac_event_take(guest, &event, &memory);
 }
 
 static void filter(struct lac_guest *guest, struct kvm_vcpu *vcpu, struct lac_site *site)
@@ -170,11 +124,11 @@ static void filter(struct lac_guest *guest, struct kvm_vcpu *vcpu, struct lac_si
 	if (!mutex_trylock(&guest->engine_lock)) {
 		if (kind == LACUNA_SITE_EXIT)
 			postpone_exit(guest, lac_kvm_argument(vcpu));
-		count_skip(guest, LACUNA_SKIP_BUSY);
+		lac_event_skip(guest, LACUNA_SKIP_BUSY);
 		return;
 	}
 	if (READ_ONCE(guest->state) != LACUNA_GUEST_TRAPPING || !READ_ONCE(site->armed)) {
-		count_skip(guest, LACUNA_SKIP_LATE);
+		lac_event_skip(guest, LACUNA_SKIP_LATE);
 		mutex_unlock(&guest->engine_lock);
 		return;
 	}
@@ -184,7 +138,7 @@ static void filter(struct lac_guest *guest, struct kvm_vcpu *vcpu, struct lac_si
 	make_event(guest, vcpu, kind, &reader);
 	if (kind == LACUNA_SITE_FORK && !guest->seen_firmware)
 		make_listed_module_event(guest, vcpu, &reader);
-	changed = update_members(guest);
+	changed = lac_event_update(guest);
 	lac_hunt_move_sites(guest, vcpu);
 	mutex_unlock(&guest->engine_lock);
 	count_hook(guest, since, reader.bytes);

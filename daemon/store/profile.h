@@ -44,6 +44,8 @@ struct ProfileMember {
     bool tied() const { return state == LACUNA_TIED; }
     bool usable() const { return resolved() || tied(); }
     bool lists_candidates() const { return state == LACUNA_AMBIGUOUS || tied(); }
+    // Of a hunt that ended before its first event nothing is known.
+    bool is_known() const { return state != LACUNA_AMBIGUOUS || remaining > 0; }
     // Whether a boot that found this has found out more than one that found `other`.
     bool says_more_than(const ProfileMember& other) const;
     // Whether this says that the member is not at `other`.

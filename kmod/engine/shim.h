@@ -38,7 +38,6 @@ typedef int64_t s64;
 #ifndef __cplusplus
 #define min(a, b) ((a) < (b) ? (a) : (b))
 #define max(a, b) ((a) > (b) ? (a) : (b))
-#define max(a, b) ((a) > (b) ? (a) : (b))
 #endif
 
 #endif

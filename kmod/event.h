@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* An event on its way to the engine, and what it has changed. With engine_lock held. */
+#ifndef LACUNA_EVENT_H
+#define LACUNA_EVENT_H
+
+#include <lacuna/abi.h>
+
+struct lac_event;
+struct lac_guest;
+struct lac_memory;
+
+/* Also counts it, and keeps it in the guest's recording. */
+void lac_event_take(struct lac_guest *guest, const struct lac_event *event, const struct lac_memory *memory);
+
+/* Counts one that could not be taken; engine_lock need not be held. */
+void lac_event_skip(struct lac_guest *guest, enum lacuna_skip why);
+
+/* Takes over what the engine says now: have the candidates changed? */
+bool lac_event_update(struct lac_guest *guest);
+
+#endif

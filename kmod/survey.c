@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "survey.h"
+
+#include "engine/engine.h"
+#include "event.h"
+#include "guest.h"
+#include "hunt.h"
+#include "kvm.h"
+#include "memory.h"
+
+#define SURVEY_MS 250
+
+struct survey {
+	struct lac_guest *guest;
+	bool changed, goes_on;
+};
+
+static void look(struct kvm *kvm, void *data)
+{
+	struct survey *survey = data;
+	struct lac_guest *guest = survey->guest;
+	struct lac_reader reader = { .kvm = kvm, .guest = guest };
+	struct lac_memory memory = lac_reader_memory(&reader);
+	struct lac_event event = { .on = LACUNA_ON_LOOK, .paging = guest->paging };
+	bool settled = false;
+
+	mutex_lock(&guest->engine_lock);
+	if (READ_ONCE(guest->state) == LACUNA_GUEST_TRAPPING && lac_engine_is_tied(guest->engine)) {
+		lac_event_take(guest, &event, &memory);
+		survey->changed = lac_event_update(guest);
+		survey->goes_on = lac_engine_is_tied(guest->engine);
+		settled = !survey->goes_on && lac_engine_settled(guest->engine, false) &&
+			  lac_engine_settled(guest->engine, true);
+	}
+	mutex_unlock(&guest->engine_lock);
+	if (settled)
+		lac_hunt_end(guest, kvm, NULL, LACUNA_GUEST_DONE, NULL);
+}
+
+static void work(struct work_struct *work)
+{
+	struct lac_guest *guest = container_of(to_delayed_work(work), struct lac_guest, survey_work);
+	struct survey survey = { .guest = guest };
+	struct kvm *kvm = lac_guest_kvm(guest);
+
+	if (kvm) {
+		lac_kvm_in_space(kvm, look, &survey);
+		kvm_put_kvm(kvm);
+	}
+	if (survey.changed)
+		lac_guest_tell(guest, LACUNA_EVENT_PROGRESS);
+	if (survey.goes_on)
+		lac_survey_begin(guest);
+	lac_guest_put(guest);
+}
+
+void lac_survey_init(struct lac_guest *guest)
+{
+	INIT_DELAYED_WORK(&guest->survey_work, work);
+}
+
+void lac_survey_begin(struct lac_guest *guest)
+{
+	lac_guest_queue_delayed(guest, &guest->survey_work, msecs_to_jiffies(SURVEY_MS));
+}

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Looking at a guest that runs, now and then and without any trap, as long as a member is tied: what tells its candidates apart
+ * may come long after the last event that is worth a trap.
+ */
+#ifndef LACUNA_SURVEY_H
+#define LACUNA_SURVEY_H
+
+struct lac_guest;
+
+/* Of a guest that has just been made. */
+void lac_survey_init(struct lac_guest *guest);
+
+/* Looks in a moment, and again until nothing is tied or the hunt ends. */
+void lac_survey_begin(struct lac_guest *guest);
+
+#endif
