@@ -4,7 +4,7 @@
 import json
 import shutil
 
-from . import guest_initrd, guest_kernel, judge, module, other_systems, show
+from . import guest_initrd, guest_kernel, guest_system, judge, module, other_systems, show
 from .base import REPOSITORY, LabError, run, say
 from .bochs import Bochs, IntelHost
 from .emulator import Emulator
@@ -16,6 +16,7 @@ from .native import Native
 from .truth import truth_of
 
 GUEST_KERNEL = "bookworm"
+CPUS, MEMORY = 2, 512  # of a guest
 # What is judged after a scenario, {results folder: "first" or "next" kernel}, if not each guest's folder.
 JUDGED = {
     **dict.fromkeys(("kill-daemon", "rmmod", "other-kernel", "save", "not-linux"), {}),
@@ -26,6 +27,8 @@ JUDGED = {
 }
 # Scenarios in which the guest gets to another kernel, and what that is.
 TO_NEXT_KERNEL = ("kexec", "kexec-reset", "upgrade")
+# Scenarios in which tests/lab/guest/init.c does something of its own.
+OF_LABS_INIT = (*TO_NEXT_KERNEL, "hypercall", "running", "migrate")
 NEXT_KERNEL = "trixie"
 ATTEMPTS = 5  # as long as it is the emulator that fails
 
@@ -42,18 +45,20 @@ def boot(options):
     """Do what `scripts/lab boot` was asked for; returns the exit code."""
     out = options.out.resolve()
     clear(out)
-    kernels = {"first": choose_kernel(options)}
+    system = options.guest_os and guest_system.choose(options.guest_os)
+    kernels = {"first": choose_kernel(options, system)}
     if options.scenario in TO_NEXT_KERNEL:
         kernels["next"] = guest_kernel.from_package(KernelPackage(NEXT_KERNEL))
     host = choose_host(options)
-    job = make_job(options, kernels, host)
+    job = make_job(options, kernels, host, system)
     judged = {} if options.without_lacuna else judged_folders(options, job)
     truths = {which: truth_of(kernels[which], built(options.build, "tests/btf_truth")) for which in judged.values()}
     (out / "job.json").write_text(json.dumps(job, indent=1, default=str))
     run_host(host, out, job["timeout"] + host.STARTUP_SECONDS)
     result = read_result(out)
     codes = [check["code"] for check in result["checks"]]
-    codes += [judge_guest(out / folder, truths[which]) for folder, which in judged.items()]
+    untaught = system.untaught if system else ()
+    codes += [judge_guest(out / folder, truths[which], untaught) for folder, which in judged.items()]
     code = max(codes, default=3)
     for folder in judged if options.show else ():
         show.show(out / folder)
@@ -85,8 +90,8 @@ def clear(out):
     out.mkdir(parents=True)
 
 
-def choose_kernel(options):
-    """The guest's kernel, by the options given."""
+def choose_kernel(options, system):
+    """The guest's kernel, by the options given, or the one that a GuestSystem is run with."""
     if options.modules and not options.kernel:
         raise LabError("--modules goes with --kernel: a package brings its own modules")
     if options.headers and not (options.kernel or options.kernel_deb):
@@ -95,9 +100,10 @@ def choose_kernel(options):
         return guest_kernel.from_files(options.kernel, options.modules, options.headers)
     if options.kernel_deb:
         return guest_kernel.from_debs(options.kernel_deb, options.headers)
-    if options.guest_kernel.startswith(BUILT):
-        return guest_kernel.from_build(BuiltKernel(options.guest_kernel.removeprefix(BUILT)).build())
-    return guest_kernel.from_package(KernelPackage(options.guest_kernel))
+    choice = options.guest_kernel or (system.kernel if system else GUEST_KERNEL)
+    if choice.startswith(BUILT):
+        return guest_kernel.from_build(BuiltKernel(choice.removeprefix(BUILT)).build())
+    return guest_kernel.from_package(KernelPackage(choice))
 
 
 def choose_host(options):
@@ -117,7 +123,7 @@ def built(build, name):
     return program
 
 
-def make_job(options, kernels, host):
+def make_job(options, kernels, host, system):
     """What the agent in the lab host is told."""
     kernel, following = kernels["first"], kernels.get("next")
     if options.without_lacuna and options.scenario not in ("normal", "hypercall", "text"):
@@ -129,28 +135,38 @@ def make_job(options, kernels, host):
         )
     if options.initrd and not options.initrd.is_file():
         raise LabError(f"no such initrd: {options.initrd}")
+    if system and options.initrd:
+        raise LabError("--initrd does not go with --guest-os: a guest system brings its own")
+    if system and options.scenario in OF_LABS_INIT:
+        raise LabError(f"in the scenario {options.scenario} the lab's own init has a part: leave --guest-os out")
+    if system and options.cpu_vendor == "intel" and system.prompt:
+        raise LabError(f"{options.guest_os} is too much for the emulated Intel host: leave --cpu-vendor out")
     # With the next kernel in it only where it is needed: it makes the guest's memory small.
     carried = following if options.scenario.startswith("kexec") else None
-    initrd = options.initrd.resolve() if options.initrd else guest_initrd.initrd(kernel, extra, carried)
+    if system:
+        boots = system.job(kernel)
+    else:
+        boots = {"initrd": options.initrd.resolve() if options.initrd else guest_initrd.initrd(kernel, extra, carried)}
+    boots |= {"append": f"{boots.get('append', '')} {options.append}".strip()}
+    boots |= {"cpus": options.cpus or boots.get("cpus", CPUS), "memory": options.guest_memory or boots.get("memory", MEMORY)}
     guests = [
         {
             "name": f"guest{number}",
             "folder": f"guest{number}" if options.guests > 1 else ".",
             "kernel": host.guest_image(kernel),
             "machine": host.GUEST_MACHINE,
-            "initrd": initrd,
-            "append": options.append,
-            "cpus": options.cpus,
+            **boots,
         }
         for number in range(1, options.guests + 1)
     ]
+    seconds = max(host.SECONDS, system.seconds) if system else host.SECONDS
     return {
         "scenario": options.scenario,
         "record": options.record,
         "guests": guests,
         "vmlinux": None if options.native else host.kernel.vmlinux,
         "other_systems": other_systems.floppies(),
-        "timeout": options.timeout or host.SECONDS + host.SECONDS_PER_GUEST * (options.guests - 1),
+        "timeout": options.timeout or seconds + host.SECONDS_PER_GUEST * (options.guests - 1),
         "release": kernel.release,
         "next": following and {
             "release": following.release,
@@ -188,10 +204,10 @@ def read_result(out):
     return result
 
 
-def judge_guest(folder, truth):
+def judge_guest(folder, truth, untaught=()):
     """Write a guest's truth.json and verdict.json, show the verdict; returns its exit code."""
     profile = folder / "profile.json"
-    verdict = judge.judge(json.loads(profile.read_text()) if profile.exists() else None, truth)
+    verdict = judge.judge(json.loads(profile.read_text()) if profile.exists() else None, truth, untaught)
     (folder / "truth.json").write_text(json.dumps(truth, indent=1))
     (folder / "verdict.json").write_text(json.dumps(verdict, indent=1))
     say(f"verdict on {folder}:\n{judge.table(verdict)}")

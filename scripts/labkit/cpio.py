@@ -27,6 +27,10 @@ class Archive:
         """Add a regular file."""
         self.add(name, stat.S_IFREG | mode, content)
 
+    def link(self, name, target):
+        """Add a symbolic link."""
+        self.add(name, stat.S_IFLNK | 0o777, target.encode())
+
     def console(self):
         """Add /dev/console: without it the kernel starts init with no output."""
         self.folder("dev")

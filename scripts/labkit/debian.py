@@ -40,6 +40,12 @@ def mirror(label):
     )
 
 
+def source(suite):
+    """The line of a sources.list for a suite."""
+    label = "Debian-Security" if suite.endswith("-security") else "Debian"
+    return f"deb [signed-by={KEYRING}] {mirror(label)} {suite} main"
+
+
 def write_if_new(file, text):
     """Another apt may be reading it: what says the same already is left alone."""
     if not file.exists() or file.read_text() != text:
@@ -79,7 +85,7 @@ class Apt:
         """Looked at each time: the folder may have been moved, and apt wants absolute paths."""
         for sub in ("lists/partial", "archives/partial"):
             (self.folder / sub).mkdir(parents=True, exist_ok=True)
-        write_if_new(self.folder / "sources.list", "".join(map(self._source, self.suites)))
+        write_if_new(self.folder / "sources.list", "".join(f"{source(suite)}\n" for suite in self.suites))
         write_if_new(
             self.folder / "apt.conf",
             f'Dir::State::lists "{self.folder}/lists";\nDir::Cache "{self.folder}";\n'
@@ -87,11 +93,6 @@ class Apt:
             f'APT::Architecture "{self.architecture}";\nAPT::Architectures {{ "{self.architecture}"; }};\n'
             'APT::Sandbox::User "root";\nAPT::Get::List-Cleanup "false";\nDPkg::Post-Invoke "";\n',
         )
-
-    @staticmethod
-    def _source(suite):
-        label = "Debian-Security" if suite.endswith("-security") else "Debian"
-        return f"deb [signed-by={KEYRING}] {mirror(label)} {suite} main\n"
 
     def records(self, package, needed=True):
         """The package's records in these suites, newest version first: [{field: value}]; [] if not needed.

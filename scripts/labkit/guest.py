@@ -2,8 +2,11 @@
 """A KVM guest in the lab host: starting QEMU, talking QMP to it, ending it."""
 
 import json
+import re
+import shutil
 import socket
 import subprocess
+import threading
 import time
 from pathlib import Path
 
@@ -14,12 +17,15 @@ RUN = Path("/run/lab")
 # Otherwise QEMU now and then writes all of a vCPU's registers back: KVM then hands VMRUN a busy task register, at
 # which the emulated machine aborts ("invalid tss type") when a 32-bit guest enters its kernel.
 QUIET_APIC = ("-global", "kvm-apic.vapic=off")
+# What a system finds on a virtual machine besides its disk, and has drivers for.
+DEVICES = ("-device", "virtio-net-pci", "-device", "virtio-rng-pci")
 
 
 class Guest:
     """One guest; `job` has its name, results folder (below `out`), cpus, and what it boots.
 
-    That is a kernel with initrd and append, or a floppy, or nothing. `incoming`: where a guest comes from that is migrated to
+    That is a kernel with initrd and append and perhaps a disk, or a floppy, or nothing. With a "prompt" in it the first serial
+    port is the system's own, where that is awaited, and the guest's view comes by the second one. `incoming`: where a guest comes from that is migrated to
     this one, as QEMU's option of that name.
     """
 
@@ -29,17 +35,22 @@ class Guest:
         self.process = None
         self.console = None
         self.times = {}
+        self.ended = threading.Event()
 
     def command(self):
         """QEMU's command line."""
-        machine = f"-machine {self.job['machine']} -accel kvm -cpu host -m 512 -nodefaults -display none"
+        machine = f"-machine {self.job['machine']} -accel kvm -cpu host -m {self.job.get('memory', 512)}"
+        machine += " -nodefaults -display none"
         command = ["qemu-system-x86_64", "-name", f"guest={self.name}", *machine.split(), *QUIET_APIC]
         # A package each: the firmware's MP table, all that a kernel without ACPI has, names one processor of a package.
         command += ["-smp", "{0},sockets={0}".format(self.job["cpus"])]
         command += [] if self.reboots else ["-no-reboot"]
         command += self._boot()
+        if self.job.get("prompt"):
+            command += ["-serial", f"file:{RUN}/{self.name}.terminal", *DEVICES]
         command += ["-serial", f"file:{RUN}/{self.name}.console"]
         command += ["-qmp", f"unix:{RUN}/{self.name}.qmp,server=on,wait=off"]
+        command += ["-d", "cpu_reset"]  # what the vCPUs were at when the guest ended by a fault, into its log
         command += ["-incoming", self.incoming] if self.incoming else []
         return command
 
@@ -49,7 +60,11 @@ class Guest:
         if not self.job["kernel"]:
             return []
         append = f"console=ttyS0 quiet panic=-1 {self.job['append']} {self.append}".strip()
-        return ["-kernel", self.job["kernel"], "-initrd", self.job["initrd"], "-append", append]
+        command = ["-kernel", self.job["kernel"], "-append", append]
+        command += ["-initrd", self.job["initrd"]] if self.job["initrd"] else []
+        if self.job.get("disk"):
+            command += ["-drive", f"file={self.job['disk']},format=raw,if=virtio,snapshot=on"]
+        return command
 
     def start(self):
         """Start QEMU; the console is kept on tmpfs, since QEMU writes each character by itself."""
@@ -57,13 +72,28 @@ class Guest:
         self.out.mkdir(parents=True, exist_ok=True)
         (RUN / f"{self.name}.console").unlink(missing_ok=True)  # of an earlier guest of that name
         self.console = GuestConsole(RUN / f"{self.name}.console", self.out / f"{self.name}-console.log")
+        if self.job.get("prompt"):
+            terminal = RUN / f"{self.name}.terminal"
+            terminal.unlink(missing_ok=True)
+            threading.Thread(target=self._watch_terminal, args=[terminal], daemon=True).start()
         with open(self.out / f"{self.name}-qemu.log", "wb") as log:
             self.process = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         self.times["start"] = time.monotonic()
 
+    def _watch_terminal(self, terminal):
+        """Note when somebody could log in first. A prompt is no whole line, so that this is no GuestConsole."""
+        while not self.ended.wait(0.1):
+            if terminal.exists() and re.search(self.job["prompt"], terminal.read_text(errors="replace")):
+                self.times["prompt"] = time.monotonic()
+                return
+
     def alive(self):
         """Whether its QEMU still runs."""
         return self.process.poll() is None
+
+    def up(self):
+        """Whether it has done its work, and, if it lets people log in, has asked them to."""
+        return self.console.said("LACUNA-GUEST READY") and ("prompt" in self.times or not self.job.get("prompt"))
 
     def wait_until(self, marker, seconds):
         """Wait for a line of the console (of the current boot); tells whether it came."""
@@ -107,4 +137,7 @@ class Guest:
         if self.process:
             self.process.kill()
             self.process.wait()
+            self.ended.set()
             self.console.poll()
+            if self.job.get("prompt"):
+                shutil.copyfile(RUN / f"{self.name}.terminal", self.out / f"{self.name}-terminal.log")

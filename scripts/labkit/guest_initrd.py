@@ -1,25 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The lab guest's initramfs: two programs compiled here, and the modules it is to load."""
+"""The lab guest's initramfs: its two programs, and the modules it is to load."""
 
 from . import cache
-from .base import REPOSITORY, run
 from .cpio import Archive
+from .guest_programs import programs
 
-SOURCES = REPOSITORY / "tests/lab/guest"
-COMPILE = ("gcc", "-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-pthread")
-PROGRAMS = {"init": ("-static", "-no-pie"), "worker": ("-static-pie", "-fPIE")}
-
-
-def programs(is_64_bit):
-    """The folder with the compiled programs."""
-    width = "-m64" if is_64_bit else "-m32"
-    inputs = [cache.hash_files([SOURCES / f"{name}.c" for name in PROGRAMS]), COMPILE, PROGRAMS, width]
-
-    def make(folder):
-        for name, options in PROGRAMS.items():
-            run([*COMPILE, width, *options, SOURCES / f"{name}.c", "-o", folder / name])
-
-    return cache.folder("guest-programs", inputs, make)
+PROGRAMS = ("init", "worker")
 
 
 def initrd(kernel, extra_modules=(), following=None):

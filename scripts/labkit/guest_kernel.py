@@ -49,12 +49,12 @@ class GuestKernel:
     """A kernel image and the modules its guest is to load: files in the cache.
 
     `headers` is the folder its true offsets are compiled against; without, they are read from its BTF. `truth` is
-    what is known of them already: of a kernel that was built here.
+    what is known of them already: of a kernel that was built here. `debs` are its packages, if it comes from such.
     """
 
-    def __init__(self, folder, headers_folder=None):
+    def __init__(self, folder, headers_folder=None, debs=()):
         self.vmlinuz = folder / "vmlinuz"
-        self.folder, self.headers = folder, headers_folder
+        self.folder, self.headers, self.debs = folder, headers_folder, debs
         self.is_64_bit = is_64_bit(self.vmlinuz)
         self.release = (folder / "release").read_text()
         self.order = (folder / "order").read_text()
@@ -84,7 +84,7 @@ def from_debs(debs, headers_folder=None):
         fill(folder, image, modules, modules.name if modules else image.name.removeprefix("vmlinuz-"))
         shutil.rmtree(folder / "unpacked")
 
-    return GuestKernel(cache.folder("guest-kernel", inputs, make), headers_folder)
+    return GuestKernel(cache.folder("guest-kernel", inputs, make), headers_folder, debs)
 
 
 def from_files(vmlinuz, modules=None, headers_folder=None):

@@ -21,7 +21,7 @@ class InstalledLacuna(Lacuna):
     def __init__(self, debs, module):
         self.debs, self.module = debs, module
         self.client = ["lacunactl"]
-        self.states = {}
+        self.states, self.seen = {}, {}
         self.daemon = None
         self.wanted = True
 

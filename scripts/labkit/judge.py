@@ -1,17 +1,22 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Judging a profile by the truth: what is right, wrong, ambiguous, contradicted or missing."""
+"""Judging a profile by the truth: what is right, wrong, or not resolved: ambiguous, contradicted or missing."""
 
 VERDICTS = ("right", "wrong", "ambiguous", "contradicted", "missing")
 
 
-def judge(profile, truth):
-    """The verdict (see README.md) on a profile, or on None when there is no profile."""
+def judge(profile, truth, untaught=()):
+    """The verdict (see README.md) on a profile, or on None when there is no profile.
+
+    `untaught`: structures of which the guest can teach nothing, so that their members may be open.
+    """
     found = (profile or {}).get("members", {})
     members = {
         f"{structure}.{name}": judge_member(found.get(structure, {}).get(name), offset)
         for structure, offsets in truth["members"].items()
         for name, offset in offsets.items()
     }
+    for name, member in members.items():
+        member["may_be_open"] = name.split(".")[0] in untaught
     counts = {
         verdict: sum(member["verdict"] == verdict for member in members.values()) for verdict in VERDICTS
     }
@@ -19,7 +24,7 @@ def judge(profile, truth):
 
 
 def judge_member(member, offset):
-    """The verdict on one member of a profile: its entry (None if absent) against the true offset."""
+    """The verdict on one member of a profile: its entry (None if there is none) against the true offset, None if there is none."""
     if member is None:
         return {"verdict": "missing", "found": None, "truth": offset}
     if member["state"] == "resolved":
@@ -28,6 +33,14 @@ def judge_member(member, offset):
             "found": member["offset"],
             "truth": offset,
         }
+    if member["state"] == "tied":
+        # Right if the truth is among the places that have always been equal: which one is offered makes no difference yet.
+        candidates = member["candidates"]
+        right = offset in candidates and member["offset"] in candidates
+        found = {"found": member["offset"], "tie": candidates, "truth": offset}
+        return {"verdict": "right" if right else "wrong", **found}
+    if member["state"] == "absent":
+        return {"verdict": "right" if offset is None else "wrong", "found": "absent", "truth": offset}
     if member["state"] == "ambiguous":
         verdict = {"verdict": "ambiguous", "found": member.get("candidates"), "truth": offset}
         # Only proof may eliminate: a list without the true offset is as wrong as a wrong offset.
@@ -37,16 +50,24 @@ def judge_member(member, offset):
 
 
 def exit_code(verdict):
-    """0 all right, 1 something is not resolved, 2 something is wrong."""
+    """0 all right that can be had from the guest, 1 something is not resolved, 2 something is wrong."""
     if verdict["wrong"]:
         return 2
-    return 0 if verdict["right"] == len(verdict["members"]) else 1
+    return 0 if all(member["verdict"] == "right" or member["may_be_open"] for member in verdict["members"].values()) else 1
 
 
 def table(verdict):
     """The verdict for people to read, one line a member."""
     lines = [f"  {'member':<28} {'found':>8} {'truth':>8}  verdict"]
     for name, member in verdict["members"].items():
-        found = member["found"] if isinstance(member["found"], int) else "-"
-        lines.append(f"  {name:<28} {found:>8} {member['truth']:>8}  {member['verdict']}")
+        found = member["found"] if isinstance(member["found"], (int, str)) else "-"
+        truth = "absent" if member["truth"] is None else member["truth"]
+        lines.append(f"  {name:<28} {found:>8} {truth:>8}  {member['verdict']}{remark(member)}")
     return "\n".join(lines)
+
+
+def remark(member):
+    """What is to be said besides the verdict."""
+    if "tie" in member:
+        return f" (a tie: {', '.join(map(str, member['tie']))})"
+    return " (this guest cannot teach it)" if member["may_be_open"] and member["verdict"] not in ("right", "wrong") else ""

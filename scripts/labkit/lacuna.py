@@ -25,7 +25,7 @@ class Lacuna:
         self.client = [job["client"], "--socket", SOCKET]
         self.policy = "learn"
         self.daemon = None
-        self.states = {}
+        self.states, self.seen = {}, {}
 
     def load_module(self, *parameters):
         """Load lacuna.ko."""
@@ -94,6 +94,7 @@ class Lacuna:
         ) as watch:
             for line in watch.stdout:
                 entry = json.loads(line)
+                self.seen.setdefault(entry["name"], time.monotonic())
                 self.states[entry["name"]] = entry
 
     def _wait_ready(self, listener, seconds):

@@ -2,13 +2,11 @@
 """The root of an operator's host: a Debian 12 with systemd and libvirt as the installer would leave it, made by mmdebstrap."""
 
 import re
-import shutil
 
-from . import cache
+from . import cache, debian_root
 from .base import run, say
-from .debian import KEYRING, mirror, unpack
 
-SUITES = (("bookworm", "Debian"), ("bookworm-security", "Debian-Security"))
+SUITES = ("bookworm", "bookworm-security")
 PACKAGES = (
     "systemd-sysv",
     "dbus",
@@ -22,9 +20,9 @@ PACKAGES = (
     "ovmf",
     "libguestfs-tools",
 )
-# Modules that neither this host nor libguestfs' appliance, into which all are copied, has any use for.
-UNUSED = ("sound", *(f"drivers/{part}" for part in ("gpu", "media", "infiniband", "staging", "iio", "usb", "hwmon", "i2c")))
-UNUSED += tuple(f"drivers/net/{part}" for part in ("ethernet", "wireless", "can", "usb", "dsa"))
+# What libguestfs' appliance, into which all modules are copied, has no use for besides.
+UNUSED = (*debian_root.UNUSED, *(f"drivers/{part}" for part in ("usb", "hwmon", "i2c")))
+UNUSED += tuple(f"drivers/net/{part}" for part in ("can", "usb", "dsa"))
 
 
 class OperatorRoot:
@@ -36,24 +34,14 @@ class OperatorRoot:
     def __init__(self, kernel, debs, more=()):
         self.kernel = kernel
         self.packages = sorted({*PACKAGES, *needed(debs), *more})
-        self.folder = cache.folder("operator-root", [self.packages, UNUSED, kernel.release, kernel.version], self._install) / "root"
+        inputs = [self.packages, UNUSED, kernel.release, kernel.version, debian_root.RECIPE]
+        self.folder = cache.folder("operator-root", inputs, self._install) / "root"
 
     def _install(self, folder):
         say(f"installing {len(self.packages)} packages and what they need: some minutes")
-        root = folder / "root"
-        sources = [f"deb [signed-by={KEYRING}] {mirror(label)} {suite} main" for suite, label in SUITES]
-        options = ["--mode=root", "--variant=apt", "--format=directory", '--aptopt=APT::Install-Recommends "false"']
-        options += ["--dpkgopt=force-unsafe-io", f"--include={','.join(self.packages)}"]
-        run(["mmdebstrap", "--quiet", *options, "bookworm", root, *sources])
-        # Not installed but unpacked: its scripts would make an initramfs, which takes long and is not booted.
-        for deb in self.kernel.package.fetch():
-            unpack(deb, folder / "kernel")
-        for part in ("boot", "lib"):  # into what is a link to /usr/lib
-            shutil.copytree(folder / "kernel" / part, root / part, symlinks=True, dirs_exist_ok=True)
-        shutil.rmtree(folder / "kernel")
-        for part in UNUSED:
-            shutil.rmtree(root / "lib/modules" / self.kernel.release / "kernel" / part, ignore_errors=True)
-        run(["depmod", "--basedir", root, self.kernel.release])
+        debian_root.install(folder / "root", SUITES, self.packages)
+        image = debian_root.add_kernel(folder / "root", self.kernel.package.fetch(), UNUSED)
+        image.rename(folder / "root/boot" / f"vmlinuz-{self.kernel.release}")
 
 
 def needed(debs):

@@ -42,6 +42,28 @@ class JudgeTest(unittest.TestCase):
             self.verdict({"state": "ambiguous", "candidates": [8, 1260], "remaining": 300}), "ambiguous"
         )
 
+    def test_tie_is_right_if_the_truth_and_what_is_offered_are_in_it(self):
+        tied = {"state": "tied", "offset": 1260, "candidates": [1256, 1260]}
+        self.assertEqual(self.verdict(tied), "right")
+        self.assertEqual(self.verdict({**tied, "candidates": [1260, 1264]}), "wrong")
+        self.assertEqual(self.verdict({**tied, "offset": 8}), "wrong")
+        verdict = judge.judge(profile(pid=tied), TRUTH)
+        self.assertIn("right (a tie: 1256, 1260)", judge.table(verdict))
+
+    def test_absent_is_right_only_where_there_is_no_such_member(self):
+        absent = {"state": "absent"}
+        self.assertEqual(judge.judge_member(absent, None)["verdict"], "right")
+        self.assertEqual(judge.judge_member(absent, 16)["verdict"], "wrong")
+        self.assertEqual(judge.judge_member({"state": "resolved", "offset": 16}, None)["verdict"], "wrong")
+
+    def test_what_a_guest_cannot_teach_may_be_open_but_not_wrong(self):
+        resolved = {name: {"state": "resolved", "offset": offset} for name, offset in (("pid", 1256), ("mm", 1192))}
+        self.assertEqual(judge.exit_code(judge.judge(profile(**resolved), TRUTH)), 1)
+        self.assertEqual(judge.exit_code(judge.judge(profile(**resolved), TRUTH, ("module",))), 0)
+        wrong = {"members": {"task_struct": resolved, "module": {"name": {"state": "resolved", "offset": 24}}}}
+        self.assertEqual(judge.exit_code(judge.judge(wrong, TRUTH, ("module",))), 2)
+        self.assertEqual(judge.exit_code(judge.judge(profile(pid=resolved["pid"]), TRUTH, ("module",))), 1)
+
     def test_contradicted_and_missing(self):
         self.assertEqual(self.verdict({"state": "contradicted"}), "contradicted")
         self.assertEqual(judge.judge(None, TRUTH)["missing"], 3)
@@ -181,9 +203,9 @@ class ConsoleTest(unittest.TestCase):
             + [{"pid": 0, "kind": "kernel", "comm": "swapper/0"}]
         }
         modules = {"modules": [{"name": "dummy", "address": "0xffffffffc0ae7001"}]}
-        outside = views.outside_view(processes, modules)
+        outside = views.outside_view("processes", processes)
         self.assertTrue(views.compare("processes", view, processes, outside)["equal"])
-        different = views.compare("modules", view, modules, outside)
+        different = views.compare("modules", view, modules, views.outside_view("modules", modules))
         self.assertFalse(different["equal"])
         self.assertEqual(different["only_in_guest"], [{"name": "dummy", "address": "0xffffffffc0ae7000"}])
 

@@ -13,7 +13,7 @@ from .lacuna import Lacuna
 
 TRAPPING = ("trapping", "restoring")
 SHOW_SECONDS = 2
-RECORDING_SECONDS = 120
+RECORDING_SECONDS = 300
 FINAL = ("done", "failed", "gone", "ignored")
 
 
@@ -74,9 +74,9 @@ class Trial:
 
     def wait_ready(self, guest):
         """Wait until the guest has done its work, showing how far Lacuna is; a check."""
-        while self.left() and guest.alive() and not guest.wait_until("LACUNA-GUEST READY", 0.5):
+        while self.left() and guest.alive() and not guest.console.wait_for(lambda _: guest.up(), 0.5):
             self.show_state(guest)
-        ready = guest.console.said("LACUNA-GUEST READY")
+        ready = guest.up()
         guest.times["ready"] = time.monotonic()
         return self.check(
             f"{guest.name} comes up and does its work",
@@ -145,8 +145,10 @@ class Trial:
                 code=1,
             )
             self.write(guest, "status", self.lacuna.states.get(guest.name))
-            for kind in ("profile", "stats"):
-                self.write(guest, kind, self.lacuna.ask(kind, guest.name))
+            self.write(guest, "profile", self.lacuna.ask("profile", guest.name))
+            stats = self.stats(guest)
+            self.write(guest, "stats", stats)
+            self.write(guest, "times", self._times(guest, stats))
             if self.job["record"]:
                 file = guest.out / "recording.bin"
                 got = self.lacuna.ask("record", guest.name, "--out", file, seconds=RECORDING_SECONDS)
@@ -159,12 +161,27 @@ class Trial:
 
     def _compare_views(self, guest):
         result = views.compare_settled(guest, self.lacuna.ask, min(self.left(), 90))
-        if not result:
-            self.check(f"the lists of {guest.name} can be compared", False, "see lacunad.log", code=1)
-        for part, comparison in (result or {}).items():
-            self.write(guest, part, comparison)
+        for part in views.WORDS:
             what = f"the {part} of {guest.name} seen from outside are the guest's own"
-            self.check(what, comparison["equal"], views.difference(comparison))
+            if part in result:
+                self.write(guest, part, result[part])
+                self.check(what, result[part]["equal"], views.difference(result[part]))
+            elif part not in guest.job.get("open_lists", ()):
+                self.check(what, False, "they cannot be compared: see agent.log", code=1)
+
+    def _times(self, guest, stats):
+        """Seconds from the guest's creation to its prompt, to the end of the hunt, and to each member's resolution."""
+        times, members = stats.get("times_ns", {}), stats.get("members", {})
+        first, finished = times.get("first_trap", 0), times.get("finished")
+        found = {
+            "prompt": guest.times.get("prompt") and guest.times["prompt"] - self.lacuna.seen[guest.name],
+            "hunt": finished and finished / 1e9,
+            "members": {name: (first + member["resolved_ns"]) / 1e9 for name, member in members.items()},
+        }
+        if found["prompt"] and finished:
+            when = "before" if found["hunt"] < found["prompt"] else "after"
+            self.say(f"the hunt ended after {found['hunt']:.1f} s, {when} the prompt, which came after {found['prompt']:.1f} s")
+        return found
 
     @staticmethod
     def write(guest, name, content):
@@ -194,8 +211,10 @@ class Trial:
 
 
 def progress(member):
-    """How far a member is: its offset, or in brackets the number of candidates left, if known."""
-    return f"={member['offset']}" if member["state"] == "resolved" else f"({member['remaining'] or '?'})"
+    """How far a member is: its offset (with ~ if tied), - if absent, or in brackets the number of candidates left, if known."""
+    if member["state"] in ("resolved", "tied"):
+        return f"={member['offset']}" + ("~" if member["state"] == "tied" else "")
+    return "-" if member["state"] == "absent" else f"({member['remaining'] or '?'})"
 
 
 def require(ok, message):

@@ -6,32 +6,30 @@ import time
 from .guest_console import COMM_LENGTH
 
 ATTEMPTS = 8
+WORDS = {"processes": "ps", "modules": "lsmod"}  # what lacunactl is asked for each part
 
 
-def outside_view(processes, modules):
-    """lacunactl's ps and lsmod answers in the form guest_console.parse_view gives.
+def outside_view(part, answer):
+    """lacunactl's answer about one part in the form guest_console.parse_view gives.
 
     Process 0, the idle task the list hangs on, is in the ring but not in /proc.
     """
-    return {
-        "processes": sorted(
-            [entry["pid"], entry["kind"], entry["comm"][:COMM_LENGTH]]
-            for entry in processes["processes"]
-            if entry["pid"] != 0
-        ),
-        "modules": sorted([entry["name"], int(entry["address"], 16)] for entry in modules["modules"]),
-    }
+    if part == "modules":
+        return sorted([entry["name"], int(entry["address"], 16)] for entry in answer[part])
+    return sorted(
+        [entry["pid"], entry["kind"], entry["comm"][:COMM_LENGTH]] for entry in answer[part] if entry["pid"] != 0
+    )
 
 
 def compare(part, guest_view, answer, outside):
     """The comparison of one part ("processes" or "modules"), ready to be written as JSON."""
     inside = guest_view[part]
     return {
-        "equal": inside == outside[part],
+        "equal": inside == outside,
         "guest": [named(part, entry) for entry in inside],
         "outside": answer[part],
-        "only_in_guest": [named(part, entry) for entry in inside if entry not in outside[part]],
-        "only_outside": [named(part, entry) for entry in outside[part] if entry not in inside],
+        "only_in_guest": [named(part, entry) for entry in inside if entry not in outside],
+        "only_outside": [named(part, entry) for entry in outside if entry not in inside],
     }
 
 
@@ -56,26 +54,24 @@ def guest_only(view):
 
 
 def compare_settled(guest, ask, seconds):
-    """Compare once the guest is still: {"processes": ..., "modules": ...}, None when it never was.
+    """Compare once the guest is still: {"processes": ..., "modules": ...}, without what Lacuna cannot tell or never was still.
 
     The outside view is taken between two views of the guest, and counts only if these two, and any that came
     in between, are equal. A difference is tried again: an attempt may have met a worker thread being made or
     ended.
     """
-    end, result = time.monotonic() + seconds, None
+    end, result = time.monotonic() + seconds, {}
     for _ in range(ATTEMPTS):
         before = next_view(guest, end)
-        processes, modules = ask("ps", guest.name), ask("lsmod", guest.name)
+        answers = {part: ask(word, guest.name) for part, word in WORDS.items()}
         after = next_view(guest, end)
-        if not (before and after and processes and modules):
+        if not (before and after and any(answers.values())):
             break
-        if any(
-            view != before[1] for number, view in guest.console.views() if before[0] <= number <= after[0]
-        ):
-            continue
-        outside = outside_view(processes, modules)
-        result = {part: compare(part, before[1], {**processes, **modules}, outside) for part in outside}
-        if all(part["equal"] for part in result.values()):
+        between = [view for number, view in guest.console.views() if before[0] <= number <= after[0]]
+        for part in [part for part, answer in answers.items() if answer]:
+            if all(view[part] == before[1][part] for view in between):
+                result[part] = compare(part, before[1], answers[part], outside_view(part, answers[part]))
+        if all(part in result and result[part]["equal"] for part, answer in answers.items() if answer):
             break
     return result
 

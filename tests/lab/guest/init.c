@@ -3,20 +3,12 @@
  * First program of a lab guest. It gives Lacuna something to watch (processes of several programs, threads
  * that fork, exits, module loads), then settles and prints its own view of processes and modules for ever.
  *
- * Console protocol, one line each (read by scripts/labkit/guest_console.py):
- *   LACUNA-GUEST INIT | KERNEL <release> | MODULE <file> <errno> | READY
- *   LACUNA-TEXT <first> <last>           physical addresses of the kernel's code, hexadecimal
- *   LACUNA-VIEW <n> BEGIN
- *   P <pid> <user|kernel> <comm>         one per /proc/<pid>
- *   M <name> <address>                   one per line of /proc/modules
- *   LACUNA-VIEW <n> END
+ * Console protocol: view.h.
  *
  * Environment (from the kernel's command line): LACUNA_HYPERCALL=1 makes a worker execute VMMCALL, LACUNA_KEXEC=<n> starts
  * the kernel /next/kernel by kexec, before anything else is done (0) or after view n, LACUNA_REBOOT=<n> reboots after view n,
  * LACUNA_BUSY=1 lets processes come and go between the views, and has the kernel start one.
  */
-#include <ctype.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/reboot.h>
@@ -25,23 +17,16 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/klog.h>
-#include <sys/mount.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define PF_KTHREAD 0x00200000 /* include/linux/sched.h; the same in every kernel since 2.6.27 */
-#define CONSOLE_LEVEL 8       /* syslog(2), SYSLOG_ACTION_CONSOLE_LEVEL */
+#include "view.h"
 
-static void die(const char *what)
-{
-    printf("LACUNA-GUEST FAILED %s: %s\n", what, strerror(errno));
-    for (;;)
-        pause();
-}
+#define CONSOLE_LEVEL 8 /* syslog(2), SYSLOG_ACTION_CONSOLE_LEVEL */
 
 static pid_t fork_or_die(void)
 {
@@ -103,15 +88,32 @@ static void leave_processes(void)
     start("/init", "stay", "init-as-service");
 }
 
+/* finit_module() came with Linux 3.8; the older call wants the file in memory. */
+static int load_module_file(int fd)
+{
+    void *image;
+    struct stat file;
+    long result = syscall(SYS_finit_module, fd, "", 0);
+
+    if (result == 0 || errno != ENOSYS)
+        return result ? errno : 0;
+    if (fstat(fd, &file))
+        return errno;
+    image = mmap(NULL, (size_t)file.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+    if (image == MAP_FAILED)
+        return errno;
+    result = syscall(SYS_init_module, image, (unsigned long)file.st_size, "");
+    return result ? errno : 0;
+}
+
 static void load_module(const char *name)
 {
     char path[128];
-    int fd, error = 0;
+    int fd, error;
 
     snprintf(path, sizeof(path), "/modules/%s.ko", name);
     fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0 || syscall(SYS_finit_module, fd, "", 0) != 0)
-        error = errno;
+    error = fd < 0 ? errno : load_module_file(fd);
     if (fd >= 0)
         close(fd);
     printf("LACUNA-GUEST MODULE %s %d\n", name, error);
@@ -142,100 +144,6 @@ static void load_modules(void)
     }
     if (order)
         fclose(order);
-}
-
-static void print_text_range(void)
-{
-    FILE *iomem = fopen("/proc/iomem", "re");
-    char line[256];
-    unsigned long first, last;
-
-    while (iomem && fgets(line, sizeof(line), iomem))
-        if (strstr(line, "Kernel code") && sscanf(line, " %lx-%lx", &first, &last) == 2)
-            printf("LACUNA-TEXT %lx %lx\n", first, last);
-    if (iomem)
-        fclose(iomem);
-}
-
-/* Read a whole small file of /proc; returns its length, or -1 when the process has gone. */
-static long read_file(const char *path, char *buffer, size_t size)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    long length;
-
-    if (fd < 0)
-        return -1;
-    length = read(fd, buffer, size - 1);
-    close(fd);
-    if (length >= 0)
-        buffer[length] = 0;
-    return length;
-}
-
-static void print_process(FILE *out, const char *pid)
-{
-    char path[64], stat[1024], *open_bracket, *close_bracket;
-    unsigned long flags;
-
-    snprintf(path, sizeof(path), "/proc/%s/stat", pid);
-    if (read_file(path, stat, sizeof(stat)) <= 0)
-        return;
-    open_bracket = strchr(stat, '(');
-    close_bracket = strrchr(stat, ')');
-    if (!open_bracket || !close_bracket ||
-        sscanf(close_bracket + 1, " %*c %*d %*d %*d %*d %*d %lu", &flags) != 1)
-        die("parsing /proc/<pid>/stat");
-    *close_bracket = 0;
-    fprintf(out, "P %s %s %s\n", pid, flags & PF_KTHREAD ? "kernel" : "user", open_bracket + 1);
-}
-
-static void print_processes(FILE *out)
-{
-    DIR *proc = opendir("/proc");
-    struct dirent *entry;
-
-    if (!proc)
-        die("opening /proc");
-    while ((entry = readdir(proc)))
-        if (isdigit((unsigned char)entry->d_name[0]))
-            print_process(out, entry->d_name);
-    closedir(proc);
-}
-
-static void print_modules(FILE *out)
-{
-    FILE *modules = fopen("/proc/modules", "re");
-    char name[64], address[32];
-
-    while (modules && fscanf(modules, "%63s %*s %*s %*s %*s %31s%*[^\n]", name, address) == 2)
-        fprintf(out, "M %s %s\n", name, address);
-    if (modules)
-        fclose(modules);
-}
-
-/* One view goes out in one write, so that nothing comes between its lines. */
-static void print_view(int number)
-{
-    char *text = NULL;
-    size_t size = 0;
-    FILE *out = open_memstream(&text, &size);
-
-    fprintf(out, "LACUNA-VIEW %d BEGIN\n", number);
-    print_processes(out);
-    print_modules(out);
-    fprintf(out, "LACUNA-VIEW %d END\n", number);
-    fclose(out);
-    fwrite(text, 1, size, stdout);
-    free(text);
-}
-
-static void print_kernel(void)
-{
-    struct utsname name;
-
-    if (uname(&name))
-        die("uname");
-    printf("LACUNA-GUEST KERNEL %s\n", name.release);
 }
 
 #ifdef SYS_kexec_file_load /* 64-bit kernels have it */
@@ -286,15 +194,6 @@ static void reboot_after(int now)
         syscall(SYS_reboot, LINUX_REBOOT_MAGIC1, LINUX_REBOOT_MAGIC2, LINUX_REBOOT_CMD_RESTART, NULL);
 }
 
-static void set_up(void)
-{
-    mkdir("/proc", 0755);
-    mkdir("/sys", 0755);
-    if (mount("proc", "/proc", "proc", 0, NULL) || mount("sysfs", "/sys", "sysfs", 0, NULL) ||
-        mount("devtmpfs", "/dev", "devtmpfs", 0, NULL))
-        die("mounting proc, sysfs and devtmpfs");
-}
-
 int main(int argc, char **argv)
 {
     setvbuf(stdout, NULL, _IOLBF, 0);
@@ -303,9 +202,8 @@ int main(int argc, char **argv)
     if (argc > 1 && !strcmp(argv[1], "stay"))
         for (;;)
             pause();
-    set_up();
-    puts("LACUNA-GUEST INIT");
-    print_kernel();
+    mount_proc();
+    print_start();
     kexec(0);
     stir_processes(5);
     if (getenv("LACUNA_HYPERCALL"))

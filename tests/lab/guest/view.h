@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What a lab guest tells about itself.
+ *
+ * Console protocol, one line each (read by scripts/labkit/guest_console.py):
+ *   LACUNA-GUEST INIT | KERNEL <release> | MODULE <file> <errno> | READY
+ *   LACUNA-TEXT <first> <last>           physical addresses of the kernel's code, hexadecimal
+ *   LACUNA-VIEW <n> BEGIN
+ *   P <pid> <user|kernel> <comm>         one per /proc/<pid>
+ *   C <pid> <start> <end>                with LACUNA_CODE=1, behind a user process: where its program's code is, hexadecimal
+ *   M <name> <address>                   one per line of /proc/modules
+ *   LACUNA-VIEW <n> END
+ */
+#ifndef LAB_VIEW_H
+#define LAB_VIEW_H
+
+#include <stddef.h>
+
+/* Says what failed, and stays: a first program that ends takes the kernel with it. */
+void die(const char *what);
+
+/* Read a whole small file of /proc; returns its length, or -1 when the process has gone. */
+long read_file(const char *path, char *buffer, size_t size);
+
+void mount_proc(void);
+
+/* The lines INIT and KERNEL. */
+void print_start(void);
+
+void print_text_range(void);
+
+/* One view goes out in one write, so that nothing comes between its lines. */
+void print_view(int number);
+
+/* Views for ever, one every two seconds. */
+void print_views(void);
+
+#endif
