@@ -11,12 +11,15 @@ void lac_event_skip(struct lac_guest *guest, enum lacuna_skip why)
 	spin_unlock(&guest->stats_lock);
 }
 
-void lac_event_take(struct lac_guest *guest, const struct lac_event *event, const struct lac_memory *memory)
+int lac_event_take(struct lac_guest *guest, const struct lac_event *event, const struct lac_memory *memory)
 {
 	struct lac_record_event record = { event->on, event->paging, event->subject, event->cr3 };
 
+	enum lac_used used;
+
 	lac_recording_add(guest->recording, LAC_RECORD_EVENT, &record, sizeof(record));
-	switch (lac_engine_event(guest->engine, event, memory)) {
+	used = lac_engine_event(guest->engine, event, memory);
+	switch (used) {
 	case LAC_USED:
 		guest->stats.events_used++;
 		break;
@@ -27,6 +30,7 @@ void lac_event_take(struct lac_guest *guest, const struct lac_event *event, cons
 		lac_event_skip(guest, LACUNA_SKIP_BUILTIN);
 		break;
 	}
+	return used;
 }
 
 bool lac_event_update(struct lac_guest *guest)

@@ -9,8 +9,8 @@ struct lac_event;
 struct lac_guest;
 struct lac_memory;
 
-/* Also counts it, and keeps it in the guest's recording. */
-void lac_event_take(struct lac_guest *guest, const struct lac_event *event, const struct lac_memory *memory);
+/* What the engine says of it (enum lac_used). Also counts it, and keeps it in the guest's recording. */
+int lac_event_take(struct lac_guest *guest, const struct lac_event *event, const struct lac_memory *memory);
 
 /* Counts one that could not be taken; engine_lock need not be held. */
 void lac_event_skip(struct lac_guest *guest, enum lacuna_skip why);

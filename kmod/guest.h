@@ -63,6 +63,7 @@ struct lac_guest {
 	u8 state; /* enum lacuna_guest_state: changed by lac_guest_enter() alone, may be read without the lock */
 	u8 final; /* while restoring: what comes then */
 	bool hooked;
+	bool asleep; /* no process is trapped until user space runs: the kernel's own threads teach nothing more */
 	const char *reason; /* a constant, or NULL */
 	struct lac_orders orders;
 	const struct lac_kernel *kernel; /* the one that runs */

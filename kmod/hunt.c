@@ -12,6 +12,8 @@
 #include "survey.h"
 
 #define RETRY_MS 100
+/* The bits of CR3 that are an address (PCID and LAM are others), but for the low ones of a root under PAE. */
+#define PHYSICAL_PAGE 0x000ffffffffff000ull
 
 /* What a hunt needs. */
 static const enum lac_hook hooks[] = { LAC_HOOK_CPUID, LAC_HOOK_EVENTS, LAC_HOOK_HYPERCALL, LAC_HOOK_MEMORY };
@@ -121,16 +123,51 @@ static bool any_site_armed(struct lac_guest *guest)
 	return false;
 }
 
-void lac_hunt_move_sites(struct lac_guest *guest, struct kvm_vcpu *vcpu)
+/*
+ * Sites of one instruction alone can be armed again: of another a vCPU might be in the middle. Who ends meanwhile is not seen, so
+ * nobody is known to be alive then.
+ */
+static int fall_asleep(struct lac_guest *guest, struct kvm_vcpu *vcpu)
+{
+	struct lac_site *fork = &guest->sites[LACUNA_SITE_FORK], *exit = &guest->sites[LACUNA_SITE_EXIT];
+	const u64 all = LAC_ALL_TASKS;
+	int err;
+
+	lockdep_assert_held(&guest->engine_lock);
+	lockdep_assert_held(&guest->lock);
+	if (!lac_site_is_single(&fork->descriptor) || !lac_site_is_single(&exit->descriptor))
+		return 0;
+	err = lac_site_release(fork, vcpu->kvm, vcpu);
+	if (!err)
+		err = lac_site_release(exit, vcpu->kvm, vcpu);
+	if (err)
+		return err;
+	lac_engine_forget(guest->engine, all);
+	lac_recording_add(guest->recording, LAC_RECORD_FORGET, &all, sizeof(all));
+	WRITE_ONCE(guest->asleep, true);
+	return 0;
+}
+
+/*
+ * Modules are loaded by processes. What runs before process 1 does are the kernel's own initcalls, some hundred, with a program here
+ * and there that the kernel starts for itself: whenever one of its own is met, the next process to fork tells when to try again.
+ */
+static bool runs_process(const struct lac_guest *guest, struct kvm_vcpu *vcpu, u32 kind)
+{
+	return kind != LACUNA_SITE_INITCALL && guest->root &&
+	       (lac_kvm_cr3(vcpu) & PHYSICAL_PAGE) != (guest->root & PHYSICAL_PAGE);
+}
+
+void lac_hunt_move_sites(struct lac_guest *guest, struct kvm_vcpu *vcpu, u32 kind, bool builtin)
 {
 	bool tasks = lac_engine_settled(guest->engine, false), modules = lac_engine_settled(guest->engine, true);
 	/* a guest that was found running has loaded its modules: they are looked at when it forks */
 	bool forks = !modules && !guest->seen_firmware;
-	bool tied = lac_engine_is_tied(guest->engine);
+	bool looks = lac_engine_wants_looks(guest->engine);
 	int err = 0;
 
 	lockdep_assert_held(&guest->engine_lock);
-	if (tasks && modules && !tied) {
+	if (tasks && modules && !looks) {
 		lac_hunt_end(guest, vcpu->kvm, vcpu, LACUNA_GUEST_DONE, NULL);
 		return;
 	}
@@ -142,12 +179,32 @@ void lac_hunt_move_sites(struct lac_guest *guest, struct kvm_vcpu *vcpu)
 			err = lac_site_release(&guest->sites[LACUNA_SITE_FORK], vcpu->kvm, vcpu);
 		if (tasks && !forks && !err)
 			err = lac_site_release(&guest->sites[LACUNA_SITE_EXIT], vcpu->kvm, vcpu);
-		if (!err && modules)
+		if (!err && (modules || (builtin && lac_site_is_single(&guest->sites[LACUNA_SITE_INITCALL].descriptor))))
 			err = lac_site_release(&guest->sites[LACUNA_SITE_INITCALL], vcpu->kvm, vcpu);
-		else if (!err && lac_engine_user_space(guest->engine))
+		else if (!err && runs_process(guest, vcpu, kind))
 			err = lac_site_arm(&guest->sites[LACUNA_SITE_INITCALL], vcpu->kvm, vcpu);
-		if (tasks && tied)
+		if (!err && !tasks && guest->seen_firmware && lac_engine_waits_for_user_space(guest->engine))
+			err = fall_asleep(guest, vcpu);
+		if (tasks && looks)
 			lac_survey_begin(guest);
+	}
+	mutex_unlock(&guest->lock);
+	if (err)
+		lac_hunt_end(guest, vcpu->kvm, vcpu, LACUNA_GUEST_FAILED, "a trap site cannot be written");
+}
+
+void lac_hunt_wake(struct lac_guest *guest, struct kvm_vcpu *vcpu)
+{
+	int err = 0;
+
+	if (!READ_ONCE(guest->asleep) || !lac_kvm_paging(vcpu) || lac_kvm_cpl(vcpu) != 3)
+		return;
+	mutex_lock(&guest->lock);
+	if (guest->state == LACUNA_GUEST_TRAPPING && guest->asleep) {
+		err = lac_site_arm(&guest->sites[LACUNA_SITE_FORK], vcpu->kvm, vcpu);
+		if (!err)
+			err = lac_site_arm(&guest->sites[LACUNA_SITE_EXIT], vcpu->kvm, vcpu);
+		WRITE_ONCE(guest->asleep, false);
 	}
 	mutex_unlock(&guest->lock);
 	if (err)
@@ -258,6 +315,7 @@ int lac_hunt_start(struct lac_guest *guest, struct kvm_vcpu *vcpu, const struct 
 	err = arm_first_sites(guest, vcpu);
 	if (err)
 		return err;
+	guest->asleep = false;
 	lac_guest_enter(guest, LACUNA_GUEST_TRAPPING);
 	lac_guest_queue_delayed(guest, &guest->deadline_work, msecs_to_jiffies(guest->orders.deadline_ms));
 	return 0;

@@ -33,8 +33,14 @@ int lac_hunt_start(struct lac_guest *guest, struct kvm_vcpu *vcpu, const struct 
 int lac_hunt_recognise(struct lac_guest *guest, const struct lac_kernel *kernel, u64 slide, struct lac_space *space);
 void lac_hunt_reset(struct lac_guest *guest, struct kvm_vcpu *vcpu);
 
-/* In a vCPU's thread, engine_lock held: arms the sites that are needed now, releases the others, ends the hunt if none is. */
-void lac_hunt_move_sites(struct lac_guest *guest, struct kvm_vcpu *vcpu);
+/*
+ * In a vCPU's thread, engine_lock held, after an event of the site @kind: arms the sites that are needed now, releases the others,
+ * ends the hunt if none is. @builtin: it was an initcall of the kernel itself.
+ */
+void lac_hunt_move_sites(struct lac_guest *guest, struct kvm_vcpu *vcpu, u32 kind, bool builtin);
+
+/* In a vCPU's thread: arms again what was released until user space runs, if it is this vCPU that runs it. */
+void lac_hunt_wake(struct lac_guest *guest, struct kvm_vcpu *vcpu);
 
 /* In the guest's address space, @vcpu may be NULL: ends the hunt with @final. @why is a constant. */
 void lac_hunt_end(struct lac_guest *guest, struct kvm *kvm, struct kvm_vcpu *vcpu, u8 final, const char *why);

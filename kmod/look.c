@@ -143,6 +143,7 @@ static void look(struct lac_guest *guest, struct kvm_vcpu *vcpu, bool counts)
 
 void lac_look_at_cpuid(struct lac_guest *guest, struct kvm_vcpu *vcpu)
 {
+	lac_hunt_wake(guest, vcpu);
 	look(guest, vcpu, true);
 }
 
@@ -151,6 +152,12 @@ void lac_look_at_event(struct lac_guest *guest, struct kvm_vcpu *vcpu)
 {
 	int slots;
 
+	if (READ_ONCE(guest->asleep)) {
+		slots = srcu_read_lock(&vcpu->kvm->srcu);
+		lac_hunt_wake(guest, vcpu);
+		srcu_read_unlock(&vcpu->kvm->srcu, slots);
+		return;
+	}
 	if (READ_ONCE(guest->state) != LACUNA_GUEST_WAITING || time_before(jiffies, READ_ONCE(guest->look_again)))
 		return;
 	WRITE_ONCE(guest->look_again, jiffies + LOOK_INTERVAL);

@@ -25,10 +25,10 @@ static void look(struct kvm *kvm, void *data)
 	bool settled = false;
 
 	mutex_lock(&guest->engine_lock);
-	if (READ_ONCE(guest->state) == LACUNA_GUEST_TRAPPING && lac_engine_is_tied(guest->engine)) {
+	if (READ_ONCE(guest->state) == LACUNA_GUEST_TRAPPING && lac_engine_wants_looks(guest->engine)) {
 		lac_event_take(guest, &event, &memory);
 		survey->changed = lac_event_update(guest);
-		survey->goes_on = lac_engine_is_tied(guest->engine);
+		survey->goes_on = lac_engine_wants_looks(guest->engine);
 		settled = !survey->goes_on && lac_engine_settled(guest->engine, false) &&
 			  lac_engine_settled(guest->engine, true);
 	}

@@ -83,7 +83,8 @@ static int find_subject(struct lac_guest *guest, struct kvm_vcpu *vcpu, u32 kind
 	return 0;
 }
 
-static void make_event(struct lac_guest *guest, struct kvm_vcpu *vcpu, u32 kind, struct lac_reader *reader)
+/* Is it an initcall of the kernel itself? */
+static bool make_event(struct lac_guest *guest, struct kvm_vcpu *vcpu, u32 kind, struct lac_reader *reader)
 {
 	static const u8 on[LACUNA_SITE_KINDS] = { LACUNA_ON_FORK, LACUNA_ON_EXIT, LACUNA_ON_INITCALL };
 	struct lac_memory memory = lac_reader_memory(reader);
@@ -93,10 +94,10 @@ static void make_event(struct lac_guest *guest, struct kvm_vcpu *vcpu, u32 kind,
 
 	lac_space_init(&space, &memory, event.cr3, event.paging);
 	err = find_subject(guest, vcpu, kind, &space, &event.subject);
-	if (err)
-		lac_event_skip(guest, LACUNA_SKIP_NO_INSTANCE);
-	else
-		lac_event_take(guest, &event, &memory);
+	if (!err)
+		return lac_event_take(guest, &event, &memory) == LAC_BUILTIN;
+	lac_event_skip(guest, LACUNA_SKIP_NO_INSTANCE);
+	return false;
 }
 
 /* A guest that has been running for long may never load a module again: those it has loaded are asked, one at each fork. */
@@ -119,7 +120,7 @@ static void filter(struct lac_guest *guest, struct kvm_vcpu *vcpu, struct lac_si
 	struct lac_reader reader = { .kvm = vcpu->kvm, .guest = guest };
 	u32 kind = site - guest->sites;
 	u64 since = ktime_get_ns();
-	bool changed;
+	bool changed, builtin;
 
 	if (!mutex_trylock(&guest->engine_lock)) {
 		if (kind == LACUNA_SITE_EXIT)
@@ -135,11 +136,11 @@ static void filter(struct lac_guest *guest, struct kvm_vcpu *vcpu, struct lac_si
 	if (!guest->stats.first_trap_ns)
 		guest->stats.first_trap_ns = lac_guest_time(guest);
 	forget_postponed(guest);
-	make_event(guest, vcpu, kind, &reader);
+	builtin = make_event(guest, vcpu, kind, &reader);
 	if (kind == LACUNA_SITE_FORK && !guest->seen_firmware)
 		make_listed_module_event(guest, vcpu, &reader);
 	changed = lac_event_update(guest);
-	lac_hunt_move_sites(guest, vcpu);
+	lac_hunt_move_sites(guest, vcpu, kind, builtin);
 	mutex_unlock(&guest->engine_lock);
 	count_hook(guest, since, reader.bytes);
 	if (changed)

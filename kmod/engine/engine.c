@@ -265,7 +265,7 @@ static void ask_structure(struct lac_engine *engine, u8 structure)
 }
 
 /* Starts on another instance within the same event: nothing computed for the last one holds. */
-static void view_instance(struct lac_engine *engine, const struct lac_window *instance, const struct lac_window *anchor,
+static void view_instance(struct lac_engine *engine, struct lac_window *instance, struct lac_window *anchor,
 			  u64 next)
 {
 	struct lac_view *view = &engine->view;
@@ -302,7 +302,7 @@ static u64 next_target(struct lac_engine *engine, s32 offset)
 /* At a fork the address space in CR3 is that of the current task, so what its pointers lead to can be checked. */
 static void follow_pointers(struct lac_engine *engine)
 {
-	const struct lac_window *task = &engine->instance;
+	struct lac_window *task = &engine->instance;
 	u64 pointer;
 	u8 i;
 
@@ -313,7 +313,7 @@ static void follow_pointers(struct lac_engine *engine)
 			continue;
 		if (!lac_word(task, lac_known_offset(engine, s->member), &pointer) || !pointer)
 			continue;
-		if (!lac_window_read(&engine->target, &engine->view.space, pointer, s->low, s->high))
+		if (!lac_window_open(&engine->target, &engine->view.space, pointer, s->low, s->high))
 			continue;
 		view_instance(engine, &engine->target, NULL, next_target(engine, lac_known_offset(engine, s->member)));
 		ask_structure(engine, i);
@@ -328,8 +328,8 @@ static enum lac_used task_event(struct lac_engine *engine, u8 structure)
 
 	if (!lac_is_kernel(space, event->subject) || event->subject % engine->word)
 		return LAC_NO_INSTANCE;
-	if (!lac_window_read(&engine->instance, space, event->subject, s->low, s->high) ||
-	    !lac_window_read(&engine->anchor, space, engine->facts.init_task, s->low, s->high))
+	if (!lac_window_open(&engine->instance, space, event->subject, s->low, s->high) ||
+	    !lac_window_open(&engine->anchor, space, engine->facts.init_task, s->low, s->high))
 		return LAC_NO_INSTANCE;
 	lac_live_add(&engine->live, event->subject);
 	/* a kernel thread runs on the kernel's page tables, or on those of the process that ran before it */
@@ -358,7 +358,7 @@ static enum lac_used look(struct lac_engine *engine, u8 structure)
 	if (!engine->kernel_root)
 		return LAC_NO_INSTANCE;
 	engine->view.space.root = engine->kernel_root;
-	if (!lac_window_read(&engine->anchor, &engine->view.space, engine->facts.init_task, s->low, s->high))
+	if (!lac_window_open(&engine->anchor, &engine->view.space, engine->facts.init_task, s->low, s->high))
 		return LAC_NO_INSTANCE;
 	view_instance(engine, &engine->anchor, &engine->anchor, ~0ull);
 	for (i = 0; i < engine->set.members_nr; i++)
@@ -367,7 +367,7 @@ static enum lac_used look(struct lac_engine *engine, u8 structure)
 	return LAC_USED;
 }
 
-static bool window_holds(const struct lac_window *window, u64 wanted)
+static bool window_holds(struct lac_window *window, u64 wanted)
 {
 	s32 offset;
 	u64 word;
@@ -414,7 +414,7 @@ static void ask_listed_modules(struct lac_engine *engine, u8 structure, u64 init
 	for (listed = 0; listed < LAC_MAX_MODULES; listed++) {
 		if (!lac_is_kernel(space, node) || node % engine->word || lac_read_word(space, node, &node) || node == head)
 			return;
-		if (node == initialised || !lac_window_read(&engine->target, space, node, s->low, s->high))
+		if (node == initialised || !lac_window_open(&engine->target, space, node, s->low, s->high))
 			continue;
 		engine->view.instance = &engine->target;
 		engine->view.extent_read = false;
@@ -441,7 +441,7 @@ static enum lac_used listed_module_event(struct lac_engine *engine, u8 structure
 		}
 	}
 	engine->next_listed = (engine->next_listed + 1) % LAC_MAX_LISTED_MODULES;
-	if (!lac_window_read(&engine->instance, space, node, s->low, s->high))
+	if (!lac_window_open(&engine->instance, space, node, s->low, s->high))
 		return LAC_NO_INSTANCE;
 	view_instance(engine, &engine->instance, NULL, ~0ull);
 	ask_structure(engine, structure);
@@ -464,7 +464,7 @@ static enum lac_used module_event(struct lac_engine *engine, u8 structure)
 	for (i = 0; i < LAC_MAX_MODULES; i++) {
 		if (!lac_is_kernel(space, node) || node % engine->word || lac_read_word(space, node, &node))
 			break;
-		if (node == head || !lac_window_read(&engine->instance, space, node, s->low, s->high))
+		if (node == head || !lac_window_open(&engine->instance, space, node, s->low, s->high))
 			break;
 		if (!window_holds(&engine->instance, function))
 			continue;
@@ -500,6 +500,7 @@ enum lac_used lac_engine_event(struct lac_engine *engine, const struct lac_event
 	u8 i;
 
 	engine->view.event = event;
+	engine->target.at = 0;
 	if (!start_space(engine, event, memory))
 		return LAC_NO_INSTANCE;
 	for (i = 0; i < engine->set.structures_nr; i++) {
@@ -537,14 +538,79 @@ bool lac_engine_settled(const struct lac_engine *engine, bool modules)
 	return true;
 }
 
-bool lac_engine_is_tied(const struct lac_engine *engine)
+static bool is_looked_for(const struct lacuna_member *member)
 {
 	u32 i;
 
-	for (i = 0; i < engine->set.members_nr; i++)
-		if (is_tied(&engine->hunts[i]))
+	for (i = 0; i < member->predicates_nr; i++)
+		if (member->predicates[i].witness && member->predicates[i].on & LACUNA_ON_LOOK)
 			return true;
 	return false;
+}
+
+bool lac_engine_wants_looks(const struct lac_engine *engine)
+{
+	u32 i;
+
+	for (i = 0; i < engine->set.members_nr; i++) {
+		const struct lac_hunt *hunt = &engine->hunts[i];
+
+		if (!hunt->settled && !hunt->contradicted && is_looked_for(hunt->member) &&
+		    (is_tied(hunt) || hunt->survivor != hunt->number))
+			return true;
+	}
+	return false;
+}
+
+/* Have all that were seen at work been so often enough, so that more of the same tells nothing? */
+static bool is_stuck(const struct lac_hunt *hunt)
+{
+	u32 i, candidate, number = 0;
+
+	for (i = 0; i < hunt->alive; i++) {
+		candidate = hunt->living[i];
+		if (!hunt->witnesses[candidate])
+			continue;
+		if (hunt->witnesses[candidate] < hunt->member->witnesses ||
+		    instances_of(hunt, candidate) < hunt->member->instances)
+			return false;
+		number++;
+	}
+	return number > 1;
+}
+
+/* Only of a process is it known what leads to the page-table root, and what lies behind that. */
+static bool needs_process(const struct lac_engine *engine, const struct lac_hunt *hunt)
+{
+	u32 i;
+
+	if (engine->set.structures[hunt->member->structure].source == LACUNA_SOURCE_POINTER)
+		return true;
+	for (i = 0; i < hunt->member->predicates_nr; i++)
+		if (hunt->member->predicates[i].kind == LACUNA_LEADS_TO_ROOT)
+			return true;
+	return false;
+}
+
+bool lac_engine_waits_for_user_space(const struct lac_engine *engine)
+{
+	const struct lacuna_constraints *set = &engine->set;
+	bool waits = false;
+	u32 i;
+
+	if (engine->user_space || !engine->kernel_root)
+		return false;
+	for (i = 0; i < set->members_nr; i++) {
+		const struct lac_hunt *hunt = &engine->hunts[i];
+
+		if (set->structures[set->members[i].structure].source == LACUNA_SOURCE_MODULE || hunt->settled ||
+		    hunt->contradicted || is_stuck(hunt))
+			continue;
+		if (!needs_process(engine, hunt))
+			return false;
+		waits = true;
+	}
+	return waits;
 }
 
 bool lac_engine_user_space(const struct lac_engine *engine)

@@ -88,8 +88,14 @@ void lac_engine_forget(struct lac_engine *engine, u64 task);
  */
 bool lac_engine_settled(const struct lac_engine *engine, bool modules);
 
-/* Is a member tied, so that looking at the guest now and then (LACUNA_ON_LOOK) may still settle it? */
-bool lac_engine_is_tied(const struct lac_engine *engine);
+/* May looking at the guest now and then (LACUNA_ON_LOOK) settle a member that is tied, or whose survivor is not confirmed yet? */
+bool lac_engine_wants_looks(const struct lac_engine *engine);
+
+/*
+ * Has all been learned from tasks that is to be learned before anything runs on page tables other than the kernel's own? What the
+ * kernel forks until then teaches nothing.
+ */
+bool lac_engine_waits_for_user_space(const struct lac_engine *engine);
 
 /* Has anything run on page tables other than the kernel's own? */
 bool lac_engine_user_space(const struct lac_engine *engine);

@@ -70,8 +70,8 @@ struct lac_code {
 struct lac_view {
 	const struct lac_event *event;
 	struct lac_space space;
-	const struct lac_window *instance;
-	const struct lac_window *anchor; /* NULL: the structure has none */
+	struct lac_window *instance;
+	struct lac_window *anchor; /* NULL: the structure has none */
 	u64 next; /* GVA of the instance that is known to lie next in memory; ~0: none */
 	bool ring_read, code_read, parts_read, echoes_read, extent_read;
 	u32 ring_nr;
@@ -138,7 +138,7 @@ void lac_live_remove(struct lac_live *live, u64 task);
 u64 lac_live_next(const struct lac_live *live, u64 task);
 
 /* The value at @offset of a number or pointer; false: it could not be read. Ints are extended by their sign, words by zeros. */
-bool lac_value(const struct lac_window *window, u8 type, s32 offset, u64 *value);
+bool lac_value(struct lac_window *window, u8 type, s32 offset, u64 *value);
 
 /* What predicate @predicate says of the candidate at @offset of @hunt's member. */
 enum lac_outcome lac_ask(struct lac_engine *engine, struct lac_hunt *hunt,

@@ -38,16 +38,22 @@ bool lac_is_user(struct lac_space *space, u64 va)
 	return va >= LAC_PAGE_SIZE && !lac_translate(space, va, &page) && page.rights & LAC_USER;
 }
 
-/* The root is aligned, so of a pointer to it the low bits are zero. */
+/*
+ * The kernel's linear map, which roots are pointed to in, starts at a multiple of 1 GiB (KASLR moves it by whole entries of the
+ * third level), that of i386 at one of CONFIG_PAGE_OFFSET's values, all multiples of 128 MiB. So a pointer into it and the
+ * address it translates to differ by such a multiple, and most pointers need not be translated to be ruled out.
+ */
+#define LINEAR_MAP_ALIGNMENT (1ull << 27)
+
 bool lac_points_to_root(struct lac_view *view, u64 pointer)
 {
 	struct lac_page page;
 
-	return !(pointer % lac_root_alignment(&view->space)) && lac_is_kernel(&view->space, pointer) &&
+	return !((pointer ^ view->space.root) % LINEAR_MAP_ALIGNMENT) && lac_is_kernel(&view->space, pointer) &&
 	       !lac_translate(&view->space, pointer, &page) && page.gpa == view->space.root;
 }
 
-bool lac_value(const struct lac_window *window, u8 type, s32 offset, u64 *value)
+bool lac_value(struct lac_window *window, u8 type, s32 offset, u64 *value)
 {
 	s32 number;
 
@@ -59,7 +65,7 @@ bool lac_value(const struct lac_window *window, u8 type, s32 offset, u64 *value)
 	return true;
 }
 
-static bool read_value(const struct lac_window *window, u8 type, s32 offset, s64 *value)
+static bool read_value(struct lac_window *window, u8 type, s32 offset, s64 *value)
 {
 	u64 word;
 
@@ -117,7 +123,7 @@ enum lac_outcome lac_ask(struct lac_engine *engine, struct lac_hunt *hunt, const
 	case LACUNA_RING:
 		return lac_ring(engine, p, offset);
 	case LACUNA_RING_COUNTS:
-		return lac_ring_counts(engine, p, offset);
+		return lac_ring_counts(engine, hunt, p, offset);
 	case LACUNA_UNIQUE:
 		return lac_unique(engine, hunt, offset);
 	case LACUNA_THREAD_ID:

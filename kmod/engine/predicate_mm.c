@@ -67,7 +67,7 @@ static u64 wrap(u64 va, u8 word)
  * with AT_PHDR (3), AT_PHENT (4) and AT_PHNUM (5), one after the other, is what user space was given since 2.6. That of a
  * 32-bit process of a 64-bit kernel has other words and is not recognised.
  */
-static bool find_program_headers(struct lac_space *space, const struct lac_window *w, u64 *headers, u32 *number)
+static bool find_program_headers(struct lac_space *space, struct lac_window *w, u64 *headers, u32 *number)
 {
 	u64 pair[6];
 	s32 offset;

@@ -6,7 +6,7 @@
 static void read_echoes(struct lac_engine *engine, u32 size)
 {
 	struct lac_view *view = &engine->view;
-	const struct lac_window *w = view->instance;
+	struct lac_window *w = view->instance;
 	u64 pointer;
 	s32 offset;
 	char *to;
@@ -68,7 +68,7 @@ static bool is_text_page(const struct lac_facts *facts, struct lac_view *view, u
  */
 static void find_init_part(const struct lac_facts *facts, struct lac_view *view)
 {
-	const struct lac_window *w = view->instance;
+	struct lac_window *w = view->instance;
 	u64 value, other = 0;
 	bool two = false;
 	s32 offset;

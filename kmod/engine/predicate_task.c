@@ -27,7 +27,10 @@ static u32 walk_ring(struct lac_engine *engine, s32 offset)
 	u64 first = engine->facts.init_task + (s64)offset, node = first, previous, links[2];
 	u32 number = 0;
 
-	if (!lac_read_links(space, node, links))
+	/* the first node is in the anchor, which has been read */
+	if (!lac_word(engine->view.anchor, offset, &links[0]) ||
+	    !lac_word(engine->view.anchor, offset + engine->word, &links[1]) ||
+	    !lac_is_kernel(space, links[0]) || !lac_is_kernel(space, links[1]))
 		return 0;
 	do {
 		if (number == LAC_MAX_RING)
@@ -134,7 +137,8 @@ static u32 read_ring(struct lac_engine *engine, u8 member)
  * The list of tasks starts with init_task (0), process 1 and kthreadd (2) in this order: rest_init() makes sure of the
  * numbers (2.6.23 and later), and neither ever exits.
  */
-enum lac_outcome lac_ring_counts(struct lac_engine *engine, const struct lacuna_predicate *p, s32 offset)
+enum lac_outcome lac_ring_counts(struct lac_engine *engine, const struct lac_hunt *hunt,
+				 const struct lacuna_predicate *p, s32 offset)
 {
 	struct lac_view *view = &engine->view;
 	s32 value;
@@ -145,6 +149,14 @@ enum lac_outcome lac_ring_counts(struct lac_engine *engine, const struct lacuna_
 	if (read_ring(engine, p->member) < LAC_MIN_RING)
 		return LAC_UNKNOWN;
 	empty_values(engine);
+	/* most are none of it: process 1 is read once for all of them */
+	if (hunt->alive > LAC_MAX_COSTLY) {
+		if (engine->target.at != engine->ring[1] || engine->target.space != &view->space)
+			lac_window_open(&engine->target, &view->space, engine->ring[1], view->anchor->low,
+					view->anchor->low + (s32)view->anchor->size);
+		if (lac_int(&engine->target, offset, &value) && value != 1)
+			return LAC_REFUTED;
+	}
 	for (i = 0; i < view->ring_nr; i++) {
 		if (lac_read(&view->space, engine->ring[i] + (s64)offset, &value, sizeof(value)) || value < 0)
 			return LAC_REFUTED;
@@ -195,7 +207,7 @@ static bool find_thread(struct lac_engine *engine, u64 leader, s32 offset, u64 n
  */
 static void search_process(struct lac_engine *engine, u64 leader, s32 mm_offset)
 {
-	const struct lac_window *like = engine->view.instance;
+	struct lac_window *like = engine->view.instance;
 	struct lac_window *w = &engine->target;
 	u64 mm, next;
 	s32 offset;
@@ -207,7 +219,7 @@ static void search_process(struct lac_engine *engine, u64 leader, s32 mm_offset)
 			find_thread(engine, leader, engine->thread_link, next, mm, mm_offset);
 		return;
 	}
-	if (!lac_window_read(w, &engine->view.space, leader, like->low, like->low + (s32)like->size))
+	if (!lac_window_open(w, &engine->view.space, leader, like->low, like->low + (s32)like->size))
 		return;
 	for (offset = w->low; offset < w->low + (s32)w->size; offset += w->word) {
 		if (!lac_word(w, offset, &next) || !lac_is_kernel(&engine->view.space, next))
@@ -290,7 +302,7 @@ static bool is_id(const struct lac_view *view, s32 value)
 	return false;
 }
 
-static bool is_value_of_candidate(const struct lac_hunt *hunt, const struct lac_window *w, s32 number)
+static bool is_value_of_candidate(const struct lac_hunt *hunt, struct lac_window *w, s32 number)
 {
 	s32 value;
 	u32 i;
@@ -304,7 +316,7 @@ static bool is_value_of_candidate(const struct lac_hunt *hunt, const struct lac_
 static void read_ids(struct lac_engine *engine, const struct lac_hunt *hunt)
 {
 	struct lac_view *view = &engine->view;
-	const struct lac_window *w = view->instance;
+	struct lac_window *w = view->instance;
 	u64 pointer;
 	s32 offset, value;
 	u16 *told;

@@ -56,6 +56,23 @@ static int read_physical(struct lac_space *space, u64 gpa, void *buffer, u32 len
 	return space->memory->read(space->memory->context, gpa, buffer, len);
 }
 
+static int read_entry(struct lac_space *space, u64 at, u64 *entry)
+{
+	size_t slot = (at / scheme_of(space)->entry) % LAC_CACHED_ENTRIES;
+	int err;
+
+	if (space->entries[slot].at != (at | 1)) {
+		*entry = 0;
+		err = read_physical(space, at, entry, scheme_of(space)->entry);
+		if (err)
+			return err;
+		space->entries[slot].at = at | 1;
+		space->entries[slot].entry = *entry;
+	}
+	*entry = space->entries[slot].entry;
+	return 0;
+}
+
 static bool canonical(const struct lac_space *space, u64 va)
 {
 	int unused = 64 - scheme_of(space)->bits;
@@ -95,8 +112,7 @@ static int walk(struct lac_space *space, u64 va, struct lac_page *page)
 		shift = scheme->shifts[level];
 		most = (level ? scheme->shifts[level - 1] : scheme->bits) - shift;
 		index = va >> shift & ((1u << most) - 1);
-		entry = 0;
-		err = read_physical(space, table + scheme->entry * index, &entry, scheme->entry);
+		err = read_entry(space, table + scheme->entry * index, &entry);
 		if (err)
 			return err;
 		if (!(entry & PTE_PRESENT))

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* A copy of the bytes around one instance of a structure, taken once per event. */
+/* The bytes around one instance of a structure; each page of them is read once, when it is first asked for. */
 #ifndef LACUNA_ENGINE_WINDOW_H
 #define LACUNA_ENGINE_WINDOW_H
 
@@ -10,12 +10,14 @@
 #define LAC_WINDOW_PAGES (LACUNA_MAX_WINDOW / LAC_PAGE_SIZE + 1)
 
 enum lac_window_page {
+	LAC_PAGE_UNREAD, /* nobody has asked yet */
 	LAC_PAGE_FAILED, /* could not be read: nothing is known */
 	LAC_PAGE_ABSENT, /* the guest has nothing mapped there */
 	LAC_PAGE_READ,
 };
 
 struct lac_window {
+	struct lac_space *space;
 	u64 at; /* GVA of the instance */
 	u8 word; /* bytes */
 	s32 low; /* the first byte held is at @at + @low */
@@ -24,20 +26,20 @@ struct lac_window {
 	u8 bytes[LACUNA_MAX_WINDOW];
 };
 
-/* Reads what is readable; false if nothing is. */
-bool lac_window_read(struct lac_window *window, struct lac_space *space, u64 at, s32 low, s32 high);
+/* Of the instance at @at; false if its first byte cannot be read. @space must stay. */
+bool lac_window_open(struct lac_window *window, struct lac_space *space, u64 at, s32 low, s32 high);
 
 /*
  * Do some of @size bytes at @offset lie where the guest has nothing mapped? Kernels do not page out their own structures: no
  * member of this instance is there.
  */
-bool lac_absent(const struct lac_window *window, s32 offset, u32 size);
+bool lac_absent(struct lac_window *window, s32 offset, u32 size);
 
 /* @size bytes at @offset from the instance; NULL if they are outside or could not be read. */
-const u8 *lac_bytes(const struct lac_window *window, s32 offset, u32 size);
+const u8 *lac_bytes(struct lac_window *window, s32 offset, u32 size);
 
 /* A word of the guest's, and an int. */
-bool lac_word(const struct lac_window *window, s32 offset, u64 *value);
-bool lac_int(const struct lac_window *window, s32 offset, s32 *value);
+bool lac_word(struct lac_window *window, s32 offset, u64 *value);
+bool lac_int(struct lac_window *window, s32 offset, s32 *value);
 
 #endif

@@ -293,6 +293,18 @@ TEST(Engine, AnotherTasksNumberBehindATaskIsNotBelieved)
     EXPECT_NE(std::find(left.begin(), left.end(), guest.layout.pid), left.end());
 }
 
+TEST(Engine, KnowsWhenTheKernelAloneTeachesNothingMore)
+{
+    SyntheticGuest guest(Layout::ordinary());
+    Hunt hunt(guest);
+    hunt.event(guest.fork_event(guest.init_task()));
+    EXPECT_FALSE(lac_engine_waits_for_user_space(hunt.engine()));
+    boot_kernel(guest, hunt);
+    EXPECT_TRUE(lac_engine_waits_for_user_space(hunt.engine()));
+    hunt.event(guest.fork_event(guest.spawn_process("init")));
+    EXPECT_FALSE(lac_engine_waits_for_user_space(hunt.engine()));
+}
+
 TEST(Engine, SaysNothingBeforeItHasSeenEnough)
 {
     SyntheticGuest guest(Layout::ordinary());
@@ -312,7 +324,7 @@ TEST(Engine, PidAndTgidAreTiedUntilAThreadIsSeen)
     EXPECT_EQ(hunt.report("task_struct.pid").state, LACUNA_TIED);
     EXPECT_EQ(hunt.candidates("task_struct.pid"), (std::vector{guest.layout.pid, guest.layout.tgid}));
     EXPECT_TRUE(lac_engine_settled(hunt.engine(), false));
-    EXPECT_TRUE(lac_engine_is_tied(hunt.engine()));
+    EXPECT_TRUE(lac_engine_wants_looks(hunt.engine()));
     run_processes(guest, hunt, true);
     expect_resolved(hunt, "task_struct.pid", guest.layout.pid);
 }

@@ -8,6 +8,7 @@
 #include <lzma.h>
 #include <memory>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include <lacuna/recording.h>
@@ -131,6 +132,7 @@ private:
             .cr3 = event_.cr3};
         const lac_memory memory{.read = read, .context = this};
         reads_ = 0;
+        turned_.clear();
         lac_engine_event(engine_.get(), &event, &memory);
         turn_pages(UINT64_MAX);
     }
@@ -150,18 +152,27 @@ private:
     void turn_pages(std::uint64_t read)
     {
         for (; !coming_.empty() && coming_.front().record.read <= read; coming_.pop_front())
-            pages_[coming_.front().record.gpa] = coming_.front().page;
+            turn(coming_.front());
     }
 
-    // With other constraints than those recorded with a page may be wanted sooner than it was then.
-    const Page* find(std::uint64_t gpa) const
+    void turn(const KeptPage& kept)
     {
-        if (const auto page = pages_.find(gpa); page != pages_.end())
-            return &page->second;
-        for (const KeptPage& kept : coming_)
-            if (kept.record.gpa == gpa)
-                return &kept.page;
-        return nullptr;
+        pages_[kept.record.gpa] = kept.page;
+        turned_.insert(kept.record.gpa);
+    }
+
+    // An engine that reads less, or in another order, than the one recorded with wants a page sooner than that did: what is kept
+    // of it from this event is nearer to the truth than what an event before has left.
+    const Page* find(std::uint64_t gpa)
+    {
+        if (turned_.insert(gpa).second)
+            for (const KeptPage& kept : coming_)
+                if (kept.record.gpa == gpa) {
+                    turn(kept);
+                    break;
+                }
+        const auto page = pages_.find(gpa);
+        return page == pages_.end() ? nullptr : &page->second;
     }
 
     const std::vector<std::uint8_t>& recording_;
@@ -170,6 +181,7 @@ private:
     std::unique_ptr<lac_engine, void (*)(lac_engine*)> engine_;
     std::unordered_map<std::uint64_t, Page> pages_;
     std::deque<KeptPage> coming_; // of the event being played, in the order of its reads
+    std::unordered_set<std::uint64_t> turned_; // pages that are as this event saw them
     std::uint64_t reads_ = 0;
     std::size_t at_ = 0;
     lac_record_event event_{};
