@@ -25,12 +25,12 @@ std::string text(const Json& request, const char* key)
 
 Profile profile_of(const Supervisor& supervisor, const Guest& guest)
 {
-    if (guest.kernel_id.empty())
+    if (guest.boot.kernel_id.empty())
         throw Unknown("its kernel has not been found (yet)", guest.name,
                       "lacunactl status shows what it waits for");
-    auto profile = supervisor.store().profile(guest.kernel_id);
+    auto profile = supervisor.store().profile(guest.boot.kernel_id);
     if (!profile)
-        throw Unknown("there is no profile of its kernel " + guest.kernel_id + " (yet)", guest.name,
+        throw Unknown("there is no profile of its kernel " + guest.boot.kernel_id + " (yet)", guest.name,
                       "lacunactl watch shows how it comes about");
     return std::move(*profile);
 }
@@ -48,7 +48,7 @@ Json processes(const Supervisor& supervisor, const Guest& guest)
 {
     const Profile profile = profile_of(supervisor, guest);
     AddressSpace memory = supervisor.memory_of(guest);
-    const auto snapshot = list_processes(memory, profile, guest.kernel->init_task + guest.slide);
+    const auto snapshot = list_processes(memory, profile, guest.boot.kernel->init_task + guest.boot.slide);
     Json json = {{"guest", guest.name}, {"stable", snapshot.stable}, {"processes", Json::array()}};
     for (const Process& process : snapshot.entries)
         json["processes"].push_back({{"pid", process.pid},
@@ -63,7 +63,7 @@ Json modules(const Supervisor& supervisor, const Guest& guest)
 {
     const Profile profile = profile_of(supervisor, guest);
     AddressSpace memory = supervisor.memory_of(guest);
-    const auto snapshot = list_modules(memory, profile, guest.kernel->modules + guest.slide);
+    const auto snapshot = list_modules(memory, profile, guest.boot.kernel->modules + guest.boot.slide);
     Json json = {{"guest", guest.name}, {"stable", snapshot.stable}, {"modules", Json::array()}};
     for (const Module& module : snapshot.entries)
         json["modules"].push_back(

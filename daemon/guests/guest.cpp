@@ -39,7 +39,7 @@ Json member_status(const lacuna_member_report& report)
 
 Json kernel_facts(const Guest& guest)
 {
-    Json json = {{"id", guest.kernel_id.empty() ? Json() : Json(guest.kernel_id)}};
+    Json json = {{"id", guest.boot.kernel_id.empty() ? Json() : Json(guest.boot.kernel_id)}};
     json["sources"] = Json::array();
     for (const KernelSource& source : guest.sources) {
         Json entry = Json::object();
@@ -57,7 +57,7 @@ Json kernel_facts(const Guest& guest)
 } // namespace
 
 // The kernel's image has page tables only on 64 bit; those of i386 are found by what runs on them.
-std::uint64_t Guest::page_table_gpa() const
+std::uint64_t Boot::page_table_gpa() const
 {
     if (root || !kernel || !kernel->page_table)
         return root;
@@ -75,34 +75,28 @@ bool Guest::update(const GuestReport& report)
                                   (report.event == LACUNA_EVENT_RESET || report.event == LACUNA_EVENT_NONE)));
     const bool stale = report.state == LACUNA_GUEST_CREATED && !reborn;
     const auto new_state = stale ? state : report.state.value_or(state);
-    const bool changed = new_state != state || (report.kernel_id && *report.kernel_id != kernel_id);
+    const bool changed = new_state != state || (report.kernel_id && *report.kernel_id != boot.kernel_id);
     // The event itself may have been lost.
     const bool reset = report.event == LACUNA_EVENT_RESET || reborn ||
-                       (report.state == LACUNA_GUEST_WAITING && !report.kernel_id && !kernel_id.empty());
-    if (reset) { // a new boot: nothing of the old one holds
-        kernel_id.clear();
-        kernel.reset();
-        members.clear();
+                       (report.state == LACUNA_GUEST_WAITING && !report.kernel_id && !boot.kernel_id.empty());
+    if (reset) {
+        boot = {};
         reason.clear();
-        slide = text_gpa = root = 0;
-        published = kernel_lost = false;
-        verification = Verification::none;
-        adopted = false;
     }
     state = new_state;
     reason = report.reason.value_or(reason);
     if (report.vmm_pid)
         vmm_pid = static_cast<pid_t>(*report.vmm_pid);
-    if (report.kernel_id && *report.kernel_id != kernel_id) {
-        kernel_id = *report.kernel_id;
-        kernel.reset();
-        published = false;
+    if (report.kernel_id && *report.kernel_id != boot.kernel_id) {
+        boot.kernel_id = *report.kernel_id;
+        boot.kernel.reset();
+        boot.outcome = Outcome::none;
     }
-    slide = report.slide.value_or(slide);
-    text_gpa = report.text_gpa.value_or(text_gpa);
-    paging = report.paging.value_or(paging);
-    root = report.root.value_or(root);
-    members = report.members.value_or(members);
+    boot.slide = report.slide.value_or(boot.slide);
+    boot.text_gpa = report.text_gpa.value_or(boot.text_gpa);
+    boot.paging = report.paging.value_or(boot.paging);
+    boot.root = report.root.value_or(boot.root);
+    boot.members = report.members.value_or(boot.members);
     stats = report.stats.value_or(stats);
     return changed || reset;
 }
@@ -114,12 +108,12 @@ Json status_json(const Guest& guest, const lacuna_constraints& set)
     json["pid"] = guest.vmm_pid;
     json["state"] = to_string(guest.state);
     json["reason"] = guest.reason;
-    json["kernel"] = guest.kernel_id.empty() ? Json() : Json(guest.kernel_id);
-    if (guest.verification != Guest::Verification::none)
-        json["verified"] = guest.verification == Guest::Verification::passed;
+    json["kernel"] = guest.boot.kernel_id.empty() ? Json() : Json(guest.boot.kernel_id);
+    if (guest.boot.has_known_profile())
+        json["verified"] = guest.boot.outcome == Outcome::verified;
     json["members"] = Json::object();
-    for (std::size_t i = 0; i < guest.members.size() && i < set.members_nr; i++)
-        json["members"][qualified_name(set, i)] = member_status(guest.members[i]);
+    for (std::size_t i = 0; i < guest.boot.members.size() && i < set.members_nr; i++)
+        json["members"][qualified_name(set, i)] = member_status(guest.boot.members[i]);
     return json;
 }
 
@@ -145,9 +139,9 @@ Json stats_json(const Guest& guest, const lacuna_constraints& set)
     json["bytes_read"] = stats.bytes_read;
     json["early_exits"] = stats.early_exits;
     json["members"] = Json::object();
-    for (std::size_t i = 0; i < guest.members.size() && i < set.members_nr; i++)
-        if (guest.members[i].state == LACUNA_RESOLVED)
-            json["members"][qualified_name(set, i)] = {{"resolved_ns", guest.members[i].resolved_ns}};
+    for (std::size_t i = 0; i < guest.boot.members.size() && i < set.members_nr; i++)
+        if (guest.boot.members[i].state == LACUNA_RESOLVED)
+            json["members"][qualified_name(set, i)] = {{"resolved_ns", guest.boot.members[i].resolved_ns}};
     json["times_ns"] = {{"armed", stats.armed_ns},
                         {"found", stats.found_ns},
                         {"first_trap", stats.first_trap_ns},
@@ -174,19 +168,34 @@ Json facts_json(const Guest& guest)
         json["constraints"] = guest.constraints;
     if (!guest.reason.empty())
         json["reason"] = guest.reason;
-    if (!guest.kernel_id.empty()) {
-        json["slide"] = hex(guest.slide);
-        json["text_gpa"] = hex(guest.text_gpa);
-        json["paging"] = to_string(guest.paging);
+    if (!guest.boot.kernel_id.empty()) {
+        json["slide"] = hex(guest.boot.slide);
+        json["text_gpa"] = hex(guest.boot.text_gpa);
+        json["paging"] = to_string(guest.boot.paging);
     }
-    if (guest.verification != Guest::Verification::none)
-        json["verified"] = guest.verification == Guest::Verification::passed;
-    if (guest.kernel)
-        json["addresses"] = {{"init_task", hex(guest.kernel->init_task + guest.slide)},
-                             {"modules", hex(guest.kernel->modules + guest.slide)},
-                             {"page_table_gpa", hex(guest.page_table_gpa())}};
+    if (guest.boot.has_known_profile())
+        json["verified"] = guest.boot.outcome == Outcome::verified;
+    if (guest.boot.kernel)
+        json["addresses"] = {{"init_task", hex(guest.boot.kernel->init_task + guest.boot.slide)},
+                             {"modules", hex(guest.boot.kernel->modules + guest.boot.slide)},
+                             {"page_table_gpa", hex(guest.boot.page_table_gpa())}};
     json["updated"] = iso_now();
     return json;
+}
+
+std::vector<KernelSource> sources_from_facts(const Json& facts)
+{
+    std::vector<KernelSource> sources;
+    for (const Json& entry : facts.at("kernel").at("sources")) {
+        KernelSource source{entry.value("file", ""), {}, {}};
+        if (entry.contains("system_map"))
+            source.system_map = entry["system_map"].get<std::string>();
+        for (const Json& disk : entry.value("disks", Json::array()))
+            source.disks.push_back(
+                {disk.at("file").get<std::string>(), disk.at("format").get<std::string>()});
+        sources.push_back(std::move(source));
+    }
+    return sources;
 }
 
 } // namespace lacuna

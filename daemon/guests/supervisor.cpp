@@ -8,15 +8,10 @@
 
 #include "abi_names.h"
 #include "digest.h"
-#include "names.h"
-#include "verification.h"
 
 namespace lacuna {
 
 namespace {
-
-constexpr std::size_t kept_gone = 32;             // guests that are gone, but may still be asked for
-constexpr std::chrono::hours remembered(24 * 30); // facts of guests that are gone
 
 // `kernel`, `disks`: what the guest itself is given.
 std::vector<KernelSource> sources_of(const GuestRule& rule,
@@ -35,22 +30,6 @@ std::vector<KernelSource> sources_of(const GuestRule& rule,
     return sources;
 }
 
-// What an earlier daemon wrote into the guest's facts.
-std::vector<KernelSource> sources_from_facts(const Json& facts)
-{
-    std::vector<KernelSource> sources;
-    for (const Json& entry : facts.at("kernel").at("sources")) {
-        KernelSource source{entry.value("file", ""), {}, {}};
-        if (entry.contains("system_map"))
-            source.system_map = entry["system_map"].get<std::string>();
-        for (const Json& disk : entry.value("disks", Json::array()))
-            source.disks.push_back(
-                {disk.at("file").get<std::string>(), disk.at("format").get<std::string>()});
-        sources.push_back(std::move(source));
-    }
-    return sources;
-}
-
 } // namespace
 
 Supervisor::Supervisor(Config config, const lacuna_constraints& constraints, KernelLibrary& library,
@@ -60,6 +39,8 @@ Supervisor::Supervisor(Config config, const lacuna_constraints& constraints, Ker
       library_(library),
       host_(std::move(host)),
       store_(config_.store, config_.group),
+      guests_(store_),
+      knowledge_(store_, constraints_),
       constraints_digest_(
           digest_of({ByteView(reinterpret_cast<const std::uint8_t*>(&constraints_), sizeof(constraints_))}))
 {}
@@ -122,7 +103,7 @@ void Supervisor::connected(std::unique_ptr<ModuleLink> link)
     for (const GuestReport& report : reports)
         handle(report);
     adopt_running();
-    bury();
+    guests_.bury();
 }
 
 // What ran before the module was loaded. Nobody asked for it to be trapped, and it may have been running for
@@ -131,13 +112,12 @@ void Supervisor::connected(std::unique_ptr<ModuleLink> link)
 void Supervisor::adopt_running()
 {
     for (const RunningVm& vm : host_.running_vms()) {
-        if (std::any_of(guests_.begin(), guests_.end(),
-                        [&](const Guest& guest) { return guest.present() && guest.vmm_pid == vm.vmm_pid; }))
+        if (guests_.by_process(vm.vmm_pid))
             continue;
         try {
             const GuestReport report = link_->adopt(vm.vmm_pid, host_.open_vm(vm));
             Guest& guest = find_or_create(report);
-            guest.adopted = true;
+            guest.boot.adopted = true;
             advance(guest);
             changed(guest, true);
         } catch (const ModuleGone&) {
@@ -148,29 +128,12 @@ void Supervisor::adopt_running()
     }
 }
 
-// Guests that went while no daemon was there still have facts that say otherwise.
-void Supervisor::bury()
-{
-    for (Json facts : store_.guests()) {
-        try {
-            const auto name = facts.at("name").get<std::string>();
-            const Guest* guest = find(name);
-            if ((guest && guest->present()) || facts.at("state") == to_string(LACUNA_GUEST_GONE))
-                continue;
-            facts["state"] = to_string(LACUNA_GUEST_GONE);
-            store_.put_guest(name, facts);
-        } catch (const std::exception& error) {
-            spdlog::warn("the facts of a guest that is gone: {}", error.what());
-        }
-    }
-}
-
 void Supervisor::disconnected()
 {
     if (link_)
         errors_["module"]++;
     link_.reset();
-    for (Guest& guest : guests_) {
+    for (Guest& guest : guests_.all()) {
         if (!guest.present())
             continue;
         guest.state = LACUNA_GUEST_GONE;
@@ -217,7 +180,7 @@ void Supervisor::handle(const GuestReport& report)
             if (source.file.empty() && (guest.present() || prepared_.contains(source)))
                 library_.refresh(source);
     if (!guest.present())
-        store_.forget_guests(remembered);
+        guests_.forget();
     advance(guest);
     changed(guest, news);
 }
@@ -225,38 +188,28 @@ void Supervisor::handle(const GuestReport& report)
 void Supervisor::kernels_ready()
 {
     library_.acknowledge();
-    for (Guest& guest : guests_) {
-        const bool had_kernel = guest.kernel != nullptr;
+    for (Guest& guest : guests_.all()) {
+        const bool had_kernel = guest.boot.kernel != nullptr;
         const auto before = guest.state;
         advance(guest);
-        if (guest.state != before || (guest.kernel != nullptr) != had_kernel)
+        if (guest.state != before || (guest.boot.kernel != nullptr) != had_kernel)
             changed(guest, true);
     }
 }
 
 Guest& Supervisor::find_or_create(const GuestReport& report)
 {
-    for (Guest& guest : guests_)
-        if (guest.present() && guest.number == report.guest)
-            return guest;
-
-    if (guests_.size() > kept_gone) {
-        const auto gone =
-            std::find_if(guests_.begin(), guests_.end(), [](const Guest& g) { return !g.present(); });
-        if (gone != guests_.end())
-            guests_.erase(gone);
-    }
-    Guest& guest = guests_.emplace_back();
-    guest.number = report.guest;
-    guest.vmm_pid = static_cast<pid_t>(report.vmm_pid.value_or(0));
+    if (Guest* known = guests_.by_number(report.guest))
+        return *known;
+    Guest& guest = guests_.add(report.guest, static_cast<pid_t>(report.vmm_pid.value_or(0)));
     guest.state = report.state.value_or(LACUNA_GUEST_CREATED);
     decide(guest);
     if (guest.state != LACUNA_GUEST_CREATED)
-        recall(guest);
+        guests_.recall(guest);
     if (guest.state == LACUNA_GUEST_IGNORED)
-        guest.learn = false;
+        guest.wanted = Policy::ignore;
     spdlog::info("[{}] virtual machine of process {}, {}", guest.name, guest.vmm_pid,
-                 guest.learn ? "to be learned from" : "left alone");
+                 guest.wanted == Policy::ignore ? "left alone" : "to be learned from");
     return guest;
 }
 
@@ -265,35 +218,15 @@ void Supervisor::decide(Guest& guest)
     const VmmProcess vmm = host_.find_vmm(guest.vmm_pid);
     const GuestRule* rule = config_.rule_for(vmm);
     if (guest.name.empty())
-        guest.name = unique_name(vmm.name, &guest);
+        guests_.name(guest, vmm.name);
     guest.record = config_.record;
-    guest.learn = guest.trust = false;
+    guest.wanted = Policy::ignore;
     guest.sources.clear();
     const bool our_own = vmm.parent == getpid(); // libguestfs' appliance, in which a disk is read
     if (our_own || !rule || rule->policy == Policy::ignore)
         return;
     guest.sources = sources_of(*rule, vmm.kernel, vmm.disks);
-    guest.learn = true;
-    guest.trust = rule->policy == Policy::learn_if_unknown;
-}
-
-// A guest that has been armed already: an earlier daemon wrote down how it is called and where its kernels
-// are.
-void Supervisor::recall(Guest& guest)
-{
-    for (const Json& facts : store_.guests()) {
-        try {
-            if (facts.at("vmm_pid") != guest.vmm_pid || facts.at("state") == to_string(LACUNA_GUEST_GONE))
-                continue;
-            guest.sources = sources_from_facts(facts);
-            guest.name = unique_name(facts.at("name").get<std::string>(), &guest);
-            guest.by_hand = !guest.learn;
-            guest.learn = !guest.sources.empty();
-            guest.constraints = facts.value("constraints", "");
-            return;
-        } catch (const Json::exception&) { // not written by us: as if it were not there
-        }
-    }
+    guest.wanted = rule->policy;
 }
 
 // Does what can be done for the guest now; called whenever something may have become possible.
@@ -301,14 +234,11 @@ void Supervisor::advance(Guest& guest)
 {
     try {
         if (guest.state == LACUNA_GUEST_CREATED && link_)
-            guest.learn ? try_to_arm(guest) : let_go(guest, {});
-        if (!guest.kernel_id.empty() && !guest.kernel && !guest.kernel_lost)
+            guest.wanted == Policy::ignore ? let_go(guest, {}) : try_to_arm(guest);
+        if (!guest.boot.kernel_id.empty() && !guest.boot.kernel && guest.boot.outcome != Outcome::lost)
             find_descriptor(guest);
-        if (guest.only_observed() && guest.verification == Guest::Verification::none)
-            expect_verification(guest);
-        else if (guest.kernel && guest.state == LACUNA_GUEST_DONE && !guest.only_observed() &&
-                 !guest.published)
-            publish(guest);
+        if (guest.state == LACUNA_GUEST_DONE && guest.boot.kernel && guest.boot.outcome == Outcome::none)
+            guest.only_observed() ? expect_verification(guest) : publish(guest);
     } catch (const ModuleGone&) {
         throw;
     } catch (const std::exception& error) {
@@ -351,8 +281,9 @@ void Supervisor::try_to_arm(Guest& guest)
         auto kernels = kernels_of(guest.sources);
         if (!kernels)
             return;
-        const auto known = guest.trust ? known_among(*kernels) : std::set<std::string>();
-        if (guest.adopted)
+        const auto known = guest.wanted == Policy::learn_if_unknown ? knowledge_.known_among(*kernels)
+                                                                    : std::set<std::string>();
+        if (guest.boot.adopted)
             std::erase_if(*kernels,
                           [&](const KernelDescriptor& kernel) { return !known.contains(kernel.id); });
         if (kernels->empty()) {
@@ -362,7 +293,7 @@ void Supervisor::try_to_arm(Guest& guest)
             return;
         }
         start_hunt(guest, std::move(*kernels), known);
-        write_facts(guest);
+        guests_.remember(guest);
     } catch (const ModuleGone&) {
         throw;
     } catch (const Error& error) {
@@ -377,58 +308,34 @@ void Supervisor::start_hunt(Guest& guest, std::vector<KernelDescriptor> kernels,
     guest.constraints = constraints_digest_;
     guest.state = LACUNA_GUEST_WAITING;
     guest.reason.clear();
-    guest.learn = true;
+    if (guest.wanted == Policy::ignore)
+        guest.wanted = Policy::learn;
+    guest.boot.outcome = Outcome::none;
     spdlog::info("[{}] armed, {} kernel(s) are looked for{}", guest.name, guest.kernels.size(),
                  known.empty() ? "" : fmt::format(", {} of them known", known.size()));
-}
-
-// Whether nothing is left to be learned: there may be more members by now than when it was made.
-bool Supervisor::says_all(const Profile& profile) const
-{
-    for (std::size_t i = 0; i < constraints_.members_nr; i++)
-        if (const ProfileMember* member = profile.find(qualified_name(constraints_, i));
-            !member || !member->resolved())
-            return false;
-    return true;
-}
-
-// Those whose profiles are complete.
-std::set<std::string> Supervisor::known_among(const std::vector<KernelDescriptor>& kernels) const
-{
-    std::set<std::string> known;
-    for (const KernelDescriptor& kernel : kernels) {
-        try {
-            const auto profile = store_.profile(kernel.id);
-            if (profile && says_all(*profile))
-                known.insert(kernel.id);
-        } catch (const Error& error) { // it is learned anew
-            spdlog::warn("{}", error.what());
-        }
-    }
-    return known;
 }
 
 // ---- known kernels ----
 
 void Supervisor::expect_verification(Guest& guest)
 {
-    if (!store_.profile(guest.kernel_id))
+    if (!store_.profile(guest.boot.kernel_id))
         return;
-    guest.verification = Guest::Verification::pending;
-    guest.found = std::chrono::steady_clock::now();
+    guest.boot.outcome = Outcome::unverified;
+    guest.boot.unverified_since = std::chrono::steady_clock::now();
 }
 
 bool Supervisor::is_verifying() const
 {
-    return std::any_of(guests_.begin(), guests_.end(), [](const Guest& guest) {
-        return guest.present() && guest.verification == Guest::Verification::pending;
+    return std::any_of(guests().begin(), guests().end(), [](const Guest& guest) {
+        return guest.present() && guest.boot.outcome == Outcome::unverified;
     });
 }
 
 void Supervisor::verify()
 {
-    for (Guest& guest : guests_)
-        if (guest.present() && guest.verification == Guest::Verification::pending)
+    for (Guest& guest : guests_.all())
+        if (guest.present() && guest.boot.outcome == Outcome::unverified)
             verify(guest);
 }
 
@@ -439,29 +346,22 @@ void Supervisor::verify(Guest& guest)
     std::string problem;
     try {
         AddressSpace memory = memory_of(guest);
-        const auto profile = store_.profile(guest.kernel_id);
-        if (!profile)
-            throw Error("the profile is not in the store any more", guest.kernel_id);
-        const KernelDescriptor& kernel = *guest.kernel;
-        lacuna::verify(memory, *profile,
-                       {kernel.init_task + guest.slide, kernel.modules + guest.slide,
-                        kernel.text + guest.slide, guest.text_gpa});
+        knowledge_.verify(guest, memory);
     } catch (const ModuleGone&) {
         throw;
     } catch (const Error& error) {
         problem = error.what();
     }
     if (problem.empty()) {
-        guest.verification = Guest::Verification::passed;
+        guest.boot.outcome = Outcome::verified;
         spdlog::info("[{}] its kernel is known, and the profile holds: {}", guest.name,
-                     store_.profile_file(guest.kernel_id).string());
+                     store_.profile_file(guest.boot.kernel_id).string());
         changed(guest, true);
-    } else if (std::chrono::steady_clock::now() - guest.found >
+    } else if (std::chrono::steady_clock::now() - guest.boot.unverified_since >
                std::chrono::seconds(config_.deadline_seconds)) {
         spdlog::warn("[{}] the profile of its kernel does not hold: {}; learning from it instead", guest.name,
                      problem);
         errors_["verification"]++;
-        guest.verification = Guest::Verification::none;
         learn_anew(guest);
     }
 }
@@ -492,74 +392,42 @@ void Supervisor::let_go(Guest& guest, const std::string& why)
 
 void Supervisor::find_descriptor(Guest& guest)
 {
+    Boot& boot = guest.boot;
     if (guest.kernels.empty()) {
-        guest.kernel_lost = true; // unless what follows finds it: an error is told once
+        boot.outcome = Outcome::lost; // unless what follows finds it: an error is told once
         auto kernels = kernels_of(guest.sources);
-        guest.kernel_lost = kernels.has_value();
+        boot.outcome = Outcome::none;
         if (!kernels)
             return;
         guest.kernels = std::move(*kernels);
     }
     for (const KernelDescriptor& kernel : guest.kernels)
-        if (kernel.id == guest.kernel_id)
-            guest.kernel = std::make_shared<const KernelDescriptor>(kernel);
-    guest.kernel_lost = !guest.kernel;
-    if (guest.kernel_lost)
-        spdlog::error("[{}] runs kernel {}, which none of its files is any more; nothing can be published",
-                      guest.name, guest.kernel_id);
+        if (kernel.id == boot.kernel_id)
+            boot.kernel = std::make_shared<const KernelDescriptor>(kernel);
+    if (boot.kernel)
+        return;
+    boot.outcome = Outcome::lost;
+    spdlog::error("[{}] runs kernel {}, which none of its files is any more; nothing can be published",
+                  guest.name, boot.kernel_id);
 }
 
 void Supervisor::publish(Guest& guest)
 {
-    guest.published = true; // one try: what fails now fails again
-    const Profile profile = make_profile(*guest.kernel, constraints_, guest.members);
-    if (std::none_of(profile.members.begin(), profile.members.end(),
-                     [](const ProfileMember& member) { return member.is_known(); })) {
-        spdlog::info("[{}] nothing was seen of its members: there is no profile of this boot", guest.name);
-        return;
-    }
-    const Stored stored = store_.put_profile(profile);
-    const auto found = fmt::format("{} of {} members", profile.resolved(), profile.members.size());
-    switch (stored.outcome) {
-    case Stored::written:
-        spdlog::info("[{}] {}: profile written to {}", guest.name, found, stored.file.string());
-        break;
-    case Stored::improved:
-        spdlog::info("[{}] {}: profile {} improved", guest.name, found, stored.file.string());
-        break;
-    case Stored::kept:
-        spdlog::info("[{}] {}: nothing that {} does not say already", guest.name, found,
-                     stored.file.string());
-        break;
-    case Stored::refused:
+    guest.boot.outcome = Outcome::published; // one try: what fails now fails again
+    if (knowledge_.publish(guest) == Stored::refused)
         errors_["contradiction"]++;
-        for (const std::string& objection : stored.objections)
-            spdlog::error("[{}] contradicts the profile in the store: {}", guest.name, objection);
-        spdlog::error("[{}] the old profile stays; the new one lies in {}", guest.name, stored.file.string());
-        break;
-    }
 }
 
-void Supervisor::write_facts(const Guest& guest)
-{
-    try {
-        if (!guest.learn && !store_.guest(guest.name)) // but facts of another boot must not stay
-            return;
-        store_.put_guest(guest.name, facts_json(guest));
-    } catch (const std::exception& error) {
-        spdlog::error("[{}] {}", guest.name, error.what());
-    }
-}
-
-void Supervisor::log(const Guest& guest, lacuna_event event) const
+void Supervisor::log(const Guest& guest, lacuna_event event)
 {
     if (guest.state == LACUNA_GUEST_FAILED) {
         errors_["let-go"]++;
         spdlog::error("[{}] let go: {}", guest.name, guest.reason);
     } else if (event == LACUNA_EVENT_RESET)
-        spdlog::log(guest.learn ? spdlog::level::info : spdlog::level::debug, "[{}] was reset", guest.name);
+        spdlog::log(guest.wanted == Policy::ignore ? spdlog::level::debug : spdlog::level::info,
+                    "[{}] was reset", guest.name);
     else if (event == LACUNA_EVENT_FOUND)
-        spdlog::info("[{}] runs kernel {}, slide {:#x}", guest.name, guest.kernel_id, guest.slide);
+        spdlog::info("[{}] runs kernel {}, slide {:#x}", guest.name, guest.boot.kernel_id, guest.boot.slide);
     else
         spdlog::info("[{}] is {}{}{}", guest.name, to_string(guest.state), guest.reason.empty() ? "" : ": ",
                      guest.reason);
@@ -568,40 +436,9 @@ void Supervisor::log(const Guest& guest, lacuna_event event) const
 void Supervisor::changed(const Guest& guest, bool facts)
 {
     if (facts)
-        write_facts(guest);
+        guests_.remember(guest);
     if (on_change_)
         on_change_(guest);
-}
-
-std::string Supervisor::unique_name(const std::string& name, const Guest* except) const
-{
-    const std::string wanted = file_name(name);
-    const auto taken = [&](const std::string& candidate) {
-        return std::any_of(guests_.begin(), guests_.end(), [&](const Guest& guest) {
-            return &guest != except && guest.present() && guest.name == candidate;
-        });
-    };
-    std::string candidate = wanted;
-    for (unsigned i = 2; taken(candidate); i++)
-        candidate = fmt::format("{}-{}", wanted, i);
-    return candidate;
-}
-
-Guest* Supervisor::find(const std::string& name)
-{
-    Guest* found = nullptr;
-    for (Guest& guest : guests_)
-        if (guest.name == file_name(name) && (!found || guest.present() || !found->present()))
-            found = &guest;
-    return found;
-}
-
-const Guest& Supervisor::guest(const std::string& name) const
-{
-    const Guest* found = const_cast<Supervisor*>(this)->find(name);
-    if (!found)
-        throw Unknown("no guest of this name is known", name, "lacunactl status lists them");
-    return *found;
 }
 
 ModuleLink& Supervisor::need_link() const
@@ -614,10 +451,8 @@ ModuleLink& Supervisor::need_link() const
 const Guest* Supervisor::arm(const ArmRequest& request)
 {
     need_link();
-    const auto guest = std::find_if(guests_.begin(), guests_.end(), [&](const Guest& candidate) {
-        return candidate.present() && candidate.vmm_pid == request.vmm_pid;
-    });
-    if (guest == guests_.end())
+    Guest* guest = guests_.by_process(request.vmm_pid);
+    if (!guest)
         throw Unknown("has no virtual machine that the module knows",
                       fmt::format("process {}", request.vmm_pid),
                       "the module must be loaded before the machine is created");
@@ -629,22 +464,22 @@ const Guest* Supervisor::arm(const ArmRequest& request)
         return nullptr;
 
     if (!request.name.empty())
-        guest->name = unique_name(request.name, &*guest);
+        guests_.name(*guest, request.name);
     guest->record = request.record || config_.record;
     start_hunt(*guest, std::move(*kernels), {});
     guest->sources = std::move(sources);
     guest->by_hand = true;
     changed(*guest, true);
-    return &*guest;
+    return guest;
 }
 
 const Guest* Supervisor::learn(const std::string& name)
 {
     need_link();
-    Guest* guest = find_present(name);
+    Guest* guest = guests_.by_name_or_process(name);
     if (!guest) {
         adopt_running();
-        guest = find_present(name);
+        guest = guests_.by_name_or_process(name);
     }
     if (!guest)
         throw Unknown("no running guest of this name, and no VMM of this process number", name,
@@ -668,17 +503,6 @@ const Guest* Supervisor::learn(const std::string& name)
     return guest;
 }
 
-Guest* Supervisor::find_present(const std::string& name_or_pid)
-{
-    Guest* found = find(name_or_pid);
-    if (found && found->present())
-        return found;
-    for (Guest& guest : guests_)
-        if (guest.present() && std::to_string(guest.vmm_pid) == name_or_pid)
-            return &guest;
-    return nullptr;
-}
-
 void Supervisor::disarm(const std::string& name)
 {
     const Guest& known = guest(name);
@@ -690,19 +514,20 @@ void Supervisor::disarm(const std::string& name)
 
 AddressSpace Supervisor::memory_of(const Guest& guest) const
 {
-    if (!guest.kernel)
+    const Boot& boot = guest.boot;
+    if (!boot.kernel)
         throw Error("its kernel has not been found (yet)", guest.name,
                     "lacunactl status shows what it waits for");
     if (!guest.present())
         throw Error("is gone", guest.name);
-    if (!guest.page_table_gpa())
+    if (!boot.page_table_gpa())
         throw Error("its kernel's page tables have not been found yet", guest.name,
                     "they are when its first process is started: ask again");
     ModuleLink& link = need_link();
     const auto read = [&link, number = guest.number](std::uint64_t gpa, std::size_t length) {
         return link.read(number, gpa, length);
     };
-    return AddressSpace(read, guest.page_table_gpa(), guest.paging);
+    return AddressSpace(read, boot.page_table_gpa(), boot.paging);
 }
 
 Bytes Supervisor::recording(const std::string& name, std::uint64_t offset) const

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <functional>
-#include <list>
 #include <map>
 #include <memory>
 #include <optional>
@@ -14,6 +13,8 @@
 #include "config.h"
 #include "domain.h"
 #include "guest.h"
+#include "guest_registry.h"
+#include "kernel_knowledge.h"
 #include "kernel_library.h"
 #include "module_link.h"
 #include "running_vm.h"
@@ -22,12 +23,6 @@
 
 namespace lacuna {
 
-// Somebody asked for a guest, kernel or profile that is not known.
-class Unknown : public Error {
-public:
-    using Error::Error;
-};
-
 // The host as the supervisor sees it; replaced by tests.
 struct Host {
     std::function<VmmProcess(pid_t)> find_vmm = [](pid_t pid) { return lacuna::find_vmm(pid); };
@@ -35,8 +30,8 @@ struct Host {
     std::function<Fd(const RunningVm&)> open_vm = lacuna::open_vm;
 };
 
-// Decides what happens to guests: arms those that the configuration names, keeps what the module tells of
-// them, and puts what was learned into the store. Knows nothing of sockets and never waits; everything runs
+// Decides what happens to guests: arms those that the configuration names, takes in what the module tells of
+// them, and has what was learned published. Knows nothing of sockets and never waits; everything runs
 // in one thread.
 class Supervisor {
 public:
@@ -78,9 +73,8 @@ public:
 
     // ---- on request ----
 
-    const std::list<Guest>& guests() const { return guests_; }
-    // By name; the one that is there goes before one that is gone. Throws Unknown.
-    const Guest& guest(const std::string& name) const;
+    const std::list<Guest>& guests() const { return guests_.all(); }
+    const Guest& guest(const std::string& name) const { return guests_.at(name); }
 
     struct ArmRequest {
         pid_t vmm_pid = 0;
@@ -116,13 +110,9 @@ private:
 
     Guest& find_or_create(const GuestReport& report);
     GuestReport understood(GuestReport report, const Guest& guest) const;
-    void recall(Guest& guest);
-    void bury();
     void decide(Guest& guest);
     void adopt_running();
-    std::set<std::string> known_among(const std::vector<KernelDescriptor>& kernels) const;
     void start_hunt(Guest& guest, std::vector<KernelDescriptor> kernels, std::set<std::string> known);
-    bool says_all(const Profile& profile) const;
     void expect_verification(Guest& guest);
     void verify(Guest& guest);
     void learn_anew(Guest& guest);
@@ -131,12 +121,8 @@ private:
     void let_go(Guest& guest, const std::string& why);
     void find_descriptor(Guest& guest);
     void publish(Guest& guest);
-    void write_facts(const Guest& guest);
-    void log(const Guest& guest, lacuna_event event) const;
+    void log(const Guest& guest, lacuna_event event);
     void changed(const Guest& guest, bool facts);
-    std::string unique_name(const std::string& name, const Guest* except) const;
-    Guest* find(const std::string& name);
-    Guest* find_present(const std::string& name_or_pid);
     ModuleLink& need_link() const;
 
     Config config_;
@@ -144,13 +130,14 @@ private:
     KernelLibrary& library_;
     Host host_;
     Store store_;
+    GuestRegistry guests_;
+    KernelKnowledge knowledge_;
     std::string constraints_digest_; // which set a guest was armed with
     OnChange on_change_;
     std::unique_ptr<ModuleLink> link_;
     std::vector<Domain> domains_;
     std::set<KernelSource> prepared_; // what rules and domains name
-    mutable std::map<std::string, std::uint64_t> errors_;
-    std::list<Guest> guests_; // oldest first; those that are gone stay for a while
+    std::map<std::string, std::uint64_t> errors_;
 };
 
 } // namespace lacuna

@@ -73,7 +73,7 @@ void Metrics::update(const Supervisor& supervisor)
         if (!guest.present())
             continue;
         guests[guest.state]++;
-        for (const lacuna_member_report& member : guest.members)
+        for (const lacuna_member_report& member : guest.boot.members)
             members[static_cast<lacuna_member_state>(member.state)]++;
     }
     seen_ = std::move(seen);

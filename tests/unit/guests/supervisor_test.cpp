@@ -304,12 +304,12 @@ TEST_F(SupervisorTest, ResetForgetsTheBoot)
     const Guest& guest = create(1);
     tell(finished(1, "id-web"));
     tell(report(1, LACUNA_EVENT_RESET, LACUNA_GUEST_WAITING));
-    EXPECT_EQ(guest.kernel_id, "");
-    EXPECT_EQ(guest.kernel, nullptr);
-    EXPECT_TRUE(guest.members.empty());
+    EXPECT_EQ(guest.boot.kernel_id, "");
+    EXPECT_EQ(guest.boot.kernel, nullptr);
+    EXPECT_TRUE(guest.boot.members.empty());
     EXPECT_FALSE(supervisor->store().guest("web1")->contains("slide"));
     tell(finished(1, "id-web"));
-    EXPECT_TRUE(guest.published);
+    EXPECT_EQ(guest.boot.outcome, Outcome::published);
 }
 
 TEST_F(SupervisorTest, ResetAfterTheEndOfTheHuntIsANewBoot)
@@ -320,11 +320,11 @@ TEST_F(SupervisorTest, ResetAfterTheEndOfTheHuntIsANewBoot)
     tell(report(1, LACUNA_EVENT_RESET, LACUNA_GUEST_CREATED));
     EXPECT_EQ(module.armed.count(1), 1u);
     EXPECT_EQ(guest.state, LACUNA_GUEST_WAITING);
-    EXPECT_EQ(guest.kernel, nullptr);
+    EXPECT_EQ(guest.boot.kernel, nullptr);
     EXPECT_FALSE(supervisor->store().guest("web1")->contains("slide"));
     tell(finished(1, "id-web"));
     EXPECT_EQ(guest.state, LACUNA_GUEST_DONE);
-    EXPECT_TRUE(guest.published);
+    EXPECT_EQ(guest.boot.outcome, Outcome::published);
 }
 
 TEST_F(SupervisorTest, FailureIsKeptWithItsReason)
@@ -576,6 +576,20 @@ TEST_F(SupervisorTest, LearnsFromARunningGuestOnRequest)
     EXPECT_ERROR(supervisor->learn("nobody"), "nobody: no running guest of this name");
     create(2);
     EXPECT_ERROR(supervisor->learn("unknown"), "its kernel is not known");
+}
+
+// What the second hunt of one boot has found counts too, even if nothing was heard of its beginning.
+TEST_F(SupervisorTest, ASecondHuntOfABootIsPublished)
+{
+    const Guest& guest = create(1);
+    GuestReport first = finished(1, "id-web");
+    first.members->front() = open_with({8, 16}, LACUNA_AMBIGUOUS);
+    tell(first);
+    ASSERT_FALSE(supervisor->store().profile("id-web")->complete());
+    ASSERT_EQ(supervisor->learn("web1"), &guest);
+    EXPECT_EQ(guest.boot.outcome, Outcome::none);
+    tell(finished(1, "id-web"));
+    EXPECT_TRUE(supervisor->store().profile("id-web")->complete());
 }
 
 TEST_F(SupervisorTest, AResetAsksAgainWhatIsToBeDone)
