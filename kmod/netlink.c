@@ -73,6 +73,18 @@ static int check_version(struct genl_info *info)
 	return -EINVAL;
 }
 
+/*
+ * Beyond the right to give orders: a guest's memory is that of a process, and to read or write one's the kernel asks for the same
+ * (ptrace(2), process_vm_readv(2)). CAP_NET_ADMIN alone is given to much that has to do with networks only.
+ */
+static int check_memory_right(struct sk_buff *skb, struct genl_info *info)
+{
+	if (netlink_capable(skb, CAP_SYS_PTRACE))
+		return 0;
+	GENL_SET_ERR_MSG(info, "this needs CAP_SYS_PTRACE");
+	return -EPERM;
+}
+
 static struct lac_guest *find_guest(struct genl_info *info)
 {
 	struct lac_guest *guest;
@@ -215,7 +227,7 @@ static int arm(struct sk_buff *skb, struct genl_info *info)
 {
 	struct lac_orders orders = {};
 	struct lac_guest *guest;
-	int err = check_version(info);
+	int err = check_version(info) ?: check_memory_right(skb, info);
 
 	if (err)
 		return err;
@@ -376,7 +388,7 @@ static int adopt(struct sk_buff *skb, struct genl_info *info)
 	struct lac_guest *guest = NULL;
 	struct file *file;
 	struct kvm *kvm;
-	int err = check_version(info);
+	int err = check_version(info) ?: check_memory_right(skb, info);
 
 	if (err)
 		return err;
@@ -452,7 +464,7 @@ static int read_memory(struct sk_buff *skb, struct genl_info *info)
 	void *buffer;
 	u32 length;
 	u64 gpa;
-	int err = range_of(info, LACUNA_MAX_READ, &gpa, &length);
+	int err = check_memory_right(skb, info) ?: range_of(info, LACUNA_MAX_READ, &gpa, &length);
 
 	if (err)
 		return err;
@@ -478,7 +490,7 @@ static int read_recording(struct sk_buff *skb, struct genl_info *info)
 	void *buffer;
 	u32 length;
 	u64 offset;
-	int err = range_of(info, LACUNA_MAX_RECORDING_READ, &offset, &length);
+	int err = check_memory_right(skb, info) ?: range_of(info, LACUNA_MAX_RECORDING_READ, &offset, &length);
 
 	if (err)
 		return err;

@@ -1,14 +1,19 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Messages of any shape for the module's generic netlink family: none may do more than be refused."""
 
+import functools
 import random
+import re
 import socket
 import struct
+
+from .base import REPOSITORY
 
 NETLINK_GENERIC, GENL_ID_CTRL, CTRL_CMD_GETFAMILY = 16, 16, 3
 CTRL_ATTR_FAMILY_ID, CTRL_ATTR_FAMILY_NAME = 1, 2
 NLM_F_REQUEST, NLM_F_ACK, NLMSG_ERROR = 1, 4, 2
 NLA_F_NESTED = 0x8000
+LACUNA_A_VERSION = 2
 
 
 def attribute(kind, content):
@@ -21,6 +26,14 @@ def message(family, flags, command, content):
     return struct.pack("IHHII", len(content) + 20, family, NLM_F_REQUEST | flags, 1, 0) + struct.pack(
         "BBH", command, 1, 0
     ) + content
+
+
+@functools.cache
+def version():
+    """The attribute without which the module reads no further."""
+    text = (REPOSITORY / "include/lacuna/abi.h").read_text()
+    number = int(re.search(r"#define LACUNA_ABI_VERSION (\d+)", text)[1])
+    return attribute(LACUNA_A_VERSION, struct.pack("I", number))
 
 
 def family_id(link, name):
@@ -43,17 +56,17 @@ def random_attributes(dice, depth=0):
         kind = dice.randrange(26) | (NLA_F_NESTED if dice.random() < 0.3 else 0)
         size = dice.choice([0, 1, 2, 3, 4, 7, 8, 16, 17, 64, 512, dice.randrange(9000)])
         value = random_attributes(dice, depth + 1) if dice.random() < 0.3 and depth < 3 else dice.randbytes(size)
-        # the version and small numbers get further into the module than noise does
-        content += attribute(kind, value) if dice.random() < 0.7 else attribute(2, struct.pack("I", 1))
+        # with the version they get further into the module than noise does
+        content += attribute(kind, value) if dice.random() < 0.7 else version()
     return content
 
 
-def refusal(link):
-    """Read up to the acknowledgement of the last message: whether it was refused."""
+def error(link):
+    """Read up to the acknowledgement of the last message: its errno, 0 if it was not refused."""
     while True:
         answer = link.recv(65536)
         if struct.unpack_from("H", answer, 4)[0] == NLMSG_ERROR:
-            return struct.unpack_from("i", answer, 16)[0] != 0
+            return -struct.unpack_from("i", answer, 16)[0]
 
 
 def send(number, seed=1):
@@ -67,5 +80,5 @@ def send(number, seed=1):
             if dice.random() < 0.1:
                 content = content[: dice.randrange(len(content) + 1)]
             link.send(message(family, NLM_F_ACK, dice.randrange(12), content))
-            refused += refusal(link)
+            refused += error(link) != 0
     return refused

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What the lab can do to guests, Lacuna itself; each scenario is a function of a Trial that makes checks."""
 
+import errno
 import re
 import time
 from pathlib import Path
 
-from . import netlink_noise
+from . import netlink_noise, netlink_rights
 from .guest import RUN
 from .lacuna import STORE
 from .trial import FINAL, TRAPPING, require
@@ -127,9 +128,23 @@ def migrate(trial):
             trial.check_trapped(there)
 
 
+def check_rights(trial):
+    """Orders that reach a guest's memory need CAP_SYS_PTRACE, all of them CAP_NET_ADMIN."""
+    for lacking, refused in (
+        ([], set()),
+        (["sys_ptrace"], netlink_rights.MEMORY),
+        (["net_admin"], set(netlink_rights.ORDERS)),
+    ):
+        errors = netlink_rights.errors_without(*lacking)
+        found = {name for name, error in errors.items() if error == errno.EPERM}
+        who = " without ".join(["root", *lacking])
+        trial.check(f"{who} is refused nothing more and nothing less than it should be", found == refused, f"{errors}")
+
+
 def netlink(trial):
     """Messages of any shape to the module while trapping: they are refused, the guest is learned from as usual."""
     trial.start_lacuna()
+    check_rights(trial)
     guest = trial.start_guest()
     if trial.wait_trapping(guest):
         refused = netlink_noise.send(NOISE)
