@@ -226,13 +226,48 @@ static void strike(struct lac_engine *engine, struct lac_hunt *hunt)
 	hunt->alive = left;
 }
 
+/* Have all that were seen at work been so often enough, so that more of the same tells nothing? */
+static bool is_stuck(const struct lac_hunt *hunt)
+{
+	u32 i, candidate, number = 0;
+
+	for (i = 0; i < hunt->alive; i++) {
+		candidate = hunt->living[i];
+		if (!hunt->witnesses[candidate])
+			continue;
+		if (hunt->witnesses[candidate] < hunt->member->witnesses ||
+		    instances_of(hunt, candidate) < hunt->member->instances)
+			return false;
+		number++;
+	}
+	return number > 1;
+}
+
+static bool walks_ring(const struct lacuna_member *member)
+{
+	u32 i;
+
+	for (i = 0; i < member->predicates_nr; i++)
+		if (member->predicates[i].kind == LACUNA_RING || member->predicates[i].kind == LACUNA_RING_COUNTS)
+			return true;
+	return false;
+}
+
+/* Who has been found is asked on, but not at each event; where only threads tell, not before there are processes. */
+static bool is_left_out(const struct lac_engine *engine, const struct lac_hunt *hunt)
+{
+	if (!(engine->view.event->on & (LACUNA_ON_FORK | LACUNA_ON_EXIT)) || !walks_ring(hunt->member))
+		return false;
+	return hunt->settled ? engine->events % LAC_SAMPLE : !engine->user_space && is_stuck(hunt);
+}
+
 static void ask_member(struct lac_engine *engine, u8 index)
 {
 	struct lac_hunt *hunt = &engine->hunts[index];
 	bool witnessed = false, fits = false;
 	u32 i;
 
-	if (hunt->contradicted)
+	if (hunt->contradicted || is_left_out(engine, hunt))
 		return;
 	for (i = 0; i < hunt->alive; i++) {
 		u8 *outcome = &engine->outcome[hunt->living[i]];
@@ -331,6 +366,7 @@ static enum lac_used task_event(struct lac_engine *engine, u8 structure)
 	if (!lac_window_open(&engine->instance, space, event->subject, s->low, s->high) ||
 	    !lac_window_open(&engine->anchor, space, engine->facts.init_task, s->low, s->high))
 		return LAC_NO_INSTANCE;
+	engine->events++;
 	lac_live_add(&engine->live, event->subject);
 	/* a kernel thread runs on the kernel's page tables, or on those of the process that ran before it */
 	if (event->subject == engine->facts.init_task)
@@ -487,6 +523,8 @@ static bool start_space(struct lac_engine *engine, const struct lac_event *event
 	struct lac_space *space = &engine->view.space;
 
 	lac_space_init(space, memory, event->cr3, event->paging);
+	memset(engine->tables.gpa, 0, sizeof(engine->tables.gpa));
+	space->tables = &engine->tables;
 	if (space->word == 4 && engine->facts.text > space->kernel_start + I386_IMAGE_SIZE)
 		space->kernel_start = engine->facts.text - I386_IMAGE_SIZE;
 	return space->word == engine->word;
@@ -560,23 +598,6 @@ bool lac_engine_wants_looks(const struct lac_engine *engine)
 			return true;
 	}
 	return false;
-}
-
-/* Have all that were seen at work been so often enough, so that more of the same tells nothing? */
-static bool is_stuck(const struct lac_hunt *hunt)
-{
-	u32 i, candidate, number = 0;
-
-	for (i = 0; i < hunt->alive; i++) {
-		candidate = hunt->living[i];
-		if (!hunt->witnesses[candidate])
-			continue;
-		if (hunt->witnesses[candidate] < hunt->member->witnesses ||
-		    instances_of(hunt, candidate) < hunt->member->instances)
-			return false;
-		number++;
-	}
-	return number > 1;
 }
 
 /* Only of a process is it known what leads to the page-table root, and what lies behind that. */
@@ -702,6 +723,7 @@ void lac_engine_start(struct lac_engine *engine, const struct lac_facts *facts)
 	engine->kernel_root = 0;
 	engine->told_most = 0;
 	engine->next_listed = 0;
+	engine->events = 0;
 	engine->next_searched = 0;
 	engine->thread_link = -1;
 	memset(engine->told, 0, sizeof(engine->told));

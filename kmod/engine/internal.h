@@ -18,6 +18,7 @@
 #define LAC_MAX_IDS 64
 #define LAC_MAX_THREADS 64 /* that are found in one event */
 #define LAC_SEARCHED 8 /* processes in which threads are looked for in one event */
+#define LAC_SAMPLE 4 /* of so many events one asks again what has been answered, where that takes many reads */
 #define LAC_MIN_ID 32 /* smaller numbers are met by chance */
 #define LAC_MAX_TEXT 64
 #define LAC_SEEN 32 /* different instances are told apart up to here: a bit each */
@@ -113,6 +114,8 @@ struct lac_engine {
 	u16 told_most;
 	char echoes[LAC_MAX_ECHOES][LAC_MAX_TEXT];
 	u8 page[LAC_PAGE_SIZE];
+	struct lac_tables tables;
+	u32 events; /* of tasks, so far */
 };
 
 static inline s32 lac_offset(const struct lac_hunt *hunt, u32 candidate)

@@ -121,7 +121,7 @@ enum lac_outcome lac_ask(struct lac_engine *engine, struct lac_hunt *hunt, const
 	case LACUNA_TEXT_ECHOED:
 		return lac_text_echoed(engine, hunt, offset);
 	case LACUNA_RING:
-		return lac_ring(engine, p, offset);
+		return lac_ring(engine, hunt, p, offset);
 	case LACUNA_RING_COUNTS:
 		return lac_ring_counts(engine, hunt, p, offset);
 	case LACUNA_UNIQUE:

@@ -24,7 +24,8 @@ bool lac_points_to_root(struct lac_view *view, u64 pointer);
 
 /* predicate_task.c */
 enum lac_outcome lac_text(struct lac_engine *engine, const struct lac_hunt *hunt, s32 offset);
-enum lac_outcome lac_ring(struct lac_engine *engine, const struct lacuna_predicate *p, s32 offset);
+enum lac_outcome lac_ring(struct lac_engine *engine, const struct lac_hunt *hunt, const struct lacuna_predicate *p,
+			  s32 offset);
 enum lac_outcome lac_ring_counts(struct lac_engine *engine, const struct lac_hunt *hunt,
 				 const struct lacuna_predicate *p, s32 offset);
 enum lac_outcome lac_unique(struct lac_engine *engine, const struct lac_hunt *hunt, s32 offset);

@@ -49,7 +49,8 @@ static u32 walk_ring(struct lac_engine *engine, s32 offset)
  * none. Of the tasks known to be alive at least half must be on it: threads other than the leader are not. But a task may
  * call itself anything, and most tasks may be threads: such a ring is not seen at work, and not refuted either.
  */
-enum lac_outcome lac_ring(struct lac_engine *engine, const struct lacuna_predicate *p, s32 offset)
+enum lac_outcome lac_ring(struct lac_engine *engine, const struct lac_hunt *hunt, const struct lacuna_predicate *p,
+			  s32 offset)
 {
 	u32 size = engine->hunts[p->member].size, number, known = 0, i;
 	s32 text_offset;
@@ -68,6 +69,10 @@ enum lac_outcome lac_ring(struct lac_engine *engine, const struct lacuna_predica
 		    !lac_is_text(engine->page, size))
 			return LAC_SILENT;
 		known += lac_live_has(&engine->live, engine->ring[i]);
+	}
+	if (hunt->settled) { /* what rests on it need not follow it again */
+		engine->view.ring_nr = number;
+		engine->view.ring_read = true;
 	}
 	return 2 * known >= engine->live.used ? LAC_FITS : LAC_SILENT;
 }
@@ -203,9 +208,9 @@ static bool find_thread(struct lac_engine *engine, u64 leader, s32 offset, u64 n
 
 /*
  * Every thread of a process hangs on a list behind its leader: thread_group up to 6.6, and since 3.14 thread_node, whose head in
- * signal_struct lies before the leader. Where the list is, the first thread that is found tells.
+ * signal_struct lies before the leader. Where the list is, the first thread that is found tells. False: a kernel thread.
  */
-static void search_process(struct lac_engine *engine, u64 leader, s32 mm_offset)
+static bool search_process(struct lac_engine *engine, u64 leader, s32 mm_offset)
 {
 	struct lac_window *like = engine->view.instance;
 	struct lac_window *w = &engine->target;
@@ -213,36 +218,39 @@ static void search_process(struct lac_engine *engine, u64 leader, s32 mm_offset)
 	s32 offset;
 
 	if (lac_read_word(&engine->view.space, leader + (s64)mm_offset, &mm) || !mm)
-		return;
+		return false;
 	if (engine->thread_link >= 0) {
 		if (!lac_read_word(&engine->view.space, leader + (s64)engine->thread_link, &next))
 			find_thread(engine, leader, engine->thread_link, next, mm, mm_offset);
-		return;
+		return true;
 	}
 	if (!lac_window_open(w, &engine->view.space, leader, like->low, like->low + (s32)like->size))
-		return;
+		return true;
 	for (offset = w->low; offset < w->low + (s32)w->size; offset += w->word) {
 		if (!lac_word(w, offset, &next) || !lac_is_kernel(&engine->view.space, next))
 			continue;
 		if (find_thread(engine, leader, offset, next, mm, mm_offset)) {
 			engine->thread_link = offset;
-			return;
+			break;
 		}
 	}
+	return true;
 }
 
 /* Some processes at each event, in turn; all of them once it is known where threads hang. */
 static void find_threads(struct lac_engine *engine, s32 mm_offset)
 {
 	struct lac_view *view = &engine->view;
-	u32 number = min(view->ring_nr, engine->thread_link < 0 ? (u32)LAC_SEARCHED : (u32)LAC_MAX_RING), i;
+	bool all = engine->thread_link >= 0;
+	u32 searched = 0, i;
 
 	view->threads_read = true;
 	view->threads_nr = 0;
-	for (i = 0; i < number; i++) {
-		search_process(engine, engine->ring[engine->next_searched % view->ring_nr], mm_offset);
-		engine->next_searched++;
-	}
+	for (i = 0; i < view->ring_nr && (all || searched < LAC_SEARCHED); i++)
+		searched += search_process(engine, engine->ring[engine->next_searched++ % view->ring_nr], mm_offset);
+	/* where none hangs any more it was perhaps something else that hung there */
+	if (all && !view->threads_nr)
+		engine->thread_link = -1;
 }
 
 /*

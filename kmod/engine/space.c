@@ -56,20 +56,37 @@ static int read_physical(struct lac_space *space, u64 gpa, void *buffer, u32 len
 	return space->memory->read(space->memory->context, gpa, buffer, len);
 }
 
+/* The page of guest memory that holds the table at @gpa; NULL if it cannot be read. */
+static const u8 *read_table(struct lac_space *space, u64 gpa)
+{
+	struct lac_tables *tables = space->tables;
+	u64 page = gpa & ~(u64)(LAC_PAGE_SIZE - 1);
+	u32 i;
+
+	for (i = 0; i < LAC_CACHED_TABLES; i++)
+		if (tables->gpa[i] == (page | 1))
+			return tables->bytes[i];
+	i = tables->next;
+	tables->next = (i + 1) % LAC_CACHED_TABLES;
+	tables->gpa[i] = 0;
+	if (read_physical(space, page, tables->bytes[i], LAC_PAGE_SIZE))
+		return NULL;
+	tables->gpa[i] = page | 1;
+	return tables->bytes[i];
+}
+
 static int read_entry(struct lac_space *space, u64 at, u64 *entry)
 {
-	size_t slot = (at / scheme_of(space)->entry) % LAC_CACHED_ENTRIES;
-	int err;
+	u8 size = scheme_of(space)->entry;
+	const u8 *table;
 
-	if (space->entries[slot].at != (at | 1)) {
-		*entry = 0;
-		err = read_physical(space, at, entry, scheme_of(space)->entry);
-		if (err)
-			return err;
-		space->entries[slot].at = at | 1;
-		space->entries[slot].entry = *entry;
-	}
-	*entry = space->entries[slot].entry;
+	*entry = 0;
+	if (!space->tables)
+		return read_physical(space, at, entry, size);
+	table = read_table(space, at);
+	if (!table)
+		return space->exhausted ? -EBUSY : -EFAULT;
+	memcpy(entry, table + at % LAC_PAGE_SIZE, size); /* little-endian, as all x86 */
 	return 0;
 }
 

@@ -26,7 +26,14 @@ struct lac_page {
 };
 
 #define LAC_CACHED_PAGES 64
-#define LAC_CACHED_ENTRIES 16
+
+/* Page tables as they were when an event first needed them: of most addresses the upper levels are the same. */
+#define LAC_CACHED_TABLES 8
+struct lac_tables {
+	u64 gpa[LAC_CACHED_TABLES]; /* with bit 0 set when it is in use */
+	u32 next; /* to be replaced */
+	u8 bytes[LAC_CACHED_TABLES][LAC_PAGE_SIZE];
+};
 #define LAC_MAX_READS 200000 /* per event: whatever a guest puts into its lists, it is held up for no longer */
 
 /* Valid for one event: nothing is remembered while the guest runs on. */
@@ -44,10 +51,7 @@ struct lac_space {
 		u8 rights;
 		u8 shift;
 	} cache[LAC_CACHED_PAGES];
-	struct {
-		u64 at; /* GPA of the entry, with bit 0 set when this is in use */
-		u64 entry;
-	} entries[LAC_CACHED_ENTRIES]; /* of page tables: of most addresses the upper levels are the same */
+	struct lac_tables *tables; /* NULL: page tables are read entry by entry */
 };
 
 void lac_space_init(struct lac_space *space, const struct lac_memory *memory, u64 cr3, u8 paging);
