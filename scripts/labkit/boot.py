@@ -4,7 +4,7 @@
 import json
 import shutil
 
-from . import guest_initrd, guest_kernel, guest_system, judge, module, other_systems, show
+from . import behaviour, guest_initrd, guest_kernel, guest_programs, guest_system, judge, module, other_systems, show
 from .base import REPOSITORY, LabError, run, say
 from .bochs import Bochs, IntelHost
 from .emulator import Emulator
@@ -50,15 +50,19 @@ def boot(options):
     if options.scenario in TO_NEXT_KERNEL:
         kernels["next"] = guest_kernel.from_package(KernelPackage(NEXT_KERNEL))
     host = choose_host(options)
-    job = make_job(options, kernels, host, system)
+    truths = {} if options.without_lacuna else {which: truth_of(one, built(options.build, "tests/btf_truth")) for which, one in kernels.items()}
+    by_behaviour = options.behaviour or None in truths.values()
+    job = make_job(options, kernels, host, system, by_behaviour)
     judged = {} if options.without_lacuna else judged_folders(options, job)
-    truths = {which: truth_of(kernels[which], built(options.build, "tests/btf_truth")) for which in judged.values()}
     (out / "job.json").write_text(json.dumps(job, indent=1, default=str))
     run_host(host, out, job["timeout"] + host.STARTUP_SECONDS)
     result = read_result(out)
     codes = [check["code"] for check in result["checks"]]
     untaught = system.untaught if system else ()
-    codes += [judge_guest(out / folder, truths[which], untaught) for folder, which in judged.items()]
+    if None in truths.values() and not kernels["first"].order:
+        untaught = ("module",)  # it was given none to load
+    codes += [judge_guest(out / folder, truths[which], untaught) for folder, which in judged.items() if truths[which]]
+    codes += [judge_behaviour(out / folder, untaught) for folder in judged if by_behaviour]
     code = max(codes, default=3)
     for folder in judged if options.show else ():
         show.show(out / folder)
@@ -123,7 +127,7 @@ def built(build, name):
     return program
 
 
-def make_job(options, kernels, host, system):
+def make_job(options, kernels, host, system, by_behaviour):
     """What the agent in the lab host is told."""
     kernel, following = kernels["first"], kernels.get("next")
     if options.without_lacuna and options.scenario not in ("normal", "hypercall", "text"):
@@ -137,6 +141,8 @@ def make_job(options, kernels, host, system):
         raise LabError(f"no such initrd: {options.initrd}")
     if system and options.initrd:
         raise LabError("--initrd does not go with --guest-os: a guest system brings its own")
+    if by_behaviour and (system or options.initrd or options.scenario != "normal"):
+        raise LabError("by its behaviour only a guest with the lab's own init is judged, in the scenario normal")
     if system and options.scenario in OF_LABS_INIT:
         raise LabError(f"in the scenario {options.scenario} the lab's own init has a part: leave --guest-os out")
     if system and options.cpu_vendor == "intel" and system.prompt:
@@ -146,7 +152,10 @@ def make_job(options, kernels, host, system):
     if system:
         boots = system.job(kernel)
     else:
-        boots = {"initrd": options.initrd.resolve() if options.initrd else guest_initrd.initrd(kernel, extra, carried)}
+        # Of the age of a kernel that is judged by its behaviour nothing is known.
+        libc = guest_programs.Musl if by_behaviour else guest_programs.Glibc
+        own = options.initrd.resolve() if options.initrd else guest_initrd.initrd(kernel, extra, carried, libc)
+        boots = {"initrd": own, "append": "LACUNA_CODE=1" if by_behaviour else ""}
     boots |= {"append": f"{boots.get('append', '')} {options.append}".strip()}
     boots |= {"cpus": options.cpus or boots.get("cpus", CPUS), "memory": options.guest_memory or boots.get("memory", MEMORY)}
     guests = [
@@ -172,6 +181,10 @@ def make_job(options, kernels, host, system):
             "release": following.release,
             "kernel": host.guest_image(following),
             "initrd": guest_initrd.initrd(following),
+        },
+        "behaviour": by_behaviour and {
+            "program": guest_programs.programs(kernel.is_64_bit, guest_programs.Musl) / "init",
+            "texts": {file.stem: behaviour.text_range(file) for file in kernel.folder.glob("*.ko")},
         },
         "lacuna": None if options.without_lacuna else lacuna_job(options, host),
     }
@@ -212,3 +225,17 @@ def judge_guest(folder, truth, untaught=()):
     (folder / "verdict.json").write_text(json.dumps(verdict, indent=1))
     say(f"verdict on {folder}:\n{judge.table(verdict)}")
     return judge.exit_code(verdict)
+
+
+def judge_behaviour(folder, untaught=()):
+    """Write and show what the guest's behaviour says about a profile; returns its exit code."""
+    seen, profile = (load_if_there(folder / f"{name}.json") for name in ("observation", "profile"))
+    verdict = judge.count(behaviour.judge(profile, seen or {}, untaught))
+    (folder / "behaviour.json").write_text(json.dumps(verdict, indent=1))
+    say(f"verdict on {folder} by the guest's behaviour:\n{judge.table(verdict)}")
+    return judge.exit_code(verdict)
+
+
+def load_if_there(file):
+    """What is in a JSON file, None if there is none."""
+    return json.loads(file.read_text()) if file.exists() else None

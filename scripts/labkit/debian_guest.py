@@ -5,23 +5,31 @@ import shutil
 import subprocess
 
 from . import cache, debian_root
-from .base import REPOSITORY, LabError, say
+from .base import REPOSITORY, LabError, run, say
 from .guest_programs import programs
 from .kernel_package import RELEASES
 
 OVERLAYS = REPOSITORY / "tests/lab/systems"
 SERVERS = ("udev", "dbus", "openssh-server", "cron", "rsyslog", "kmod", "login", "ifupdown", "iproute2", "procps")
 SYSTEMD = ("systemd-sysv", "libpam-systemd", *SERVERS)
+SYSVINIT = ("sysvinit-core", "orphan-sysvinit-scripts", *SERVERS)
+# What an installed system has in its inittab for a serial console, and the lab's report.
+INITTAB = (
+    "printf '%s\\n' 'T0:23:respawn:/sbin/getty -L ttyS0 115200 vt100' "
+    "'lr:2345:respawn:/usr/local/sbin/lab-report /dev/ttyS1' >> \"$1/etc/inittab\"",
+)
+CONTAINER = ("podman", "crun")
+MIB = 1 << 20
 
 
 class Debian:
-    """A Debian release with these packages. `overlay`: the folder of tests/lab/systems that starts the lab's report."""
+    """A Debian release with these packages. `overlays`: the folders of tests/lab/systems that are put over it."""
 
-    def __init__(self, suite, packages=SYSTEMD, overlay="systemd", architecture="amd64", commands=()):
+    def __init__(self, suite, packages=SYSTEMD, overlays=("systemd",), architecture="amd64", commands=()):
         # Mirrors that have the releases for i386 need not have their security updates.
         self.suites = RELEASES[suite][:1] if architecture == "i386" else RELEASES[suite]
         self.packages, self.architecture, self.commands = packages, architecture, commands
-        self.overlay = OVERLAYS / overlay
+        self.overlays = [OVERLAYS / name for name in overlays]
 
     def inputs(self):
         """What its root is made from, for the key of the cache."""
@@ -37,7 +45,8 @@ class Debian:
 
     def add_report(self, root, is_64_bit):
         """Put the lab's report and what starts it into a folder."""
-        shutil.copytree(self.overlay, root, symlinks=True, dirs_exist_ok=True)
+        for overlay in self.overlays:
+            shutil.copytree(overlay, root, symlinks=True, dirs_exist_ok=True)
         target = root / "usr/local/sbin/lab-report"
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(programs(is_64_bit) / "report", target)
@@ -50,7 +59,7 @@ class Initramfs(Debian):
         """The files that boot it with this GuestKernel."""
         if not kernel.debs:
             raise LabError("a Debian guest needs its kernel's packages: give --guest-kernel or --kernel-deb")
-        inputs = [str(self._root()), str(kernel.folder), str(programs(kernel.is_64_bit)), cache.hash_files([self.overlay])]
+        inputs = [str(self._root()), str(kernel.folder), str(programs(kernel.is_64_bit)), cache.hash_files(self.overlays)]
 
         def make(folder):
             tree = folder / "tree"
@@ -76,6 +85,38 @@ class Initramfs(Debian):
             shutil.rmtree(folder / "root")
 
         return cache.folder("debian-root", self.inputs(), make)
+
+
+class Disk(Debian):
+    """On a disk, with its own kernel package and the initrd that Debian's initramfs-tools make for it.
+
+    `container`: a release whose smallest system lies in /srv/container.
+    """
+
+    def __init__(self, suite, packages=SYSTEMD, overlays=("systemd",), container=None):
+        super().__init__(suite, packages, overlays)
+        self.container = container and RELEASES[container]
+
+    def __call__(self, kernel):
+        """The files that boot it with this GuestKernel, which must be one of the release's own."""
+        image = f"linux-image-{kernel.release}"
+        if not any(deb.name.startswith(f"{image}_") for deb in kernel.debs):
+            raise LabError(f"this guest installs its kernel from {' and '.join(self.suites)}: give one of theirs with --guest-kernel")
+        inputs = [*self.inputs(), self.container, str(kernel.folder), str(programs(kernel.is_64_bit)), cache.hash_files(self.overlays)]
+
+        def make(folder):
+            root = folder / "root"
+            self.install(root, [image, "initramfs-tools", "zstd"])
+            if self.container:
+                debian_root.install(root / "srv/container", self.container, ["apt"], variant="essential", left_out=debian_root.UNREAD)
+            self.add_report(root, kernel.is_64_bit)
+            shutil.copyfile(root / f"boot/initrd.img-{kernel.release}", folder / "initrd")
+            used = int(run(["du", "--summarize", "--block-size=1M", root]).split()[0])
+            run(["mke2fs", "-q", "-t", "ext4", "-L", "root", "-d", root, folder / "disk", f"{used * 5 // 4 + 256}M"])
+            shutil.rmtree(root)
+
+        folder = cache.folder("debian-disk", inputs, make)
+        return {"initrd": folder / "initrd", "disk": folder / "disk", "append": "root=/dev/vda rw"}
 
 
 def pack(tree, archive):

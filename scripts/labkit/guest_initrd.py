@@ -3,17 +3,17 @@
 
 from . import cache
 from .cpio import Archive
-from .guest_programs import programs
+from .guest_programs import Glibc, programs
 
 PROGRAMS = ("init", "worker")
 
 
-def initrd(kernel, extra_modules=(), following=None):
+def initrd(kernel, extra_modules=(), following=None, libc=Glibc):
     """The initramfs file for this guest kernel; extra modules (files) are loaded after its own.
 
-    `following`: a kernel that lies in it, with an initramfs of its own, to be started by kexec.
+    `following`: a kernel that lies in it, with an initramfs of its own, to be started by kexec. `libc`: what its programs are made with.
     """
-    compiled = programs(kernel.is_64_bit)
+    compiled = programs(kernel.is_64_bit, libc)
     modules = [*kernel.modules(), *((file.name, file.read_bytes()) for file in extra_modules)]
     order = kernel.order + "".join(f"{file.stem}\n" for file in extra_modules)
     carried = {"kernel": following.vmlinuz, "initrd": initrd(following)} if following else {}

@@ -47,10 +47,30 @@ SYSTEMS = {
     "debian12": debian("Debian 12 with systemd", "bookworm", debian_guest.Initramfs("bookworm")),
     "debian13": debian("Debian 13 with systemd", "trixie", debian_guest.Initramfs("trixie")),
     "sid": debian("Debian's newest with systemd", "sid", debian_guest.Initramfs("sid")),
+    "debian12-sysvinit": debian(
+        "Debian 12 with the init of before",
+        "bookworm",
+        debian_guest.Initramfs("bookworm", debian_guest.SYSVINIT, ["sysvinit"], commands=debian_guest.INITTAB),
+    ),
+    "debian12-i386": debian(
+        "Debian 12 for 32-bit processors", "bookworm:686", debian_guest.Initramfs("bookworm", architecture="i386"), memory=1200
+    ),
+    "initramfs-tools": debian(
+        "Debian 12 as installed: its own initrd, its root on a disk", "bookworm", debian_guest.Disk("bookworm"), memory=1024
+    ),
+    "containers": debian(
+        "Debian 12 that runs a Debian 11 in a container of podman",
+        "bookworm",
+        debian_guest.Disk(
+            "bookworm", [*debian_guest.SYSTEMD, *debian_guest.CONTAINER], ["systemd", "containers"], container="bullseye"
+        ),
+        memory=1024,
+    ),
     "busybox": GuestSystem("BusyBox's init and one shell", "bookworm", small_guest.busybox, untaught=NO_MODULES),
     "single": GuestSystem(
         "one static program that never forks, as in a microVM", "bookworm", small_guest.single, cpus=1, untaught=NO_MODULES
     ),
+    "musl": GuestSystem("the lab's own programs with musl: it keeps no thread's number", "bookworm", small_guest.musl),
     "go": GuestSystem("a Go program as init: no libc knows its threads", "bookworm", small_guest.go),
 }
 

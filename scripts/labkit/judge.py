@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Judging a profile by the truth: what is right, wrong, or not resolved: ambiguous, contradicted or missing."""
 
-VERDICTS = ("right", "wrong", "ambiguous", "contradicted", "missing")
+VERDICTS = ("right", "wrong", "ambiguous", "contradicted", "missing", "unproven")
 
 
 def judge(profile, truth, untaught=()):
@@ -17,9 +17,12 @@ def judge(profile, truth, untaught=()):
     }
     for name, member in members.items():
         member["may_be_open"] = name.split(".")[0] in untaught
-    counts = {
-        verdict: sum(member["verdict"] == verdict for member in members.values()) for verdict in VERDICTS
-    }
+    return count(members)
+
+
+def count(members):
+    """A verdict: {member: its verdict}, and how many there are of each."""
+    counts = {verdict: sum(member["verdict"] == verdict for member in members.values()) for verdict in VERDICTS}
     return {"members": members, **counts}
 
 
@@ -58,11 +61,12 @@ def exit_code(verdict):
 
 def table(verdict):
     """The verdict for people to read, one line a member."""
-    lines = [f"  {'member':<28} {'found':>8} {'truth':>8}  verdict"]
+    lines = [f"  {'member':<28} {'found':>8} {'truth':>10}  verdict"]
     for name, member in verdict["members"].items():
         found = member["found"] if isinstance(member["found"], (int, str)) else "-"
-        truth = "absent" if member["truth"] is None else member["truth"]
-        lines.append(f"  {name:<28} {found:>8} {truth:>8}  {member['verdict']}{remark(member)}")
+        truth = member["witness"] if "witness" in member else member["truth"]
+        truth = "absent" if truth is None else truth
+        lines.append(f"  {name:<28} {found:>8} {truth:>10}  {member['verdict']}{remark(member)}")
     return "\n".join(lines)
 
 

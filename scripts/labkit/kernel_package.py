@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Debian's kernel packages: which belong to a kernel, and where the kernel and its modules are in them."""
 
+import bz2
 import lzma
 import re
 import struct
 import subprocess
+import zlib
 from pathlib import Path
 
 from .base import LabError, say
@@ -20,6 +22,14 @@ RELEASES = {
 }
 
 
+GZIP = b"\x1f\x8b\x08"
+# How payloads begin that Python can unpack itself.
+DECOMPRESSORS = {
+    GZIP: lambda: zlib.decompressobj(zlib.MAX_WBITS | 16),
+    b"BZh": bz2.BZ2Decompressor,
+    b"\xfd7zXZ\0": lzma.LZMADecompressor,
+    b"\x5d\0\0": lambda: lzma.LZMADecompressor(lzma.FORMAT_ALONE),
+}
 # A flavour, perhaps of a series: amd64, cloud-amd64, 6.18-rt-amd64, 686-pae.
 FLAVOUR = re.compile(r"(?:(\d+\.\d+)-)?((?:[a-z]+-)?(?:amd64|686|686-pae))")
 
@@ -106,25 +116,39 @@ def unpack_kernel(debs, folder):
 
 
 def is_64_bit(image):
-    """Whether a bzImage holds a 64-bit kernel (Documentation/x86/boot.rst: xloadflags, XLF_KERNEL_64)."""
+    """Whether a bzImage holds a 64-bit kernel (Documentation/x86/boot.rst: xloadflags, XLF_KERNEL_64, from protocol 2.12 on)."""
     with open(image, "rb") as stream:
         header = stream.read(0x238)
     if header[0x202:0x206] != b"HdrS":
         raise LabError(f"{image} is no bzImage")
-    return bool(header[0x236] & 1)
+    if int.from_bytes(header[0x206:0x208], "little") >= 0x20C:
+        return bool(header[0x236] & 1)
+    kernel = payload(image)
+    if kernel.startswith(b"\x7fELF"):
+        return kernel[4] == 2  # ELFCLASS64
+    return b"\0x86_64\0" in kernel  # what uname -m says
 
 
 def payload(image):
-    """The ELF file inside a bzImage (Documentation/x86/boot.rst: payload_offset and neighbours)."""
+    """The kernel inside a bzImage (Documentation/x86/boot.rst: payload_offset and neighbours, from protocol 2.08 on): an ELF
+    file; in older images what objcopy has made of one, behind the loader and always packed by gzip."""
     data = image.read_bytes()
-    setup_sectors = data[0x1F1] or 4
-    offset, length = struct.unpack_from("<II", data, 0x248)
-    start = (setup_sectors + 1) * 512 + offset
-    packed = data[start : start + length]
-    if packed.startswith(b"\xfd7zXZ\0"):
-        return lzma.LZMADecompressor().decompress(packed)
+    start = ((data[0x1F1] or 4) + 1) * 512
+    if int.from_bytes(data[0x206:0x208], "little") >= 0x208:
+        offset, length = struct.unpack_from("<II", data, 0x248)
+        return unpacked(image, data[start + offset : start + offset + length])
+    return unpacked(image, data[max(data.find(GZIP, start), start) :])
+
+
+def unpacked(image, packed):
+    """A payload, unpacked."""
+    if packed.startswith(b"\x7fELF"):
+        return packed
+    for magic, decompressor in DECOMPRESSORS.items():
+        if packed.startswith(magic):
+            return decompressor().decompress(packed)
     # The four bytes behind the compressed data are its size; zstd would take them for garbage.
     done = subprocess.run(["zstd", "-dcq"], input=packed[:-4], capture_output=True, check=False)
     if done.returncode != 0:
-        raise LabError(f"the payload of {image} is neither xz nor zstd: {done.stderr.decode().strip()}")
+        raise LabError(f"the payload of {image} is packed in no way known here: {done.stderr.decode().strip()}")
     return done.stdout

@@ -111,6 +111,11 @@ class Lacuna:
                 )
         raise LabError(f"lacunad was not ready within {seconds} s: see {self.log.name}")
 
+    @staticmethod
+    def facts(name):
+        """What the store says about a guest's boot."""
+        return json.loads((STORE / "guests" / f"{name}.json").read_text())
+
     def running(self):
         """Whether the daemon that was started still runs."""
         return self.daemon.poll() is None

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 
+from . import guest_system
 from .base import REPOSITORY, LabError, say
 from .judge import VERDICTS
 from .kernel_build import BUILT, BuiltKernel, known
@@ -34,6 +35,9 @@ OPTIONS = {
     "host-newest": ("--host-kernel", "trixie-backports"),
 }
 FLAVOURS = ("amd64", "cloud-amd64", "rt-amd64")
+# What marks a guest system: as a kernel's name it is run with its own, as a configuration with that kernel.
+SYSTEM = "os:"
+OPTIONS |= {f"{SYSTEM}{name}": ("--guest-os", name) for name in guest_system.SYSTEMS}
 # The suites with the kernel series that are theirs: the newer ones.
 SUITES = (
     ("bullseye", (5, 10)),
@@ -44,13 +48,13 @@ SUITES = (
 )
 NEWEST = "trixie-backports"
 CONFIGURATIONS = tuple({**ARGUMENTS, **OPTIONS})
-SHORT = ("bullseye", "bookworm@1cpu", "trixie", NEWEST, "bookworm:686")
+SHORT = ("bullseye", "bookworm@1cpu", "trixie", NEWEST, "bookworm:686", "os:debian12", "os:containers", "os:single")
 SHUFFLED = "randstruct-1"
-COLUMNS = ("kernel", "configuration", *VERDICTS, "traps", "seconds", "remark")
+COLUMNS = ("kernel", "configuration", *VERDICTS, "traps", "hunt", "prompt", "seconds", "remark")
 
 
 def long_list():
-    """Every series and flavour, the 32-bit kernels, and all configurations on an old and a new kernel."""
+    """Every series and flavour, the 32-bit kernels, all guest systems, and all configurations on an old and a new kernel."""
     kernels = [
         f"{suite}:{number[0]}.{number[1]}-{flavour}"
         for suite, since in SUITES
@@ -58,11 +62,12 @@ def long_list():
         if number >= since
         for flavour in FLAVOURS
     ]
-    configured = [f"{kernel}@{name}" for kernel in ("bookworm", NEWEST) for name in CONFIGURATIONS]
+    configured = [f"{kernel}@{name}" for kernel in ("bookworm", NEWEST) for name in CONFIGURATIONS if not name.startswith(SYSTEM)]
+    systems = [f"{SYSTEM}{name}" for name in guest_system.SYSTEMS]
     built = [f"{BUILT}{name}" for name in known()]
     # QEMU's emulated nesting does not carry 32-bit guests with PAE; Bochs does.
     with_pae = [f"{suite}:686-pae@intel" for suite in ("bullseye", "bookworm")]
-    return [*kernels, "bullseye:686", "bookworm:686", *with_pae, *built, *configured]
+    return [*kernels, "bullseye:686", "bookworm:686", *with_pae, *built, *systems, *configured]
 
 
 def short_list():
@@ -71,7 +76,7 @@ def short_list():
 
 
 class Entry:
-    """A text such as bookworm:rt-amd64@4cpus@pti: a kernel (see KernelPackage), and its configuration."""
+    """A text such as bookworm:rt-amd64@4cpus@pti: a kernel (see KernelPackage) or os: and a guest system, and its configuration."""
 
     def __init__(self, text):
         self.text = text
@@ -80,9 +85,17 @@ class Entry:
             if name not in CONFIGURATIONS:
                 raise LabError(f"no configuration {name} in {text}: one of {', '.join(CONFIGURATIONS)}")
 
+    def find(self):
+        """Find out whether there are such a kernel and guest system; LabError if not."""
+        if self.kernel.startswith(SYSTEM):
+            find(guest_system.choose(self.kernel.removeprefix(SYSTEM)).kernel)
+        else:
+            find(self.kernel)
+
     def command(self, out, options):
         """The command line that boots it."""
-        command = [sys.executable, LAB, "boot", "--guest-kernel", self.kernel, "--build", options.build]
+        command = [sys.executable, LAB, "boot", "--build", options.build]
+        command += OPTIONS[self.kernel] if self.kernel.startswith(SYSTEM) else ("--guest-kernel", self.kernel)
         command += ["--append", " ".join(ARGUMENTS[name] for name in self.configuration if name in ARGUMENTS)]
         for name in self.configuration:
             command += OPTIONS.get(name, ())
@@ -104,15 +117,19 @@ class Entry:
 
     def row(self, out, code, attempts):
         """What came out, from the files in its folder."""
-        row = {"entry": self.text, "kernel": self.kernel, "configuration": " ".join(self.configuration)}
+        system = [self.kernel] if self.kernel.startswith(SYSTEM) else []
+        row = {"entry": self.text, "kernel": self.kernel, "configuration": " ".join([*system, *self.configuration])}
         row |= {"code": code, "attempts": attempts, "results": out.name}
         if code >= LAB_FAILED:
             return {**row, "remark": f"the lab failed: {last_line(out.parent / f'{out.name}.log')}"}
-        verdict, stats, result = (load(out / f"{name}.json") for name in ("verdict", "stats", "result"))
+        verdict, stats, result, times = (load(out / f"{name}.json") for name in ("verdict", "stats", "result", "times"))
         release = load(out / "profile.json").get("kernel", {}).get("release", self.kernel)
         row |= {"kernel": release, **{name: verdict[name] for name in VERDICTS}}
         row |= {"traps": stats.get("traps_total"), "seconds": result["seconds"]["guest1"].get("ready")}
-        open_members = [name for name, member in verdict["members"].items() if member["verdict"] != "right"]
+        row |= {name: round(times[name], 1) for name in ("hunt", "prompt") if times.get(name)}
+        members = verdict["members"].items()
+        open_members = [name for name, member in members if member["verdict"] != "right" and not member.get("may_be_open")]
+        open_members += [f"{name} tied" for name, member in members if "tie" in member and member["verdict"] == "right"]
         failed = [check["check"] for check in result["checks"] if not check["ok"]]
         return {**row, "remark": "; ".join([", ".join(open_members), *failed]).strip("; ")}
 
@@ -139,7 +156,7 @@ def matrix(options):
     texts = options.kernels or (short_list() if options.short else long_list())
     entries = [Entry(text) for text in texts]
     for entry in entries:
-        find(entry.kernel)  # what is not there shall be told now
+        entry.find()  # what is not there shall be told now
     folder = options.out.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     say(f"{len(entries)} boots, {options.jobs} at a time")

@@ -4,6 +4,7 @@
 import json
 
 from .base import LabError
+from .judge import remark
 
 
 def load(folder, name):
@@ -30,7 +31,8 @@ def offsets(folder):
             f"{seen.get('eliminated', 0)} candidates struck"
         )
         found = entry["found"] if entry["found"] is not None else "-"
-        yield f"  {name:<24}{found!s:>8}{entry['truth']:>10}   {entry['verdict']:<14}{evidence}"
+        truth = "absent" if entry["truth"] is None else entry["truth"]
+        yield f"  {name:<24}{found!s:>8}{truth:>10}   {entry['verdict']:<14}{evidence}{remark(entry)}"
 
 
 def key(entry):
@@ -62,6 +64,9 @@ def module_words(entry):
 def lists(folder):
     """Processes and modules, from outside and from inside."""
     for name, words in (("processes", process_words), ("modules", module_words)):
+        if not (folder / f"{name}.json").exists():
+            yield f"  {name}: not compared"
+            continue
         yield f"  {name.capitalize() + ' as seen from outside':<44}as the guest itself says"
         yield from beside(load(folder, name), words)
         yield ""
@@ -90,7 +95,8 @@ def show(folder):
     profile, verdict = load(folder, "profile"), load(folder, "verdict")
     name = f"store/profiles/{profile['kernel']['id']}.json"
     print(f"The profile lies in {folder / name}")
-    equal = all(load(folder, name)["equal"] for name in ("processes", "modules"))
+    compared = [name for name in ("processes", "modules") if (folder / f"{name}.json").exists()]
+    equal = all(load(folder, name)["equal"] for name in compared)
     print(
         f"{verdict['right']} of {len(verdict['members'])} right; lists {'equal' if equal else 'NOT equal'}."
     )

@@ -8,7 +8,7 @@ from .base import REPOSITORY, LabError, run
 from .cpio import Archive
 from .debian import Apt
 from .guest_initrd import initrd
-from .guest_programs import programs
+from .guest_programs import Musl, programs
 from .host import BUSYBOX
 from .kernel_package import RELEASES
 from .package_tree import PackageTree
@@ -29,6 +29,11 @@ def single(kernel):
         (folder / "initrd").write_bytes(archive.bytes())
 
     return {"initrd": cache.folder("single-initrd", [str(program)], make) / "initrd"}
+
+
+def musl(kernel):
+    """The lab's own init and worker, with musl."""
+    return {"initrd": initrd(kernel, libc=Musl)}
 
 
 def busybox(kernel):

@@ -1,19 +1,22 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Unit tests of the lab's parts that judge and compare."""
 
+import gzip
 import json
+import struct
 import subprocess
 import tempfile
 import unittest
 from pathlib import Path
 
-from labkit import guest_console, host_disk, judge, kernel_build, lost_guest, matrix, views
+from labkit import behaviour, guest_console, host_disk, judge, kernel_build, lost_guest, matrix, views
 from labkit.base import LabError
 from labkit.cpio import Archive
 from labkit.guest_kernel import choose
+from labkit.guest_memory import GuestMemory
 from labkit.host import emulator_failed, warnings
 from labkit.kernel_modules import ModuleTree
-from labkit.kernel_package import FLAVOUR
+from labkit.kernel_package import FLAVOUR, is_64_bit
 
 TRUTH = {"members": {"task_struct": {"pid": 1256, "mm": 1192}, "module": {"name": 16}}}
 
@@ -83,6 +86,94 @@ class JudgeTest(unittest.TestCase):
         )
 
 
+class BehaviourTest(unittest.TestCase):
+    def verdict(self, name, member, seen):
+        structure, _, short = name.partition(".")
+        return behaviour.judge({"members": {structure: {short: member}}}, seen)[name]["verdict"]
+
+    def test_what_speaks_for_a_member_decides(self):
+        pgd = {"state": "resolved", "offset": 72}
+        self.assertEqual(self.verdict("mm_struct.pgd", pgd, {"program": True}), "right")
+        self.assertEqual(self.verdict("mm_struct.pgd", pgd, {"program": False}), "wrong")
+        self.assertEqual(self.verdict("mm_struct.pgd", pgd, {"processes": True}), "unproven")
+        self.assertEqual(self.verdict("mm_struct.pgd", {"state": "ambiguous"}, {"program": True}), "ambiguous")
+
+    def test_absent_only_in_a_kernel_that_knows_no_modules(self):
+        absent = {"state": "absent"}
+        self.assertEqual(self.verdict("module.name", absent, {"no_modules": True}), "right")
+        self.assertEqual(self.verdict("module.name", absent, {"no_modules": False}), "wrong")
+        self.assertEqual(self.verdict("task_struct.pid", absent, {"no_modules": True}), "wrong")
+
+    def test_nothing_found_is_no_pass(self):
+        self.assertEqual(judge.exit_code(judge.count(behaviour.judge(None, {}))), 1)
+
+    def test_program_as_it_is_loaded(self):
+        file = Path(self.enterContext(tempfile.TemporaryDirectory())) / "program"
+        header = struct.pack("<4sBBBB8xHHIQQQIHHHHHH", b"\x7fELF", 2, 1, 1, 0, 2, 62, 1, 0, 64, 0, 0, 64, 56, 1, 0, 0, 0)
+        segment = struct.pack("<IIQQQQQQ", 1, 5, 120, 0x401000, 0x401000, 200, 200, 4096)
+        file.write_bytes(header + segment + bytes(range(200)))
+        self.assertEqual(behaviour.of_program(file, 0x401002, 4), b"\x02\x03\x04\x05")
+        self.assertIsNone(behaviour.of_program(file, 0x401000 + 197, 4))
+
+
+class MemoryTest(unittest.TestCase):
+    """Page tables made by hand."""
+
+    def memory(self, paging, tables, form):
+        content = bytearray(0x10000)
+        for at, entry in tables.items():
+            struct.pack_into(form, content, at, entry)
+        content[0x8000:0x8010] = bytes(range(16))
+        return GuestMemory(lambda address, size: bytes(content[address : address + size]), paging, 0x1000)
+
+    def test_four_levels(self):
+        # the last but one page of the address space, and a large page below it
+        tables = {0x1FF8: 0x2001, 0x2FF8: 0x3001, 0x3FF8: 0x4001, 0x4FF0: 0x8001, 0x3FF0: 0x80 | 1}
+        memory = self.memory("4-level", tables, "<Q")
+        self.assertEqual(memory.read(0xFFFFFFFFFFFFE004, 2), b"\x04\x05")
+        self.assertEqual(memory.number(0xFFFFFFFFFFC08000, 2), 0x0100)
+        self.assertIsNone(memory.read(0xFFFFFFFFFFFFF000, 1))
+        self.assertIsNone(memory.read(0xFFFFFFFFFFFFEFFF, 2), "the page behind it is not mapped")
+
+    def test_two_levels(self):
+        tables = {0x1000 + 0x300 * 4: 0x2001, 0x2004: 0x8001}
+        memory = self.memory("32-bit", tables, "<I")
+        self.assertEqual(memory.word_size, 4)
+        self.assertEqual(memory.read(0xC0001008, 1), b"\x08")
+        self.assertIsNone(memory.read(0xC0000000, 1))
+
+    def test_ring_ends_at_its_head(self):
+        tables = {0x1FF8: 0x2001, 0x2FF8: 0x3001, 0x3FF8: 0x4001, 0x4FE8: 0x9001}
+        top = 0xFFFFFFFFFFFFD000
+        memory = self.memory("4-level", {**tables, 0x9000: top + 0x20, 0x9020: top + 0x40, 0x9040: top}, "<Q")
+        self.assertEqual(list(memory.ring(top)), [top + 0x20, top + 0x40])
+
+
+class BitsTest(unittest.TestCase):
+    def image(self, protocol, flags=0, packed=b""):
+        file = Path(self.enterContext(tempfile.TemporaryDirectory())) / "vmlinuz"
+        header = bytearray(1024)
+        header[0x1F1], header[0x202:0x206] = 1, b"HdrS"
+        struct.pack_into("<H", header, 0x206, protocol)
+        if protocol >= 0x20C:
+            header[0x236] = flags
+        if protocol >= 0x208:
+            struct.pack_into("<II", header, 0x248, 0, len(packed))
+        file.write_bytes(bytes(header) + packed)
+        return file
+
+    def test_new_images_say_so(self):
+        self.assertTrue(is_64_bit(self.image(0x20F, 1)))
+        self.assertFalse(is_64_bit(self.image(0x20F, 0)))
+
+    def test_older_ones_by_their_payload(self):
+        for bits, answer in ((1, False), (2, True)):
+            elf = b"\x7fELF" + bytes([bits]) + bytes(100)
+            self.assertEqual(is_64_bit(self.image(0x20A, packed=gzip.compress(elf))), answer)
+        self.assertTrue(is_64_bit(self.image(0x206, packed=b"loader" + gzip.compress(b"\0x86_64\0"))))
+        self.assertFalse(is_64_bit(self.image(0x206, packed=b"loader" + gzip.compress(b"\0i686\0"))))
+
+
 class MatrixTest(unittest.TestCase):
     def entry(self, text, code, results=None):
         """The row of an entry whose boot ended with this exit code and these results."""
@@ -115,8 +206,28 @@ class MatrixTest(unittest.TestCase):
         profile = {"kernel": {"release": "6.1.0-1-amd64"}}
         results = {"verdict": verdict, "result": result, "profile": profile, "stats": {"traps_total": 7}}
         row = self.entry("bookworm", 2, results)
-        cells = ["6.1.0-1-amd64", "-", "1", "0", "1", "0", "0", "7", "12.5", "a.c; lists are equal"]
+        cells = ["6.1.0-1-amd64", "-", "1", "0", "1", "0", "0", "0", "7", "-", "-", "12.5", "a.c; lists are equal"]
         self.assertEqual(matrix.cells(row), cells)
+
+    def test_guest_systems(self):
+        class Options:
+            build, record = "build", False
+
+        command = matrix.Entry("os:single").command("out", Options)
+        self.assertEqual(command[command.index("--guest-os") + 1], "single")
+        self.assertNotIn("--guest-kernel", command)
+        command = matrix.Entry("trixie@os:go@1cpu").command("out", Options)
+        self.assertEqual(command[command.index("--guest-os") + 1], "go")
+        self.assertEqual(command[command.index("--guest-kernel") + 1], "trixie")
+        verdict = {name: 0 for name in judge.VERDICTS} | {"right": 2, "ambiguous": 1}
+        verdict["members"] = {
+            "a.b": {"verdict": "right", "tie": [8, 12], "may_be_open": False},
+            "m.c": {"verdict": "ambiguous", "may_be_open": True},
+        }
+        results = {"verdict": verdict, "result": {"checks": [], "seconds": {"guest1": {}}}, "times": {"hunt": 9.04, "prompt": 20.0}}
+        row = self.entry("os:single", 0, results)
+        self.assertEqual([row["hunt"], row["prompt"], row["remark"]], [9.0, 20.0, "a.b tied"])
+        self.assertEqual(row["configuration"], "os:single")
 
     def test_lab_that_failed_is_no_pass(self):
         row = self.entry("bookworm", 3)

@@ -6,9 +6,9 @@ import subprocess
 import time
 from pathlib import Path
 
-from . import lost_guest, views
+from . import behaviour, lost_guest, views
 from .base import LabError
-from .guest import Guest
+from .guest import RUN, Guest
 from .lacuna import Lacuna
 
 TRAPPING = ("trapping", "restoring")
@@ -161,6 +161,8 @@ class Trial:
 
     def _compare_views(self, guest):
         result = views.compare_settled(guest, self.lacuna.ask, min(self.left(), 90))
+        if self.job["behaviour"]:
+            self._observe(guest, {part: comparison["equal"] for part, comparison in result.items()})
         for part in views.WORDS:
             what = f"the {part} of {guest.name} seen from outside are the guest's own"
             if part in result:
@@ -168,6 +170,12 @@ class Trial:
                 self.check(what, result[part]["equal"], views.difference(result[part]))
             elif part not in guest.job.get("open_lists", ()):
                 self.check(what, False, "they cannot be compared: see agent.log", code=1)
+
+    def _observe(self, guest, lists):
+        profile = self.lacuna.ask("profile", guest.name)
+        if profile and guest.console.views():
+            facts, file = self.lacuna.facts(guest.name), RUN / f"{guest.name}.memory"
+            self.write(guest, "observation", behaviour.observe(guest, file, facts, profile, lists, self.job["behaviour"]))
 
     def _times(self, guest, stats):
         """Seconds from the guest's creation to its prompt, to the end of the hunt, and to each member's resolution."""

@@ -14,10 +14,18 @@ OFFSET = re.compile(r"->(\w+)\.(\w+) \$?(-?\d+)")
 
 
 def truth_of(kernel, btf_tool):
-    """The truth about a GuestKernel."""
+    """The truth about a GuestKernel; None about a mere file that has no BTF."""
     if kernel.truth:
         return kernel.truth
-    return from_headers(kernel.headers) if kernel.headers else from_btf(kernel.vmlinuz, btf_tool)
+    if kernel.headers:
+        return from_headers(kernel.headers)
+    try:
+        return from_btf(kernel.vmlinuz, btf_tool)
+    except LabError:
+        if kernel.debs:
+            raise
+        say("this kernel has no BTF, and no --headers were given: it is judged by its behaviour")
+        return None
 
 
 def from_btf(vmlinuz, tool):

@@ -50,7 +50,7 @@ def named(part, entry):
 
 def guest_only(view):
     """The comparison's form when there is no outside view: nothing is claimed equal."""
-    return {part: {"equal": None, "guest": [named(part, entry) for entry in view[part]]} for part in view}
+    return {part: {"equal": None, "guest": [named(part, entry) for entry in view[part]]} for part in WORDS}
 
 
 def compare_settled(guest, ask, seconds):

@@ -51,6 +51,8 @@ void print_start(void)
         die("uname");
     puts("LACUNA-GUEST INIT");
     printf("LACUNA-GUEST KERNEL %s\n", name.release);
+    if (access("/proc/modules", F_OK) && !access("/proc/stat", F_OK))
+        puts("LACUNA-GUEST NO-MODULES");
 }
 
 void print_text_range(void)

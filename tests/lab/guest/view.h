@@ -3,7 +3,8 @@
  * What a lab guest tells about itself.
  *
  * Console protocol, one line each (read by scripts/labkit/guest_console.py):
- *   LACUNA-GUEST INIT | KERNEL <release> | MODULE <file> <errno> | READY
+ *   LACUNA-GUEST INIT | KERNEL <release> | NO-MODULES | MODULE <file> <errno> | READY
+ *                                        NO-MODULES: the kernel knows no modules
  *   LACUNA-TEXT <first> <last>           physical addresses of the kernel's code, hexadecimal
  *   LACUNA-VIEW <n> BEGIN
  *   P <pid> <user|kernel> <comm>         one per /proc/<pid>

@@ -23,6 +23,14 @@ const (
 	setLevel    = 8 // SYSLOG_ACTION_CONSOLE_LEVEL
 )
 
+// Says what failed, and stays: a first program that ends takes the kernel with it.
+func must(what string, err error) {
+	if err != nil {
+		fmt.Printf("LACUNA-GUEST FAILED %s: %v\n", what, err)
+		serve()
+	}
+}
+
 func loadModule(name string) error {
 	file, err := os.Open("/modules/" + name + ".ko")
 	if err != nil {
@@ -96,25 +104,22 @@ func serve() {
 	}
 }
 
-func start(name string) {
-	if err := exec.Command("/bin/" + name).Start(); err != nil {
-		fmt.Printf("LACUNA-GUEST FAILED %s: %v\n", name, err)
-	}
+func mount(kind, place string) {
+	os.Mkdir(place, 0o755)
+	must("mounting "+place, syscall.Mount(kind, place, kind, 0, ""))
 }
 
 func main() {
 	if os.Getpid() != 1 {
 		serve()
 	}
-	os.Mkdir("/proc", 0o755)
-	if err := syscall.Mount("proc", "/proc", "proc", 0, ""); err != nil {
-		fmt.Printf("LACUNA-GUEST FAILED mounting proc: %v\n", err)
-	}
+	mount("proc", "/proc")
+	mount("devtmpfs", "/dev")
 	release, _ := os.ReadFile("/proc/sys/kernel/osrelease")
 	fmt.Printf("LACUNA-GUEST INIT\nLACUNA-GUEST KERNEL %s", release)
 	loadModules()
 	for _, name := range []string{"store", "gateway", "metrics"} {
-		start(name)
+		must("starting "+name, exec.Command("/bin/"+name).Start())
 	}
 	syscall.Syscall(syscall.SYS_SYSLOG, setLevel, 0, onlyPanics)
 	fmt.Println("LACUNA-GUEST READY")
