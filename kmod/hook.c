@@ -9,6 +9,7 @@
 #include <linux/module.h>
 #include <linux/mutex.h>
 #include <linux/rcupdate.h>
+#include <linux/sched.h>
 
 /* Renamed in 6.2. */
 #ifndef ftrace_regs_set_instruction_pointer
@@ -25,6 +26,7 @@ struct hook {
 #define HOOK_FLAGS (FTRACE_OPS_FL_SAVE_REGS | FTRACE_OPS_FL_IPMODIFY | FTRACE_OPS_FL_PERMANENT)
 
 static struct hook hooks[LAC_HOOKS];
+static bool for_ever; /* a hook is in place that cannot be taken away any more */
 static DEFINE_MUTEX(hooks_lock);
 static atomic_t inside = ATOMIC_INIT(0);
 
@@ -57,8 +59,25 @@ static void take_away(struct hook *hook)
 
 	lockdep_assert_held(&hooks_lock);
 	err = unregister_ftrace_function(&hook->ops);
-	if (err)
-		pr_err("cannot unhook %s: error %d\n", hook->replacement.symbol, err);
+	if (!err)
+		return;
+	pr_err("cannot unhook %s: error %d; the module has to stay\n", hook->replacement.symbol, err);
+	for_ever = true;
+	__module_get(THIS_MODULE);
+}
+
+/*
+ * ftrace that has found a fault in itself (ftrace_kill()) leaves all call sites as they are: our code will be called until the
+ * host is restarted, and does no harm as long as it is there. A reference to the module keeps it; who is ending already, or
+ * has not come to its beginning, gets no further than here.
+ */
+static void stay_if_hooked(void)
+{
+	if (!READ_ONCE(for_ever))
+		return;
+	pr_err("KVM's functions are still redirected: the module stays where it is until the host is restarted\n");
+	for (;;)
+		schedule_timeout_idle(MAX_SCHEDULE_TIMEOUT);
 }
 
 /* Once for all: after ftrace_free_filter() an ftrace_ops must not be used again (6.1: it keeps pointers to what was freed). */
@@ -89,6 +108,7 @@ void lac_hooks_exit(void)
 {
 	int i;
 
+	stay_if_hooked();
 	for (i = 0; i < LAC_HOOKS; i++)
 		ftrace_free_filter(&hooks[i].ops);
 }
@@ -130,6 +150,7 @@ void lac_hook_drain(void)
 {
 	lockdep_assert_not_held(&hooks_lock);
 	might_sleep();
+	stay_if_hooked();
 	synchronize_rcu_tasks();
 	while (atomic_read(&inside))
 		msleep(20);

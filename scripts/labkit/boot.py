@@ -19,7 +19,7 @@ GUEST_KERNEL = "bookworm"
 CPUS, MEMORY = 2, 512  # of a guest
 # What is judged after a scenario, {results folder: "first" or "next" kernel}, if not each guest's folder.
 JUDGED = {
-    **dict.fromkeys(("kill-daemon", "rmmod", "other-kernel", "save", "not-linux"), {}),
+    **dict.fromkeys(("kill-daemon", "rmmod", "dead-ftrace", "other-kernel", "save", "not-linux"), {}),
     "kexec": {".": "next"},
     "kexec-reset": {".": "first"},
     "upgrade": {"before": "first", "after": "next"},
@@ -194,6 +194,9 @@ def lacuna_job(options, host):
     """Where Lacuna's parts are, and how it is to be configured."""
     return {
         "module": module.build(host.kernel),
+        "dead_ftrace": module.build(host.kernel, module.DEAD_FTRACE_MODULE)
+        if options.scenario == "dead-ftrace"
+        else None,
         "daemon": built(options.build, "daemon/lacunad"),
         "client": built(options.build, "daemon/lacunactl"),
         "constraints": REPOSITORY / "constraints",

@@ -11,6 +11,7 @@ from .base import REPOSITORY, LabError, plain_environment, run
 SOURCES = ("kmod", "include")
 GUEST_MODULE = ("tests/lab/guest/hypercall",)
 CR8_MODULE = ("tests/lab/host/cr8",)
+DEAD_FTRACE_MODULE = ("tests/lab/host/dead_ftrace",)
 IGNORED = shutil.ignore_patterns(".*", "*.o", "*.ko", "*.mod", "*.mod.c", "modules.order", "Module.symvers")
 
 

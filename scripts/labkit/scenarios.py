@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 from . import netlink_noise, netlink_rights
+from .base import run
 from .guest import RUN
 from .lacuna import STORE
 from .trial import FINAL, TRAPPING, require
@@ -70,6 +71,27 @@ def rmmod(trial):
         trial.check("lacuna.ko can be unloaded while trapping", trial.lacuna.unload_module())
         trial.wait_ready(guest)
         trial.check("the guest is still alive after its work", still_prints(guest))
+
+
+def dead_ftrace(trial):
+    """ftrace ends for good while trapping: no hook can be taken away any more, so the module stays, and guests do not notice."""
+    trial.start_lacuna()
+    guest = trial.start_guest()
+    if not trial.wait_trapping(guest):
+        return
+    run(["insmod", trial.job["lacuna"]["dead_ftrace"]])
+    trial.say("ftrace is dead")
+    state = trial.wait_state(guest, FINAL, 120)
+    trial.check("the hunt ends as usual", state == "done", f"state {state}")
+    trial.wait_ready(guest)
+    trial.check("lacuna.ko, which hooks lead to, cannot be unloaded", not trial.lacuna.unload_module(3))
+    trial.check("the guest is still alive after its work", still_prints(guest))
+    guest.kill()
+    again = trial.start_guest({**guest.job, "name": f"{guest.name}-again"})
+    trial.wait_ready(again)
+    code = trial.lacuna.stop_daemon()
+    trial.check("lacunad lives until it is asked to end, and ends well", code == 0, f"exit code {code}")
+    trial.lacuna = None  # it stays
 
 
 def kill_guest(trial):
@@ -394,6 +416,7 @@ SCENARIOS = {
     "one-by-one": one_by_one,
     "kill-daemon": kill_daemon,
     "rmmod": rmmod,
+    "dead-ftrace": dead_ftrace,
     "kill-guest": kill_guest,
     "reset-guest": reset_guest,
     "hypercall": hypercall,
