@@ -240,6 +240,7 @@ int lac_hunt_begin(struct lac_guest *guest, struct lac_engine *engine, struct la
 	guest->kernel = NULL;
 	guest->reason = NULL;
 	guest->seen_firmware = false;
+	WRITE_ONCE(guest->asleep, false);
 	guest->strange_exits = 0;
 	memset(&guest->stats, 0, sizeof(guest->stats));
 	guest->stats.armed_ns = lac_guest_time(guest);
@@ -315,7 +316,6 @@ int lac_hunt_start(struct lac_guest *guest, struct kvm_vcpu *vcpu, const struct 
 	err = arm_first_sites(guest, vcpu);
 	if (err)
 		return err;
-	guest->asleep = false;
 	lac_guest_enter(guest, LACUNA_GUEST_TRAPPING);
 	lac_guest_queue_delayed(guest, &guest->deadline_work, msecs_to_jiffies(guest->orders.deadline_ms));
 	return 0;
@@ -335,6 +335,7 @@ void lac_hunt_reset(struct lac_guest *guest, struct kvm_vcpu *vcpu)
 	guest->stats.process_done_ns = 0;
 	lac_hunt_wait_anew(guest);
 	guest->seen_firmware = true;
+	WRITE_ONCE(guest->asleep, false);
 	guest->strange_exits = 0;
 	memset(guest->members, 0, sizeof(guest->members));
 	lac_guest_enter(guest, LACUNA_GUEST_WAITING);
