@@ -19,7 +19,7 @@ INITTAB = (
     "'lr:2345:respawn:/usr/local/sbin/lab-report /dev/ttyS1' >> \"$1/etc/inittab\"",
 )
 CONTAINER = ("podman", "crun")
-MIB = 1 << 20
+ROOT = "root=LABEL=root rw"
 
 
 class Debian:
@@ -111,12 +111,17 @@ class Disk(Debian):
                 debian_root.install(root / "srv/container", self.container, ["apt"], variant="essential", left_out=debian_root.UNREAD)
             self.add_report(root, kernel.is_64_bit)
             shutil.copyfile(root / f"boot/initrd.img-{kernel.release}", folder / "initrd")
+            (root / "boot/grub").mkdir()
+            (root / "boot/grub/grub.cfg").write_text(
+                f"linux /boot/vmlinuz-{kernel.release} {ROOT} console=ttyS0 quiet panic=-1\n"
+                f"initrd /boot/initrd.img-{kernel.release}\nboot\n"
+            )
             used = int(run(["du", "--summarize", "--block-size=1M", root]).split()[0])
             run(["mke2fs", "-q", "-t", "ext4", "-L", "root", "-d", root, folder / "disk", f"{used * 5 // 4 + 256}M"])
             shutil.rmtree(root)
 
         folder = cache.folder("debian-disk", inputs, make)
-        return {"initrd": folder / "initrd", "disk": folder / "disk", "append": "root=/dev/vda rw"}
+        return {"initrd": folder / "initrd", "disk": folder / "disk", "append": ROOT}
 
 
 def pack(tree, archive):

@@ -16,17 +16,21 @@ QEMU = "http://libvirt.org/schemas/domain/qemu/1.0"
 
 
 class Domain:
-    """One domain. `boot`: {"kernel", "initrd"} or {"disks": [(file, format)], "uefi": bool}; files in FOLDER. A disk whose
-    file is named as POOL:VOLUME is in a storage pool.
+    """One domain, to be used as a labkit.guest.Guest.
+
+    `boot`: {"kernel", "initrd"} or {"disks": [(file, format)], "uefi": bool}; files in FOLDER. A disk whose file is named as
+    POOL:VOLUME is in a storage pool. `has_terminal`: its first serial port is its system's own, its view comes by the second.
     """
 
-    def __init__(self, name, boot, out, cpus=2, memory=256, append=""):
+    def __init__(self, name, boot, out, cpus=2, memory=256, append="", has_terminal=False):
         self.name, self.boot, self.cpus, self.memory, self.append = name, boot, cpus, memory, append
         self.out = Path(out) / name
         self.out.mkdir(parents=True, exist_ok=True)
         self.log = Path(f"/var/log/libvirt/qemu/{name}-console.log")
         self.console = GuestConsole(self.log, self.out / f"{name}-console.log")
+        self.terminal = Path(f"/var/log/libvirt/qemu/{name}-terminal.log") if has_terminal else None
         self.times = {"start": time.monotonic()}
+        self.open_lists = ()
 
     def xml(self):
         """The domain as libvirt wants it."""
@@ -56,8 +60,10 @@ class Domain:
             ET.SubElement(disk, "driver", name="qemu", type=form)
             ET.SubElement(disk, "source", **({"pool": pool, "volume": volume} if pool else {"file": volume}))
             ET.SubElement(disk, "target", dev=f"vd{chr(97 + number)}", bus="virtio")
-        serial = ET.SubElement(devices, "serial", type="file")
-        ET.SubElement(serial, "source", path=str(self.log))
+        # a system has the first one for itself
+        for port in [self.terminal, self.log] if self.terminal else [self.log]:
+            serial = ET.SubElement(devices, "serial", type="file")
+            ET.SubElement(serial, "source", path=str(port))
         ET.SubElement(devices, "memballoon", model="none")
         options = ET.SubElement(domain, f"{{{QEMU}}}commandline")
         for value in QUIET_APIC:
@@ -105,6 +111,10 @@ class Domain:
     def alive(self):
         """Whether it runs, or is paused."""
         return self.state() in ("running", "paused", "in shutdown")
+
+    def up(self):
+        """Whether it has done its work."""
+        return self.console.said("LACUNA-GUEST READY")
 
     def wait_until(self, marker, seconds):
         """Wait for a line of the console (of the current boot); tells whether it came."""

@@ -36,6 +36,7 @@ class Guest:
         self.console = None
         self.times = {}
         self.ended = threading.Event()
+        self.open_lists = job.get("open_lists", ())
 
     def command(self):
         """QEMU's command line."""

@@ -36,6 +36,15 @@ def disks(kernel, initrd):
     return cache.folder("guest-disk", inputs, make)
 
 
+def of_root(image):
+    """The folder with debian.raw, a disk whose only partition is a copy of this file system with a system that GRUB boots."""
+
+    def make(folder):
+        msdos(folder / "debian.raw", [image])
+
+    return cache.folder("guest-disk", [str(image), run(["grub-mkimage", "--version"])], make)
+
+
 class Parts:
     """What goes into the partitions, in a folder of its own."""
 

@@ -27,7 +27,7 @@ class GuestSystem:
     append: str = ""
     prompt: str | None = None
     untaught: tuple = ()
-    seconds: int = 480
+    seconds: int = 900
 
     def job(self, kernel):
         """What the lab host is told of a guest with this system and this GuestKernel."""

@@ -63,8 +63,10 @@ class BuiltKernel:
         self._change(tree)
         self._configure(tree, objects)
         say(f"building the kernel {self.name}: some minutes")
-        make(objects, "bzImage", "modules", f"-j{os.cpu_count()}")
-        make(objects, "modules_install", f"INSTALL_MOD_PATH={folder}", "INSTALL_MOD_STRIP=1", "DEPMOD=true")
+        with_modules = options((objects / ".config").read_text()).get("CONFIG_MODULES") == "y"
+        make(objects, "bzImage", *(["modules"] if with_modules else []), f"-j{os.cpu_count()}")
+        if with_modules:
+            make(objects, "modules_install", f"INSTALL_MOD_PATH={folder}", "INSTALL_MOD_STRIP=1", "DEPMOD=true")
         release = make(objects, "-s", "kernelrelease").strip()
         shutil.copyfile(objects / "arch/x86/boot/bzImage", folder / "vmlinuz")
         shutil.copyfile(objects / ".config", folder / "config")

@@ -3,7 +3,7 @@
 
 import json
 
-from . import guest_disk, guest_initrd, guest_kernel, module, show
+from . import guest_disk, guest_initrd, guest_kernel, guest_system, module, show
 from .base import LabError, say
 from .boot import built, clear, judge_guest, read_result, run_host
 from .emulator import Emulator
@@ -42,6 +42,7 @@ def libvirt(options):
             name: {"kernel": one.vmlinuz, "initrd": guest_initrd.initrd(one)} for name, one in kernels.items()
         },
         "disks": guest_disk.disks(kernels["first"], guest_initrd.initrd(kernels["first"])),
+        "debian": debian_disk(kernels["first"]) if "debian" in steps else None,
         "record": False,
         "many": options.many,
         "guests": [],
@@ -61,6 +62,11 @@ def libvirt(options):
     code = max(codes, default=3)
     say(f"results are in {out}, exit code {code}")
     return code
+
+
+def debian_disk(kernel):
+    """The disk of an installed Debian with this kernel."""
+    return guest_disk.of_root(guest_system.choose("initramfs-tools").make(kernel)["disk"]) / "debian.raw"
 
 
 def chosen(names):

@@ -144,6 +144,19 @@ def disk(trial):
     start_from_disk(trial, "plain")
 
 
+def debian(trial):
+    """A whole Debian, installed on its disk, with its own initrd."""
+    file = FOLDER / "debian.raw"
+    subprocess.run(["cp", "--sparse=always", trial.job["debian"], file], check=True)
+    guest = Domain("learn-debian", {"disks": [(file, "raw")]}, trial.out, memory=1024, has_terminal=True)
+    trial.guests.append(guest)
+    guest.define()
+    trial.check_read("the disk of learn-debian is read before it is started")
+    guest.start()
+    learned(trial, guest)
+    guest.kill()
+
+
 def disk_in_use(trial):
     """The disk is read again while its guest runs, because a reset may start a kernel that was installed since; then started anew."""
     guest = trial.disk_domain("learn-in-use", "plain").define()
@@ -440,6 +453,7 @@ STEPS = {
     "running": running,
     "autostart": autostart,
     "disk": disk,
+    "debian": debian,
     "disk-in-use": disk_in_use,
     "overlay": overlay,
     "separate-boot": separate_boot,

@@ -161,14 +161,16 @@ class Trial:
 
     def _compare_views(self, guest):
         result = views.compare_settled(guest, self.lacuna.ask, min(self.left(), 90))
-        if self.job["behaviour"]:
+        if self.job.get("behaviour"):
             self._observe(guest, {part: comparison["equal"] for part, comparison in result.items()})
         for part in views.WORDS:
             what = f"the {part} of {guest.name} seen from outside are the guest's own"
             if part in result:
                 self.write(guest, part, result[part])
                 self.check(what, result[part]["equal"], views.difference(result[part]))
-            elif part not in guest.job.get("open_lists", ()):
+            elif part == "modules" and guest.console.said("LACUNA-GUEST NO-MODULES"):
+                continue
+            elif part not in guest.open_lists:
                 self.check(what, False, "they cannot be compared: see agent.log", code=1)
 
     def _observe(self, guest, lists):

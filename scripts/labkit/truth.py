@@ -10,6 +10,7 @@ from .base import REPOSITORY, LabError, plain_environment, run, say
 from .kernel_headers import headers
 
 SOURCE = REPOSITORY / "tests/lab/truth"
+STRUCTURES = ("task_struct", "mm_struct", "module")
 OFFSET = re.compile(r"->(\w+)\.(\w+) \$?(-?\d+)")
 
 
@@ -58,9 +59,12 @@ def compiled(build, folder):
         env=plain_environment(),
         hint="the truth cannot be compiled against this kernel's headers",
     )
-    members = {}
+    # of what the kernel does not have the compiler says nothing
+    members = {"module": dict.fromkeys(("core_text_size", "module_core", "name"))}
     for structure, member, offset in OFFSET.findall((folder / "truth.s").read_text()):
         members.setdefault(structure, {})[member] = int(offset)
+    if len(members) < len(STRUCTURES):
+        raise LabError(f"of {', '.join(STRUCTURES)} the compiler has told only {', '.join(members)}: see {SOURCE}")
     return {"schema": "lacuna-truth/1", "source": "offsetof", "members": members}
 
 

@@ -35,7 +35,9 @@ static void __used members(void)
 	MEMBER(mm_struct, pgd);
 	MEMBER(mm_struct, start_code);
 	MEMBER(mm_struct, end_code);
+#ifdef CONFIG_MODULES /* else the kernel has no such structure */
 	MODULE_MEMBER(name, name);
 	MODULE_MEMBER(module_core, TEXT_BASE);
 	MODULE_MEMBER(core_text_size, TEXT_SIZE);
+#endif
 }
