@@ -18,7 +18,9 @@ namespace lacuna {
 using PhysicalReader = std::function<Bytes(std::uint64_t gpa, std::size_t length)>;
 
 // A guest's virtual memory, seen from outside through one of its page tables.
-// Paging as in the Intel SDM, volume 3A, sections 4.3 (32-bit), 4.4 (PAE) and 4.5 (4-level and 5-level).
+// Paging as in the Intel SDM, volume 3A, sections 4.3 (32-bit), 4.4 (PAE) and 4.5 (4-level and 5-level). The
+// module has its own walk (kmod/engine/space.c), since its GPL-2.0-only does not go with the OpenSSL 3 that
+// lacunad links; both are tested on one table.
 class AddressSpace {
 public:
     static constexpr std::size_t max_read = 1 << 20; // bytes in one call

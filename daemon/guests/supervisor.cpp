@@ -444,7 +444,7 @@ void Supervisor::changed(const Guest& guest, bool facts)
 ModuleLink& Supervisor::need_link() const
 {
     if (!link_)
-        throw Error("is not loaded", "the lacuna module", "load it with: modprobe lacuna");
+        throw Error("is not loaded", module_name, load_hint);
     return *link_;
 }
 

@@ -46,6 +46,10 @@ struct ArmOptions {
         known; // ids of kernels of which nothing is to be learned: when one is found the guest is done
 };
 
+// In errors: what is at fault, and what to do if it is not there.
+inline constexpr const char* module_name = "the lacuna module";
+inline constexpr const char* load_hint = "load it with: modprobe lacuna";
+
 // The module is not loaded, or has been removed while we talked to it.
 class ModuleGone : public Error {
 public:

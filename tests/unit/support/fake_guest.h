@@ -6,6 +6,8 @@
 #include <map>
 #include <string>
 
+#include <gtest/gtest.h>
+
 #include "address_space.h"
 #include "error.h"
 
@@ -127,6 +129,13 @@ private:
     std::uint64_t next_table_ = 0x2000;
     std::uint64_t next_page_ = 0x1000'0000;
 };
+
+// For the names of tests that are done with several ways of paging.
+inline std::string name_of(const testing::TestParamInfo<lacuna_paging>& paging)
+{
+    const char* names[] = {"four", "five", "PAE", "two"};
+    return names[paging.param];
+}
 
 // The offsets the fake kernel has; some members cross a page's end.
 struct FakeLayout {

@@ -8,7 +8,7 @@
 
 #include "expect_error.h"
 #include "fake_module.h"
-#include "netlink.h"
+#include "netlink_codec.h"
 
 using namespace lacuna;
 
@@ -52,7 +52,7 @@ GuestReport parse(const Message& message)
 
 } // namespace
 
-TEST(Netlink, ArmCarriesTheDescriptor)
+TEST(NetlinkCodec, ArmCarriesTheDescriptor)
 {
     KernelDescriptor kernel = fake_kernel("6.1-abc");
     const Message message = new_request(family, LACUNA_CMD_ARM);
@@ -84,7 +84,7 @@ TEST(Netlink, ArmCarriesTheDescriptor)
     EXPECT_EQ(std::memcmp(nla_data(site.at(LACUNA_S_LENGTHS)), "\2\2", 2), 0);
 }
 
-TEST(Netlink, CurrentTaskThatIsAnAddressSlides)
+TEST(NetlinkCodec, CurrentTaskThatIsAnAddressSlides)
 {
     KernelDescriptor kernel = fake_kernel("6.17");
     kernel.current_kind = CurrentKind::percpu_address;
@@ -93,7 +93,7 @@ TEST(Netlink, CurrentTaskThatIsAnAddressSlides)
     EXPECT_TRUE(nested(attributes_of(message.get()).at(LACUNA_A_KERNEL)).contains(LACUNA_K_CURRENT_SLIDES));
 }
 
-TEST(Netlink, KnownKernelsAreMarked)
+TEST(NetlinkCodec, KnownKernelsAreMarked)
 {
     const Message message = new_request(family, LACUNA_CMD_ARM);
     put_arm(message.get(), 7, {fake_kernel("6.1-abc")}, {.known = {"6.1-abc"}});
@@ -103,7 +103,7 @@ TEST(Netlink, KnownKernelsAreMarked)
     EXPECT_FALSE(nested(attributes_of(other.get()).at(LACUNA_A_KERNEL)).contains(LACUNA_K_KNOWN));
 }
 
-TEST(Netlink, HowAnI386KernelKeepsItsCurrentTask)
+TEST(NetlinkCodec, HowAnI386KernelKeepsItsCurrentTask)
 {
     KernelDescriptor kernel = fake_kernel("3.2-686");
     kernel.architecture = Architecture::i386;
@@ -118,7 +118,7 @@ TEST(Netlink, HowAnI386KernelKeepsItsCurrentTask)
     EXPECT_FALSE(k.contains(LACUNA_K_CURRENT_SLIDES));
 }
 
-TEST(Netlink, AKernelForOneCpuHasItsCurrentTaskInItsImage)
+TEST(NetlinkCodec, AKernelForOneCpuHasItsCurrentTaskInItsImage)
 {
     KernelDescriptor kernel = fake_kernel("up");
     kernel.current_kind = CurrentKind::global;
@@ -130,7 +130,7 @@ TEST(Netlink, AKernelForOneCpuHasItsCurrentTaskInItsImage)
     EXPECT_TRUE(k.contains(LACUNA_K_CURRENT_SLIDES));
 }
 
-TEST(Netlink, EightKernelsFitAndNineDoNot)
+TEST(NetlinkCodec, EightKernelsFitAndNineDoNot)
 {
     KernelDescriptor kernel = fake_kernel(std::string(LACUNA_MAX_ID - 1, 'k'));
     kernel.banner = std::string(LACUNA_MAX_BANNER, 'b');
@@ -144,7 +144,7 @@ TEST(Netlink, EightKernelsFitAndNineDoNot)
     EXPECT_ERROR(put_arm(other.get(), 7, {kernel}, {}), "too long for the module");
 }
 
-TEST(Netlink, ReportsInFull)
+TEST(NetlinkCodec, ReportsInFull)
 {
     const lacuna_member_report members[] = {resolved_at(1234), open_with({4, 8})};
     lacuna_stats stats{};
@@ -178,7 +178,7 @@ TEST(Netlink, ReportsInFull)
     EXPECT_EQ(report.stats->traps[LACUNA_SITE_EXIT], 41u);
 }
 
-TEST(Netlink, MalformedReportsAreRefused)
+TEST(NetlinkCodec, MalformedReportsAreRefused)
 {
     const auto with = [](int attribute, const void* data, int size) {
         Message message = event();
@@ -201,8 +201,31 @@ TEST(Netlink, MalformedReportsAreRefused)
     EXPECT_EQ(parse(with(LACUNA_A_REASON, "abc", 3)).reason, "abc");
 }
 
+TEST(NetlinkCodec, ReadingSaysWhereAndHowMuch)
+{
+    const Message message = new_request(family, LACUNA_CMD_READ);
+    put_read(message.get(), 7, 0x1'2345'6000, 4096);
+    auto top = attributes_of(message.get());
+    EXPECT_EQ(nla_get_u32(top.at(LACUNA_A_GUEST)), 7u);
+    EXPECT_EQ(nla_get_u64(top.at(LACUNA_A_ADDRESS)), 0x1'2345'6000u);
+    EXPECT_EQ(nla_get_u32(top.at(LACUNA_A_LENGTH)), 4096u);
+    EXPECT_EQ(parse_data(nlmsg_hdr(message.get())), Bytes());
+    const Bytes bytes = {1, 2, 3};
+    nla_put(message.get(), LACUNA_A_DATA, 3, bytes.data());
+    EXPECT_EQ(parse_data(nlmsg_hdr(message.get())), bytes);
+}
+
+TEST(NetlinkCodec, AdoptingNamesTheProcessAndItsFile)
+{
+    const Message message = new_request(family, LACUNA_CMD_ADOPT);
+    put_adopt(message.get(), 4711, Fd());
+    auto top = attributes_of(message.get());
+    EXPECT_EQ(nla_get_u32(top.at(LACUNA_A_VMM_PID)), 4711u);
+    EXPECT_EQ(nla_get_u32(top.at(LACUNA_A_FD)), ~0u);
+}
+
 // Whatever bytes come: an Error or a report, nothing else (the sanitizers watch).
-TEST(Netlink, RandomMessages)
+TEST(NetlinkCodec, RandomMessages)
 {
     std::minstd_rand random(1);
     unsigned refused = 0;
@@ -225,12 +248,4 @@ TEST(Netlink, RandomMessages)
     }
     EXPECT_GT(refused, 1000u);
     EXPECT_LT(refused, 20000u);
-}
-
-// On a machine without the module, which is where unit tests run; the lab tests meet the real one.
-TEST(Netlink, WithoutTheModule)
-{
-    if (std::filesystem::exists("/sys/module/lacuna"))
-        GTEST_SKIP() << "the module is loaded here";
-    EXPECT_ERROR(connect_to_module(), "the lacuna module: is not loaded; load it with: modprobe lacuna");
 }
