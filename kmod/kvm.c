@@ -226,20 +226,39 @@ bool lac_kvm_boot_cpu(struct kvm_vcpu *vcpu)
 	return vcpu->vcpu_id == vcpu->kvm->arch.bsp_vcpu_id;
 }
 
-/* What KVM returns is whether to enter the guest again; whether anything was executed, RIP tells. */
+/* What x86_emulate_instruction() looks at itself before it says that the VMM has to be asked. */
+static bool waits_for_vmm(const struct kvm_vcpu *vcpu)
+{
+	return vcpu->mmio_needed || vcpu->arch.pio.count || vcpu->arch.complete_userspace_io;
+}
+
+/*
+ * What KVM returns is whether to enter the guest again; whether anything was executed, RIP tells. A load from where no memory
+ * is has not been, and KVM goes on with it when the VMM has run: to enter the guest before would leave that behind for some
+ * later exit, at which KVM takes it for a fault of its own (complete_emulated_mmio()).
+ */
 enum lac_emulated lac_kvm_emulate(struct kvm_vcpu *vcpu, const u8 *bytes, u32 length)
 {
 	u64 rip = lac_kvm_rip(vcpu);
 	u8 buffer[LACUNA_SITE_BYTES];
+	bool done;
 	int ret;
 
 	memcpy(buffer, bytes, length);
+	vcpu->run->exit_reason = KVM_EXIT_UNKNOWN;
 	ret = static_call(emulate)(vcpu, buffer, (int)length);
-	if (lac_kvm_rip(vcpu) == rip + length)
-		return ret ? LAC_EMULATED : LAC_EMULATED_EXIT;
+	done = lac_kvm_rip(vcpu) == rip + length;
+	if (!ret && done)
+		return LAC_EMULATED_EXIT;
+	if (waits_for_vmm(vcpu))
+		return LAC_UNFINISHED_EXIT;
 	if (ret)
-		return LAC_NOT_YET;
+		return done ? LAC_EMULATED : LAC_NOT_YET;
+	/* for instance a breakpoint that the VMM has set there */
+	if (vcpu->run->exit_reason != KVM_EXIT_INTERNAL_ERROR)
+		return LAC_UNFINISHED_EXIT;
 	/* handle_emulation_failure() has queued an #UD, which is not the guest's fault */
+	vcpu->run->exit_reason = KVM_EXIT_UNKNOWN;
 	vcpu->arch.exception.pending = false;
 	vcpu->arch.exception.injected = false;
 	return LAC_CANNOT;

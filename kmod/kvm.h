@@ -41,12 +41,13 @@ bool lac_kvm_boot_cpu(struct kvm_vcpu *vcpu);
 
 enum lac_emulated {
 	LAC_EMULATED,
-	LAC_EMULATED_EXIT, /* done, and the VMM has to be told (it single-steps the guest) */
+	LAC_EMULATED_EXIT, /* done, and the VMM comes next: it single-steps the guest, or something was stored to a device of its */
+	LAC_UNFINISHED_EXIT, /* the VMM comes next, KVM finishes it then, or the guest is back here */
 	LAC_NOT_YET, /* an exception comes first, then the guest is back here */
 	LAC_CANNOT, /* KVM's emulator does not know it; the guest is as it was */
 };
 
-/* Emulates one instruction at RIP. */
+/* Emulates one instruction at RIP. After one of the two _EXITs the guest must not be entered before the VMM has been told. */
 enum lac_emulated lac_kvm_emulate(struct kvm_vcpu *vcpu, const u8 *bytes, u32 length);
 
 /* The trap instruction of this host: VMMCALL on AMD, VMCALL on Intel. */

@@ -90,16 +90,34 @@ int lac_site_release(struct lac_site *site, struct kvm *kvm, struct kvm_vcpu *vc
 	return err;
 }
 
-enum lac_emulated lac_site_emulate(const struct lac_site *site, struct kvm_vcpu *vcpu)
+/* Where does the guest go on when the instruction with this number of several was the last that was tried? */
+static bool is_amid(enum lac_emulated done, u32 index, u32 number)
+{
+	switch (done) {
+	case LAC_EMULATED:
+	case LAC_EMULATED_EXIT:
+		return index + 1 < number;
+	case LAC_UNFINISHED_EXIT: /* at the instruction or behind it */
+		return number > 1;
+	case LAC_NOT_YET:
+	case LAC_CANNOT:
+		break;
+	}
+	return index > 0;
+}
+
+enum lac_emulated lac_site_emulate(const struct lac_site *site, struct kvm_vcpu *vcpu, bool *amid)
 {
 	const struct lac_site_descriptor d = site->descriptor;
 	enum lac_emulated done = LAC_CANNOT;
 	u32 i, at = 0;
 
+	*amid = false;
 	for (i = 0; i < min_t(u32, d.lengths_nr, LAC_MAX_DISPLACED); i++) {
 		if (at + d.lengths[i] > LACUNA_SITE_BYTES)
 			return LAC_CANNOT;
 		done = lac_kvm_emulate(vcpu, d.bytes + at, d.lengths[i]);
+		*amid = is_amid(done, i, d.lengths_nr);
 		if (done != LAC_EMULATED)
 			return done;
 		at += d.lengths[i];

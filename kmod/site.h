@@ -27,7 +27,10 @@ bool lac_site_is_single(const struct lac_site_descriptor *descriptor);
 int lac_site_arm(struct lac_site *site, struct kvm *kvm, struct kvm_vcpu *vcpu);
 int lac_site_release(struct lac_site *site, struct kvm *kvm, struct kvm_vcpu *vcpu);
 
-/* Emulates what the trap displaced, as far as it gets. */
-enum lac_emulated lac_site_emulate(const struct lac_site *site, struct kvm_vcpu *vcpu);
+/*
+ * Emulates what the trap displaced, as far as it gets. @amid: the guest will go on amid the bytes that were replaced, which must
+ * be its own again before it does.
+ */
+enum lac_emulated lac_site_emulate(const struct lac_site *site, struct kvm_vcpu *vcpu, bool *amid);
 
 #endif

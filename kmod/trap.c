@@ -153,7 +153,9 @@ static void filter(struct lac_guest *guest, struct kvm_vcpu *vcpu, struct lac_si
  */
 bool lac_trap_answer(struct lac_guest *guest, struct kvm_vcpu *vcpu, int *ret)
 {
+	enum lac_emulated done;
 	struct lac_site *site;
+	bool amid;
 
 	if (lac_kvm_private(vcpu) || !lac_kvm_ordinary(vcpu) || !lac_kvm_paging(vcpu))
 		return false;
@@ -165,19 +167,14 @@ bool lac_trap_answer(struct lac_guest *guest, struct kvm_vcpu *vcpu, int *ret)
 	guest->stats.emulated += site->descriptor.lengths_nr;
 	spin_unlock(&guest->stats_lock);
 	filter(guest, vcpu, site);
-	switch (lac_site_emulate(site, vcpu)) {
-	case LAC_EMULATED:
-	case LAC_NOT_YET:
-		*ret = 1;
-		break;
-	case LAC_EMULATED_EXIT:
-		*ret = 0;
-		break;
-	case LAC_CANNOT:
-		/* with the bytes back the guest does it itself */
+	done = lac_site_emulate(site, vcpu, &amid);
+	*ret = done != LAC_EMULATED_EXIT && done != LAC_UNFINISHED_EXIT;
+	/* with the bytes back the guest does it itself */
+	if (done == LAC_CANNOT)
 		lac_hunt_end(guest, vcpu->kvm, vcpu, LACUNA_GUEST_FAILED,
-			      "KVM cannot emulate the instructions at a trap site");
-		*ret = 1;
-	}
+			     "KVM cannot emulate the instructions at a trap site");
+	else if (amid)
+		lac_hunt_end(guest, vcpu->kvm, vcpu, LACUNA_GUEST_FAILED,
+			     "the instructions at a trap site could not be emulated in one go");
 	return true;
 }
