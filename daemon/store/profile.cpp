@@ -89,6 +89,17 @@ ProfileMember member_from_json(const std::string& structure, const std::string& 
     return member;
 }
 
+// Whether both say where the member is, and no place of the one is one of the other.
+bool disagree(const ProfileMember& one, const ProfileMember& other)
+{
+    if (!one.usable() || !other.usable())
+        return false;
+    const std::vector<std::int32_t> places =
+        one.tied() ? one.candidates : std::vector<std::int32_t>{one.offset};
+    return std::all_of(places.begin(), places.end(),
+                       [&](std::int32_t place) { return other.rules_out(place); });
+}
+
 std::string claim(const ProfileMember& member)
 {
     if (member.resolved())
@@ -177,8 +188,7 @@ std::vector<std::string> contradictions(const Profile& old, const Profile& fresh
         const ProfileMember* other = fresh.find(member.qualified());
         if (!other)
             continue;
-        if ((member.usable() && other->rules_out(member.offset)) ||
-            (other->usable() && member.rules_out(other->offset)))
+        if (disagree(member, *other))
             sentences.push_back(fmt::format("{} {} in the store, but {} now", member.qualified(),
                                             claim(member), claim(*other)));
     }

@@ -121,7 +121,7 @@ TEST(ConstraintSet, UnknownKeysTypesSourcesEvents)
     EXPECT_ERROR(compile(json), "unknown source \"thread\"; allowed are task, pointer or module");
     json = task();
     json["members"][1]["constraints"][0]["on"] = {"clone"};
-    EXPECT_ERROR(compile(json), "unknown event \"clone\" in \"on\"; allowed are fork, exit or initcall");
+    EXPECT_ERROR(compile(json), "unknown event \"clone\" in \"on\"; allowed are fork, exit, initcall or look");
 }
 
 TEST(ConstraintSet, MissingKeys)
