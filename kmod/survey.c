@@ -49,8 +49,11 @@ static void work(struct work_struct *work)
 	}
 	if (survey.changed)
 		lac_guest_tell(guest, LACUNA_EVENT_PROGRESS);
-	if (survey.goes_on)
+	/* whoever ends the hunt has taken it back after that, or takes it back now */
+	mutex_lock(&guest->lock);
+	if (survey.goes_on && guest->state == LACUNA_GUEST_TRAPPING)
 		lac_survey_begin(guest);
+	mutex_unlock(&guest->lock);
 	lac_guest_put(guest);
 }
 
@@ -61,5 +64,6 @@ void lac_survey_init(struct lac_guest *guest)
 
 void lac_survey_begin(struct lac_guest *guest)
 {
+	lockdep_assert_held(&guest->lock);
 	lac_guest_queue_delayed(guest, &guest->survey_work, msecs_to_jiffies(SURVEY_MS));
 }

@@ -11,7 +11,7 @@ struct lac_guest;
 /* Of a guest that has just been made. */
 void lac_survey_init(struct lac_guest *guest);
 
-/* Looks in a moment, and again until nothing is tied or the hunt ends. */
+/* While it is trapped, lock held: looks in a moment, and again until nothing is tied or the hunt ends. */
 void lac_survey_begin(struct lac_guest *guest);
 
 #endif
