@@ -14,7 +14,6 @@ void lac_event_skip(struct lac_guest *guest, enum lacuna_skip why)
 int lac_event_take(struct lac_guest *guest, const struct lac_event *event, const struct lac_memory *memory)
 {
 	struct lac_record_event record = { event->on, event->paging, event->subject, event->cr3 };
-
 	enum lac_used used;
 
 	lac_recording_add(guest->recording, LAC_RECORD_EVENT, &record, sizeof(record));
@@ -31,6 +30,12 @@ int lac_event_take(struct lac_guest *guest, const struct lac_event *event, const
 		break;
 	}
 	return used;
+}
+
+void lac_event_forget(struct lac_guest *guest, u64 task)
+{
+	lac_engine_forget(guest->engine, task);
+	lac_recording_add(guest->recording, LAC_RECORD_FORGET, &task, sizeof(task));
 }
 
 bool lac_event_update(struct lac_guest *guest)

@@ -12,6 +12,9 @@ struct lac_memory;
 /* What the engine says of it (enum lac_used). Also counts it, and keeps it in the guest's recording. */
 int lac_event_take(struct lac_guest *guest, const struct lac_event *event, const struct lac_memory *memory);
 
+/* The task has ended, or any may have (LAC_ALL_TASKS), and no event was made of it. */
+void lac_event_forget(struct lac_guest *guest, u64 task);
+
 /* Counts one that could not be taken; engine_lock need not be held. */
 void lac_event_skip(struct lac_guest *guest, enum lacuna_skip why);
 

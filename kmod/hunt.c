@@ -6,14 +6,14 @@
 #include <linux/delay.h>
 #include <linux/slab.h>
 
+#include "engine/space.h"
+#include "event.h"
 #include "hook.h"
 #include "kvm.h"
 #include "recording.h"
 #include "survey.h"
 
 #define RETRY_MS 100
-/* The bits of CR3 that are an address (PCID and LAM are others), but for the low ones of a root under PAE. */
-#define PHYSICAL_PAGE 0x000ffffffffff000ull
 
 /* What a hunt needs. */
 static const enum lac_hook hooks[] = { LAC_HOOK_CPUID, LAC_HOOK_EVENTS, LAC_HOOK_HYPERCALL, LAC_HOOK_MEMORY };
@@ -130,7 +130,6 @@ static bool any_site_armed(struct lac_guest *guest)
 static int fall_asleep(struct lac_guest *guest, struct kvm_vcpu *vcpu)
 {
 	struct lac_site *fork = &guest->sites[LACUNA_SITE_FORK], *exit = &guest->sites[LACUNA_SITE_EXIT];
-	const u64 all = LAC_ALL_TASKS;
 	int err;
 
 	lockdep_assert_held(&guest->engine_lock);
@@ -142,8 +141,7 @@ static int fall_asleep(struct lac_guest *guest, struct kvm_vcpu *vcpu)
 		err = lac_site_release(exit, vcpu->kvm, vcpu);
 	if (err)
 		return err;
-	lac_engine_forget(guest->engine, all);
-	lac_recording_add(guest->recording, LAC_RECORD_FORGET, &all, sizeof(all));
+	lac_event_forget(guest, LAC_ALL_TASKS);
 	WRITE_ONCE(guest->asleep, true);
 	return 0;
 }
@@ -155,7 +153,7 @@ static int fall_asleep(struct lac_guest *guest, struct kvm_vcpu *vcpu)
 static bool runs_process(const struct lac_guest *guest, struct kvm_vcpu *vcpu, u32 kind)
 {
 	return kind != LACUNA_SITE_INITCALL && guest->root &&
-	       (lac_kvm_cr3(vcpu) & PHYSICAL_PAGE) != (guest->root & PHYSICAL_PAGE);
+	       lac_root_of(lac_kvm_cr3(vcpu), guest->paging) != guest->root;
 }
 
 void lac_hunt_move_sites(struct lac_guest *guest, struct kvm_vcpu *vcpu, u32 kind, bool builtin)

@@ -7,7 +7,6 @@
 #include "hunt.h"
 #include "kvm.h"
 #include "memory.h"
-#include "recording.h"
 
 static void count_hook(struct lac_guest *guest, u64 since, u64 bytes)
 {
@@ -51,10 +50,8 @@ static void forget_postponed(struct lac_guest *guest)
 	memcpy(tasks, guest->pending, number * sizeof(tasks[0]));
 	guest->pending_nr = 0;
 	spin_unlock(&guest->pending_lock);
-	for (i = 0; i < number; i++) {
-		lac_engine_forget(guest->engine, tasks[i]);
-		lac_recording_add(guest->recording, LAC_RECORD_FORGET, &tasks[i], sizeof(tasks[i]));
-	}
+	for (i = 0; i < number; i++)
+		lac_event_forget(guest, tasks[i]);
 }
 
 static int find_current(struct lac_guest *guest, struct kvm_vcpu *vcpu, struct lac_space *space, u64 *current_task)

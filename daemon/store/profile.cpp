@@ -100,12 +100,11 @@ bool disagree(const ProfileMember& one, const ProfileMember& other)
                        [&](std::int32_t place) { return other.rules_out(place); });
 }
 
+// Of one that is usable.
 std::string claim(const ProfileMember& member)
 {
     if (member.resolved())
         return fmt::format("is at {}", member.offset);
-    if (member.state == LACUNA_CONTRADICTED)
-        return "fits nowhere";
     return fmt::format("is at one of {}", fmt::join(member.candidates, ", "));
 }
 
@@ -186,9 +185,7 @@ std::vector<std::string> contradictions(const Profile& old, const Profile& fresh
                                         old.banner, old.architecture, fresh.banner, fresh.architecture));
     for (const ProfileMember& member : old.members) {
         const ProfileMember* other = fresh.find(member.qualified());
-        if (!other)
-            continue;
-        if (disagree(member, *other))
+        if (other && disagree(member, *other))
             sentences.push_back(fmt::format("{} {} in the store, but {} now", member.qualified(),
                                             claim(member), claim(*other)));
     }

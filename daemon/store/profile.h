@@ -61,7 +61,8 @@ struct Profile {
     bool complete() const;
     std::size_t resolved() const;
     const ProfileMember* find(const std::string& qualified) const;
-    // The offset of a member that is resolved, or the one offered of those that are tied. Throws Error that names the member if there is none.
+    // The offset of a member that is resolved, or the one offered of those that are tied. Throws Error that names
+    // the member if there is none.
     std::int64_t offset(const std::string& qualified) const;
     bool operator==(const Profile&) const = default;
 };

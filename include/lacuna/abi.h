@@ -208,7 +208,7 @@ enum lacuna_current {
 
 /* ---- generic netlink ------------------------------------------------------------------------------------------------ */
 
-/* All commands need CAP_NET_ADMIN. */
+/* All commands need CAP_NET_ADMIN; ARM, READ, RECORDING and ADOPT, which reach a guest's memory, CAP_SYS_PTRACE as well. */
 enum lacuna_command {
 	LACUNA_CMD_UNSPEC,
 	LACUNA_CMD_CONSTRAINTS, /* CONSTRAINTS: used by guests armed from now on */

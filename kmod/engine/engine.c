@@ -153,26 +153,45 @@ static void drop_all_but(struct lac_hunt *hunt, u32 survivor)
 	hunt->alive = 1;
 }
 
-/* Were all that were seen at work seen so often enough, and never with different values? */
-static bool is_tied(const struct lac_hunt *hunt)
+/*
+ * How many were seen at work, if all of them were so often enough, so that more of the same tells nothing; else 0. @same: have they
+ * never had different values?
+ */
+static u32 proven(const struct lac_hunt *hunt, bool *same)
 {
 	u32 first = hunt->number, number = 0, i, candidate;
 
-	if (hunt->settled || hunt->contradicted)
-		return false;
+	*same = true;
 	for (i = 0; i < hunt->alive; i++) {
 		candidate = hunt->living[i];
 		if (!hunt->witnesses[candidate])
 			continue;
-		if (first == hunt->number)
-			first = candidate;
-		if (hunt->history[candidate] != hunt->history[first] ||
-		    hunt->witnesses[candidate] < hunt->member->witnesses ||
+		if (hunt->witnesses[candidate] < hunt->member->witnesses ||
 		    instances_of(hunt, candidate) < hunt->member->instances)
-			return false;
-		number++;
+			return 0;
+		if (!number++)
+			first = candidate;
+		*same &= hunt->history[candidate] == hunt->history[first];
 	}
-	return number > 1 && number <= LACUNA_LISTED_CANDIDATES;
+	return number;
+}
+
+static bool is_stuck(const struct lac_hunt *hunt)
+{
+	bool same;
+
+	return proven(hunt, &same) > 1;
+}
+
+static bool is_tied(const struct lac_hunt *hunt)
+{
+	u32 number;
+	bool same;
+
+	if (hunt->settled || hunt->contradicted)
+		return false;
+	number = proven(hunt, &same);
+	return same && number > 1 && number <= LACUNA_LISTED_CANDIDATES;
 }
 
 static void judge(struct lac_engine *engine, struct lac_hunt *hunt)
@@ -224,23 +243,6 @@ static void strike(struct lac_engine *engine, struct lac_hunt *hunt)
 		hunt->living[left++] = (u16)candidate;
 	}
 	hunt->alive = left;
-}
-
-/* Have all that were seen at work been so often enough, so that more of the same tells nothing? */
-static bool is_stuck(const struct lac_hunt *hunt)
-{
-	u32 i, candidate, number = 0;
-
-	for (i = 0; i < hunt->alive; i++) {
-		candidate = hunt->living[i];
-		if (!hunt->witnesses[candidate])
-			continue;
-		if (hunt->witnesses[candidate] < hunt->member->witnesses ||
-		    instances_of(hunt, candidate) < hunt->member->instances)
-			return false;
-		number++;
-	}
-	return number > 1;
 }
 
 static bool walks_ring(const struct lacuna_member *member)

@@ -153,15 +153,15 @@ enum lac_outcome lac_ring_counts(struct lac_engine *engine, const struct lac_hun
 		return LAC_SILENT;
 	if (read_ring(engine, p->member) < LAC_MIN_RING)
 		return LAC_UNKNOWN;
-	empty_values(engine);
 	/* most are none of it: process 1 is read once for all of them */
 	if (hunt->alive > LAC_MAX_COSTLY) {
-		if (engine->target.at != engine->ring[1] || engine->target.space != &view->space)
+		if (engine->target.at != engine->ring[1])
 			lac_window_open(&engine->target, &view->space, engine->ring[1], view->anchor->low,
 					view->anchor->low + (s32)view->anchor->size);
 		if (lac_int(&engine->target, offset, &value) && value != 1)
 			return LAC_REFUTED;
 	}
+	empty_values(engine);
 	for (i = 0; i < view->ring_nr; i++) {
 		if (lac_read(&view->space, engine->ring[i] + (s64)offset, &value, sizeof(value)) || value < 0)
 			return LAC_REFUTED;

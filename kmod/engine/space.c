@@ -31,13 +31,18 @@ static const struct scheme *scheme_of(const struct lac_space *space)
 	return &schemes[space->paging];
 }
 
+u64 lac_root_of(u64 cr3, u8 paging)
+{
+	return cr3 & schemes[paging < LACUNA_PAGINGS ? paging : LACUNA_PAGING_4LEVEL].root;
+}
+
 void lac_space_init(struct lac_space *space, const struct lac_memory *memory, u64 cr3, u8 paging)
 {
 	memset(space, 0, sizeof(*space));
 	space->memory = memory;
 	space->paging = paging < LACUNA_PAGINGS ? paging : LACUNA_PAGING_4LEVEL;
 	space->word = scheme_of(space)->bits > 32 ? 8 : 4;
-	space->root = cr3 & scheme_of(space)->root;
+	space->root = lac_root_of(cr3, paging);
 	space->kernel_start = space->word == 8 ? 1ull << 63 : I386_KERNEL_START;
 }
 

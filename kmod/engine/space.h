@@ -54,6 +54,9 @@ struct lac_space {
 	struct lac_tables *tables; /* NULL: page tables are read entry by entry */
 };
 
+/* GPA of the page-table root that CR3 names under @paging; its other bits are no address. */
+u64 lac_root_of(u64 cr3, u8 paging);
+
 void lac_space_init(struct lac_space *space, const struct lac_memory *memory, u64 cr3, u8 paging);
 
 /* The word at @va. As lac_read(). */
