@@ -80,13 +80,14 @@ static const u8 *read_table(struct lac_space *space, u64 gpa)
 	return tables->bytes[i];
 }
 
-static int read_entry(struct lac_space *space, u64 at, u64 *entry)
+/* Tables of the last level are many and each is soon left again: of those one entry is read, of the others the page. */
+static int read_entry(struct lac_space *space, u64 at, bool last, u64 *entry)
 {
 	u8 size = scheme_of(space)->entry;
 	const u8 *table;
 
 	*entry = 0;
-	if (!space->tables)
+	if (!space->tables || last)
 		return read_physical(space, at, entry, size);
 	table = read_table(space, at);
 	if (!table)
@@ -134,7 +135,7 @@ static int walk(struct lac_space *space, u64 va, struct lac_page *page)
 		shift = scheme->shifts[level];
 		most = (level ? scheme->shifts[level - 1] : scheme->bits) - shift;
 		index = va >> shift & ((1u << most) - 1);
-		err = read_entry(space, table + scheme->entry * index, &entry);
+		err = read_entry(space, table + scheme->entry * index, shift == 12, &entry);
 		if (err)
 			return err;
 		if (!(entry & PTE_PRESENT))
