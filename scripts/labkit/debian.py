@@ -46,6 +46,12 @@ def source(suite):
     return f"deb [signed-by={KEYRING}] {mirror(label)} {suite} main"
 
 
+def date_checks():
+    """What this machine's apt has been told about the age of lists, as lines of a configuration: a mirror may stand still."""
+    settings = run(["apt-config", "dump"]).splitlines()
+    return [line for line in settings if line.startswith(("Acquire::Check-Valid-Until ", "Acquire::Check-Date "))]
+
+
 def write_if_new(file, text):
     """Another apt may be reading it: what says the same already is left alone."""
     if not file.exists() or file.read_text() != text:

@@ -59,6 +59,8 @@ class Initramfs(Debian):
         """The files that boot it with this GuestKernel."""
         if not kernel.debs:
             raise LabError("a Debian guest needs its kernel's packages: give --guest-kernel or --kernel-deb")
+        if self.architecture == "amd64" and not kernel.is_64_bit:
+            raise LabError("this guest's programs are for amd64: choose a 64-bit kernel, or the guest system debian12-i386")
         inputs = [str(self._root()), str(kernel.folder), str(programs(kernel.is_64_bit)), cache.hash_files(self.overlays)]
 
         def make(folder):

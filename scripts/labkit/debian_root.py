@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 from .base import run
-from .debian import source
+from .debian import date_checks, source
 from .kernel_package import unpack_kernel
 
 # Modules that a virtual machine has no use for: two fifths of all.
@@ -15,6 +15,8 @@ UNUSED += ("drivers/net/ethernet", "drivers/net/wireless")
 UNREAD = tuple(f"/usr/share/{part}/*" for part in ("doc", "man", "locale", "info", "lintian"))
 
 
+# Releases in which /usr is merged by the installer, not by a package: with this mmdebstrap does the same.
+UNMERGED, MERGE = ("bullseye",), "/usr/share/mmdebstrap/hooks/merged-usr/setup00.sh"
 # For the keys of what is cached.
 RECIPE = Path(__file__).read_text(encoding="utf-8")
 
@@ -26,6 +28,10 @@ def install(root, suites, packages, architecture="amd64", variant="apt", left_ou
     """
     options = ["--mode=root", f"--variant={variant}", "--format=directory", f"--architectures={architecture}"]
     options += ['--aptopt=APT::Install-Recommends "false"', "--dpkgopt=force-unsafe-io"]
+    options += [f"--aptopt={setting}" for setting in date_checks()]
+    # its programs for i386 run here without emulation
+    options += ["--skip=check/qemu"] if architecture == "i386" else []
+    options += [f"--setup-hook={MERGE}"] if suites[0] in UNMERGED else []
     options += [f"--dpkgopt=path-exclude={pattern}" for pattern in left_out]
     options += [f"--include={','.join(packages)}", *(f"--customize-hook={command}" for command in commands)]
     run(["mmdebstrap", "--quiet", *options, suites[0], root, *map(source, suites)])

@@ -9,7 +9,7 @@ import tempfile
 import unittest
 from pathlib import Path
 
-from labkit import behaviour, guest_console, host_disk, judge, kernel_build, lost_guest, matrix, views
+from labkit import behaviour, guest_console, guest_system, host_disk, judge, kernel_build, lost_guest, matrix, views
 from labkit.base import LabError
 from labkit.cpio import Archive
 from labkit.guest_kernel import choose
@@ -243,6 +243,26 @@ class FlavourTest(unittest.TestCase):
         self.assertEqual(FLAVOUR.fullmatch("686-pae").groups(), (None, "686-pae"))
         for release in ("6.1.0-56-amd64", "6.12.117+deb13-rt-amd64", "5.10.0-32-686-pae"):
             self.assertIsNone(FLAVOUR.fullmatch(release))
+
+
+class GuestSystemTest(unittest.TestCase):
+    def test_every_system_says_why_and_is_documented(self):
+        documentation = (Path(__file__).parent / "README.md").read_text()
+        for name, system in guest_system.SYSTEMS.items():
+            self.assertTrue(system.why, name)
+            self.assertIn(f"`{name}`", documentation)
+            self.assertIn(f"os:{name}", matrix.CONFIGURATIONS)
+
+    def test_what_a_guest_cannot_teach_is_not_compared(self):
+        for name, system in guest_system.SYSTEMS.items():
+            self.assertEqual("module" in system.untaught, name in ("single", "busybox"), name)
+
+    def test_amd64_is_not_run_on_a_32_bit_kernel(self):
+        class Kernel:
+            debs, is_64_bit = ["linux-image-6.1-686_1_i386.deb"], False
+
+        with self.assertRaises(LabError):
+            guest_system.choose("debian12").job(Kernel)
 
 
 class KernelBuildTest(unittest.TestCase):
