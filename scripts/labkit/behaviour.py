@@ -1,20 +1,21 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Judging a profile without knowing the true offsets: by what is found at these in a guest that runs.
 
-The lists rebuilt with them must be the guest's own, the bounds of code those that /proc/<pid>/stat tells, a process's program
-must be seen through its page tables, and a module's text be as large as its file says.
+The lists rebuilt with them must be the guest's own, a thread must have its own number and not its process's, the bounds of code
+must be those that /proc/<pid>/stat tells, a process's program must be seen through its page tables, and a module's text be as
+large as its file says.
 """
 
 import re
 import struct
 
 from .base import run
-from .guest_memory import PAGE, GuestMemory, physical_reader
+from .guest_memory import PAGE, GuestMemory, copied
 
 # Members, and what in an observation speaks for them.
 WITNESSES = {
     "task_struct.tasks": "processes",
-    "task_struct.pid": "processes",
+    "task_struct.pid": "threads",
     "task_struct.comm": "processes",
     "task_struct.mm": "processes",
     "mm_struct.pgd": "program",
@@ -26,6 +27,7 @@ WITNESSES = {
 }
 FIXED = ("resolved", "tied")
 SAMPLE = 64  # bytes of a program
+COMM_SIZE = 16  # TASK_COMM_LEN, include/linux/sched.h
 
 
 def observe(guest, file, facts, profile, lists, job):
@@ -42,10 +44,11 @@ def observe(guest, file, facts, profile, lists, job):
     }
     view = guest.console.views()[-1][1]
     root = int(facts["addresses"]["page_table_gpa"], 16)
-    memory = GuestMemory(physical_reader(guest, file), facts["paging"], root)
+    memory = GuestMemory(copied(guest, file), facts["paging"], root)
     seen = {"processes": lists.get("processes"), "modules": lists.get("modules") if view["modules"] else None}
     seen["no_modules"] = guest.console.said("LACUNA-GUEST NO-MODULES")
     mms = memory_descriptors(memory, int(facts["addresses"]["init_task"], 16), offsets)
+    seen["threads"] = lists.get("processes") and threads(memory.image, view["threads"], offsets)
     seen["code"] = code(memory, mms, offsets, view["code"])
     for number, name in enumerate(("start_code", "end_code")):
         pairs = [(entry["guest"][number], entry["outside"][number]) for entry in seen["code"]]
@@ -67,6 +70,18 @@ def memory_descriptors(memory, init_task, offsets):
     return {
         memory.number(task + offsets["task_struct.pid"], 4): memory.number(task + offsets["task_struct.mm"]) for task in tasks
     }
+
+
+def threads(image, told, offsets):
+    """Whether a thread that is no leader is found by its name with its own number; None if there is none."""
+    if not told or not {"task_struct.pid", "task_struct.comm"} <= set(offsets):
+        return None
+    tid, comm = told[0]
+    name, numbers, at = comm.encode().ljust(COMM_SIZE, b"\0"), set(), -1
+    while (at := image.find(name, at + 1)) >= 0:
+        place = at + offsets["task_struct.pid"] - offsets["task_struct.comm"]
+        numbers.add(int.from_bytes(image[max(place, 0) : place + 4], "little"))
+    return tid in numbers
 
 
 def code(memory, mms, offsets, told):

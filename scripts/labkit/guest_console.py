@@ -17,13 +17,15 @@ def plain_comm(comm, kind):
 
 
 def parse_view(body):
-    """{"processes": [...], "modules": [...]}, sorted, and "code": {pid: [start, end]}, from the lines of one view."""
+    """{"processes": [...], "modules": [...]}, sorted, "code": {pid: [start, end]}, and "threads": [[tid, comm]], from the lines of one view."""
     processes = re.findall(r"^P (\d+) (user|kernel) (.*)$", body, re.M)
     modules = re.findall(r"^M (\S+) (\S+)$", body, re.M)
+    threads = re.findall(r"^T (\d+) (.*)$", body, re.M)
     code = re.findall(r"^C (\d+) (\S+) (\S+)$", body, re.M)
     return {
         "processes": sorted([int(pid), kind, plain_comm(comm, kind)] for pid, kind, comm in processes),
         "modules": sorted([name, int(address, 16)] for name, address in modules),
+        "threads": [[int(tid), comm] for tid, comm in threads],
         "code": {int(pid): [int(start, 16), int(end, 16)] for pid, start, end in code},
     }
 

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A guest's memory, read by QEMU and translated here.
+"""A guest's memory, copied by QEMU and translated here.
 
-Only by physical address: asked for more, QEMU would read a vCPU's registers and write them back (see QUIET_APIC in guest.py).
+By physical address: asked for more, QEMU would read a vCPU's registers and write them back (see QUIET_APIC in guest.py).
 """
 
+import mmap
 import struct
 from dataclasses import dataclass
 
@@ -32,23 +33,28 @@ PAGINGS = {
 
 
 class GuestMemory:
-    """The memory under one root of page tables. `physical(address, size)` returns bytes."""
+    """A copy of a guest's memory (bytes, by physical address), seen through the page tables under one root."""
 
-    def __init__(self, physical, paging, root):
-        self.physical, self.paging = physical, PAGINGS[paging]
+    def __init__(self, image, paging, root):
+        self.image, self.paging_name, self.paging = image, paging, PAGINGS[paging]
         self.root = root & self.paging.root
         self.word_size = 8 if self.paging.bits > 32 else 4
 
     def under(self, root):
         """The same memory under another root."""
-        return GuestMemory(self.physical, next(name for name, one in PAGINGS.items() if one is self.paging), root)
+        return GuestMemory(self.image, self.paging_name, root)
+
+    def physical(self, address, size):
+        """Bytes at a physical address, None where there is no memory."""
+        return self.image[address : address + size] if address + size <= len(self.image) else None
 
     def translate(self, address):
         """The physical address, None where nothing is mapped."""
         table, above, size = self.root, self.paging.bits, struct.calcsize(self.paging.entry)
         for shift in self.paging.shifts:
             index = address >> shift & ((1 << (above - shift)) - 1)
-            (entry,) = struct.unpack(self.paging.entry, self.physical(table + index * size, size))
+            data = self.physical(table + index * size, size)
+            entry = struct.unpack(self.paging.entry, data)[0] if data else 0
             if not entry & PRESENT:
                 return None
             if shift == 12 or (shift in self.paging.large and entry & LARGE):
@@ -63,9 +69,10 @@ class GuestMemory:
         while len(data) < size:
             at = address + len(data)
             found = self.translate(at)
-            if found is None:
+            piece = None if found is None else self.physical(found, min(size - len(data), PAGE - at % PAGE))
+            if not piece:
                 return None
-            data += self.physical(found, min(size - len(data), PAGE - at % PAGE))
+            data += piece
         return data
 
     def number(self, address, size=None):
@@ -73,19 +80,17 @@ class GuestMemory:
         data = self.read(address, size or self.word_size)
         return None if data is None else int.from_bytes(data, "little")
 
-    def ring(self, head, most=100_000):
-        """The nodes of a kernel's list behind its head, as far as they are mapped."""
-        node = self.number(head)
-        while node and node != head and most:
-            yield node
-            node, most = self.number(node), most - 1
+    def ring(self, head, most=10_000):
+        """The nodes of a kernel's list behind its head; none if it does not lead back there."""
+        nodes, node = [], self.number(head)
+        while node and node != head and len(nodes) < most:
+            nodes.append(node)
+            node = self.number(node)
+        return nodes if node == head else []
 
 
-def physical_reader(guest, file):
-    """physical() of a Guest; QEMU writes each piece to `file`."""
-
-    def physical(address, size):
-        guest.qmp("pmemsave", val=address, size=size, filename=str(file))
-        return file.read_bytes()
-
-    return physical
+def copied(guest, file):
+    """The memory of a Guest (of the machine pc, which has none above 3 GiB then), copied to a file that is mapped here."""
+    guest.qmp("pmemsave", val=0, size=guest.job["memory"] << 20, filename=str(file))
+    with open(file, "rb") as stream:
+        return mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)

@@ -113,8 +113,9 @@ class Lacuna:
 
     @staticmethod
     def facts(name):
-        """What the store says about a guest's boot."""
-        return json.loads((STORE / "guests" / f"{name}.json").read_text())
+        """What the store says about a guest's boot, {} if nothing."""
+        file = STORE / "guests" / f"{name}.json"
+        return json.loads(file.read_text()) if file.exists() else {}
 
     def running(self):
         """Whether the daemon that was started still runs."""

@@ -107,6 +107,14 @@ class BehaviourTest(unittest.TestCase):
     def test_nothing_found_is_no_pass(self):
         self.assertEqual(judge.exit_code(judge.count(behaviour.judge(None, {}))), 1)
 
+    def test_a_thread_with_the_number_of_its_process(self):
+        offsets = {"task_struct.pid": 8, "task_struct.comm": 16}
+        leader, thread = (struct.pack("<8xII16s", number, 140, b"worker-threads") for number in (140, 141))
+        told, image = [[141, "worker-threads"]], bytes(40) + leader + thread + b"worker-threads"
+        self.assertTrue(behaviour.threads(image, told, offsets))
+        self.assertFalse(behaviour.threads(image, told, {**offsets, "task_struct.pid": 12}), "its process's number")
+        self.assertIsNone(behaviour.threads(image, [], offsets))
+
     def test_program_as_it_is_loaded(self):
         file = Path(self.enterContext(tempfile.TemporaryDirectory())) / "program"
         header = struct.pack("<4sBBBB8xHHIQQQIHHHHHH", b"\x7fELF", 2, 1, 1, 0, 2, 62, 1, 0, 64, 0, 0, 64, 56, 1, 0, 0, 0)
@@ -124,7 +132,7 @@ class MemoryTest(unittest.TestCase):
         for at, entry in tables.items():
             struct.pack_into(form, content, at, entry)
         content[0x8000:0x8010] = bytes(range(16))
-        return GuestMemory(lambda address, size: bytes(content[address : address + size]), paging, 0x1000)
+        return GuestMemory(bytes(content), paging, 0x1000)
 
     def test_four_levels(self):
         # the last but one page of the address space, and a large page below it
@@ -142,11 +150,17 @@ class MemoryTest(unittest.TestCase):
         self.assertEqual(memory.read(0xC0001008, 1), b"\x08")
         self.assertIsNone(memory.read(0xC0000000, 1))
 
+    def test_where_there_is_no_memory(self):
+        memory = self.memory("32-bit", {0x1000: 0x2001, 0x2000: 0xFFFF0001, 0x1004: 0xFFFF0001}, "<I")
+        self.assertIsNone(memory.read(0, 1))
+        self.assertIsNone(memory.read(0x400000, 1))
+
     def test_ring_ends_at_its_head(self):
         tables = {0x1FF8: 0x2001, 0x2FF8: 0x3001, 0x3FF8: 0x4001, 0x4FE8: 0x9001}
         top = 0xFFFFFFFFFFFFD000
         memory = self.memory("4-level", {**tables, 0x9000: top + 0x20, 0x9020: top + 0x40, 0x9040: top}, "<Q")
-        self.assertEqual(list(memory.ring(top)), [top + 0x20, top + 0x40])
+        self.assertEqual(memory.ring(top), [top + 0x20, top + 0x40])
+        self.assertEqual(memory.ring(top + 8), [], "it does not lead back")
 
 
 class BitsTest(unittest.TestCase):

@@ -174,9 +174,9 @@ class Trial:
                 self.check(what, False, "they cannot be compared: see agent.log", code=1)
 
     def _observe(self, guest, lists):
-        profile = self.lacuna.ask("profile", guest.name)
-        if profile and guest.console.views():
-            facts, file = self.lacuna.facts(guest.name), RUN / f"{guest.name}.memory"
+        profile, facts = self.lacuna.ask("profile", guest.name), self.lacuna.facts(guest.name)
+        if profile and "addresses" in facts and guest.console.views():
+            file = RUN / f"{guest.name}.memory"
             self.write(guest, "observation", behaviour.observe(guest, file, facts, profile, lists, self.job["behaviour"]))
 
     def _times(self, guest, stats):

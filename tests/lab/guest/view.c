@@ -68,6 +68,26 @@ void print_text_range(void)
         fclose(iomem);
 }
 
+/* The process's threads but for its leader. */
+static void print_threads(FILE *out, const char *pid)
+{
+    char path[64], comm[64];
+    struct dirent *entry;
+    DIR *tasks;
+
+    snprintf(path, sizeof(path), "/proc/%.20s/task", pid);
+    tasks = opendir(path);
+    while (tasks && (entry = readdir(tasks))) {
+        snprintf(path, sizeof(path), "/proc/%.20s/task/%.20s/stat", pid, entry->d_name);
+        if (!isdigit((unsigned char)entry->d_name[0]) || !strcmp(entry->d_name, pid) || read_file(path, comm, sizeof(comm)) <= 0)
+            continue;
+        comm[strcspn(comm, ")")] = 0;
+        fprintf(out, "T %s %s\n", entry->d_name, comm + strcspn(comm, "(") + 1);
+    }
+    if (tasks)
+        closedir(tasks);
+}
+
 /*
  * A process is the kernel's where it has no memory of its own: older kernels do not flag their threads, and a zombie has none
  * either.
@@ -91,8 +111,10 @@ static void print_process(FILE *out, const char *pid)
     *close_bracket = 0;
     is_kernel = (flags & PF_KTHREAD) || size == 0;
     fprintf(out, "P %s %s %s\n", pid, is_kernel ? "kernel" : "user", open_bracket + 1);
-    if (!is_kernel && getenv("LACUNA_CODE"))
+    if (!is_kernel && getenv("LACUNA_CODE")) {
         fprintf(out, "C %s %lx %lx\n", pid, start_code, end_code);
+        print_threads(out, pid);
+    }
 }
 
 static void print_processes(FILE *out)

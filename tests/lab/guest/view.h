@@ -9,6 +9,7 @@
  *   LACUNA-VIEW <n> BEGIN
  *   P <pid> <user|kernel> <comm>         one per /proc/<pid>
  *   C <pid> <start> <end>                with LACUNA_CODE=1, behind a user process: where its program's code is, hexadecimal
+ *   T <tid> <comm>                       with LACUNA_CODE=1, one per thread of a process that is not its leader
  *   M <name> <address>                   one per line of /proc/modules
  *   LACUNA-VIEW <n> END
  */
