@@ -57,6 +57,9 @@ static int locate_sites(struct lac_guest *guest, const struct lac_kernel *kernel
 	for (i = 0; i < LACUNA_SITE_KINDS; i++) {
 		const struct lac_site_descriptor *d = &kernel->sites[i];
 
+		WRITE_ONCE(guest->sites[i].va, 0);
+		if (!d->address)
+			continue;
 		err = lac_site_locate(&guest->sites[i], d, slide, space);
 		if (err)
 			return err;
@@ -159,9 +162,9 @@ static bool runs_process(const struct lac_guest *guest, struct kvm_vcpu *vcpu, u
 void lac_hunt_move_sites(struct lac_guest *guest, struct kvm_vcpu *vcpu, u32 kind, bool builtin)
 {
 	bool tasks = lac_engine_settled(guest->engine, false), modules = lac_engine_settled(guest->engine, true);
-	/* a guest that was found running has loaded its modules: they are looked at when it forks */
-	bool forks = !modules && !guest->seen_firmware;
 	bool looks = lac_engine_wants_looks(guest->engine);
+	/* where the kernel's own page tables are not known nobody can look: modules are asked at forks, in their processes' */
+	bool forks = !modules && !lac_engine_root(guest->engine);
 	int err = 0;
 
 	lockdep_assert_held(&guest->engine_lock);
@@ -173,13 +176,12 @@ void lac_hunt_move_sites(struct lac_guest *guest, struct kvm_vcpu *vcpu, u32 kin
 	if (guest->state == LACUNA_GUEST_TRAPPING) {
 		if (tasks && !guest->stats.process_done_ns)
 			guest->stats.process_done_ns = lac_guest_time(guest);
+		/* what is left then can be seen without traps */
 		if (tasks && !forks)
-			err = lac_site_release(&guest->sites[LACUNA_SITE_FORK], vcpu->kvm, vcpu);
-		if (tasks && !forks && !err)
-			err = lac_site_release(&guest->sites[LACUNA_SITE_EXIT], vcpu->kvm, vcpu);
-		if (!err && (modules || (builtin && lac_site_is_single(&guest->sites[LACUNA_SITE_INITCALL].descriptor))))
+			err = release_sites(guest, vcpu->kvm, vcpu);
+		else if (modules || (builtin && lac_site_is_single(&guest->sites[LACUNA_SITE_INITCALL].descriptor)))
 			err = lac_site_release(&guest->sites[LACUNA_SITE_INITCALL], vcpu->kvm, vcpu);
-		else if (!err && runs_process(guest, vcpu, kind))
+		else if (runs_process(guest, vcpu, kind))
 			err = lac_site_arm(&guest->sites[LACUNA_SITE_INITCALL], vcpu->kvm, vcpu);
 		if (!err && !tasks && guest->seen_firmware && lac_engine_waits_for_user_space(guest->engine))
 			err = fall_asleep(guest, vcpu);
@@ -272,6 +274,8 @@ int lac_hunt_recognise(struct lac_guest *guest, const struct lac_kernel *kernel,
 	int err;
 
 	for (i = 0; i < LACUNA_SITE_KINDS; i++) {
+		if (!kernel->sites[i].address)
+			continue;
 		err = lac_site_locate(&site, &kernel->sites[i], slide, space);
 		if (err)
 			return err;
@@ -284,7 +288,7 @@ int lac_hunt_start(struct lac_guest *guest, struct kvm_vcpu *vcpu, const struct 
 {
 	struct lac_facts facts = {
 		.init_task = kernel->init_task + slide,
-		.modules = kernel->modules + slide,
+		.modules = kernel->modules ? kernel->modules + slide : 0,
 		.text = kernel->text + slide,
 		.end = kernel->end + slide,
 	};

@@ -22,7 +22,8 @@ struct lac_site_descriptor {
 struct lac_kernel {
 	char id[LACUNA_MAX_ID];
 	u8 architecture; /* enum lacuna_architecture */
-	u64 text, end, banner, init_task, modules;
+	u64 text, end, banner, init_task;
+	u64 modules; /* 0: it has none */
 	u64 current_task; /* value of the symbol; LACUNA_CURRENT_STACK: bytes of a stack */
 	u8 current_kind; /* enum lacuna_current */
 	bool current_slides;

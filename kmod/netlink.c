@@ -149,9 +149,16 @@ static bool kernel_ok(const struct lac_kernel *k)
 {
 	u32 i;
 
-	for (i = 0; i < LACUNA_SITE_KINDS; i++)
+	for (i = 0; i < LACUNA_SITE_KINDS; i++) {
+		/* without modules do_one_initcall() is the kernel's own alone, and gone once it has started */
+		if (i == LACUNA_SITE_INITCALL && !k->modules) {
+			if (k->sites[i].address)
+				return false;
+			continue;
+		}
 		if (k->sites[i].address < k->text || k->sites[i].address >= k->end)
 			return false;
+	}
 	if (k->architecture == LACUNA_I386 ? k->end >> 32 : !(k->text >> 32))
 		return false;
 	if (k->current_kind == LACUNA_CURRENT_STACK &&

@@ -97,7 +97,10 @@ static bool make_event(struct lac_guest *guest, struct kvm_vcpu *vcpu, u32 kind,
 	return false;
 }
 
-/* A guest that has been running for long may never load a module again: those it has loaded are asked, one at each fork. */
+/*
+ * A guest that has been running for long may never load a module again: those it has loaded are asked, one at each fork. One whose
+ * kernel's own page tables are known is looked at instead (survey.c).
+ */
 static void make_listed_module_event(struct lac_guest *guest, struct kvm_vcpu *vcpu, struct lac_reader *reader)
 {
 	struct lac_memory memory = lac_reader_memory(reader);
@@ -134,7 +137,7 @@ static void filter(struct lac_guest *guest, struct kvm_vcpu *vcpu, struct lac_si
 		guest->stats.first_trap_ns = lac_guest_time(guest);
 	forget_postponed(guest);
 	builtin = make_event(guest, vcpu, kind, &reader);
-	if (kind == LACUNA_SITE_FORK && !guest->seen_firmware)
+	if (kind == LACUNA_SITE_FORK && !lac_engine_root(guest->engine))
 		make_listed_module_event(guest, vcpu, &reader);
 	changed = lac_event_update(guest);
 	lac_hunt_move_sites(guest, vcpu, kind, builtin);

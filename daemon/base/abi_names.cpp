@@ -52,6 +52,8 @@ const char* to_string(lacuna_member_state state)
         return "contradicted";
     case LACUNA_TIED:
         return "tied";
+    case LACUNA_ABSENT:
+        return "absent";
     }
     return "unknown";
 }

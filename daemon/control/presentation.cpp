@@ -34,17 +34,26 @@ std::string member_text(const Json& member)
 {
     if (member.at("state") == "resolved")
         return fmt::format("resolved at {}", member.at("offset").dump());
-    if (member.at("state") == "contradicted")
-        return "contradicted";
+    if (member.at("state") == "tied")
+        return fmt::format("tied at {}", member.at("candidates").dump());
+    if (member.at("state") == "contradicted" || member.at("state") == "absent")
+        return member.at("state").get<std::string>();
     return fmt::format("{}{} candidates", member.at("state") == "ambiguous" ? "ambiguous, " : "",
                        member.at("remaining").dump());
 }
 
-std::size_t resolved_members(const Json& guest)
+std::size_t members_in(const Json& guest, std::string_view state)
 {
     const Json& members = guest.at("members");
-    return static_cast<std::size_t>(std::count_if(members.begin(), members.end(),
-                                                  [](const Json& m) { return m.at("state") == "resolved"; }));
+    return static_cast<std::size_t>(
+        std::count_if(members.begin(), members.end(), [&](const Json& m) { return m.at("state") == state; }));
+}
+
+// "7/7": of those that the kernel has.
+std::string resolved_text(const Json& guest)
+{
+    return fmt::format("{}/{}", members_in(guest, "resolved"),
+                       guest.at("members").size() - members_in(guest, "absent"));
 }
 
 std::string state_text(const Json& guest)
@@ -93,8 +102,7 @@ void print_status(std::ostream& out, const Json& answer)
     Table table({"GUEST", "PID", "KERNEL", "RESOLVED", "STATE"});
     for (const Json& guest : answer.at("guests"))
         table.add({guest.at("name").get<std::string>(), guest.at("pid").dump(), or_dash(guest.at("kernel")),
-                   fmt::format("{}/{}", resolved_members(guest), guest.at("members").size()),
-                   state_text(guest)});
+                   resolved_text(guest), state_text(guest)});
     table.print(out);
 }
 

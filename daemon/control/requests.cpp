@@ -48,7 +48,7 @@ Json processes(const Supervisor& supervisor, const Guest& guest)
 {
     const Profile profile = profile_of(supervisor, guest);
     AddressSpace memory = supervisor.memory_of(guest);
-    const auto snapshot = list_processes(memory, profile, guest.boot.kernel->init_task + guest.boot.slide);
+    const auto snapshot = list_processes(memory, profile, guest.boot.kernel->init_task_at(guest.boot.slide));
     Json json = {{"guest", guest.name}, {"stable", snapshot.stable}, {"processes", Json::array()}};
     for (const Process& process : snapshot.entries)
         json["processes"].push_back({{"pid", process.pid},
@@ -62,8 +62,10 @@ Json processes(const Supervisor& supervisor, const Guest& guest)
 Json modules(const Supervisor& supervisor, const Guest& guest)
 {
     const Profile profile = profile_of(supervisor, guest);
+    if (!guest.boot.kernel->modules) // it can have none
+        return {{"guest", guest.name}, {"stable", true}, {"modules", Json::array()}};
     AddressSpace memory = supervisor.memory_of(guest);
-    const auto snapshot = list_modules(memory, profile, guest.boot.kernel->modules + guest.boot.slide);
+    const auto snapshot = list_modules(memory, profile, guest.boot.kernel->modules_at(guest.boot.slide));
     Json json = {{"guest", guest.name}, {"stable", snapshot.stable}, {"modules", Json::array()}};
     for (const Module& module : snapshot.entries)
         json["modules"].push_back(

@@ -91,6 +91,7 @@ bool Guest::update(const GuestReport& report)
         boot.kernel_id = *report.kernel_id;
         boot.kernel.reset();
         boot.outcome = Outcome::none;
+        boot.tasks_published = false;
     }
     boot.slide = report.slide.value_or(boot.slide);
     boot.text_gpa = report.text_gpa.value_or(boot.text_gpa);
@@ -176,8 +177,8 @@ Json facts_json(const Guest& guest)
     if (guest.boot.has_known_profile())
         json["verified"] = guest.boot.outcome == Outcome::verified;
     if (guest.boot.kernel)
-        json["addresses"] = {{"init_task", hex(guest.boot.kernel->init_task + guest.boot.slide)},
-                             {"modules", hex(guest.boot.kernel->modules + guest.boot.slide)},
+        json["addresses"] = {{"init_task", hex(guest.boot.kernel->init_task_at(guest.boot.slide))},
+                             {"modules", hex(guest.boot.kernel->modules_at(guest.boot.slide))},
                              {"page_table_gpa", hex(guest.boot.page_table_gpa())}};
     json["updated"] = iso_now();
     return json;

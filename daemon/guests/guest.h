@@ -39,6 +39,7 @@ struct Boot {
     std::uint64_t root = 0; // physical address of the kernel's own page-table root; 0: not known yet
     std::shared_ptr<const KernelDescriptor> kernel; // null until its source has been read
     Outcome outcome = Outcome::none;
+    bool tasks_published = false; // while modules are still looked at
     std::chrono::steady_clock::time_point unverified_since;
 
     std::vector<lacuna_member_report> members; // in the order of the constraint set; empty: no report yet

@@ -15,7 +15,7 @@ bool KernelKnowledge::says_all(const Profile& profile) const
 {
     for (std::size_t i = 0; i < constraints_.members_nr; i++)
         if (const ProfileMember* member = profile.find(qualified_name(constraints_, i));
-            !member || !member->resolved())
+            !member || !(member->resolved() || member->absent()))
             return false;
     return true;
 }
@@ -39,12 +39,12 @@ std::optional<Stored::Outcome> KernelKnowledge::publish(const Guest& guest)
 {
     const Profile profile = make_profile(*guest.boot.kernel, constraints_, guest.boot.members);
     if (std::none_of(profile.members.begin(), profile.members.end(),
-                     [](const ProfileMember& member) { return member.is_known(); })) {
+                     [](const ProfileMember& member) { return member.was_seen(); })) {
         spdlog::info("[{}] nothing was seen of its members: there is no profile of this boot", guest.name);
         return std::nullopt;
     }
     const Stored stored = store_.put_profile(profile);
-    const auto found = fmt::format("{} of {} members", profile.resolved(), profile.members.size());
+    const auto found = fmt::format("{} of {} members", profile.resolved(), profile.present());
     switch (stored.outcome) {
     case Stored::written:
         spdlog::info("[{}] {}: profile written to {}", guest.name, found, stored.file.string());
@@ -73,7 +73,7 @@ void KernelKnowledge::verify(const Guest& guest, AddressSpace& memory) const
         throw Error("the profile is not in the store any more", boot.kernel_id);
     const KernelDescriptor& kernel = *boot.kernel;
     lacuna::verify(memory, *profile,
-                   {kernel.init_task + boot.slide, kernel.modules + boot.slide, kernel.text + boot.slide,
+                   {kernel.init_task_at(boot.slide), kernel.modules_at(boot.slide), kernel.text + boot.slide,
                     boot.text_gpa});
 }
 

@@ -237,6 +237,12 @@ void Supervisor::advance(Guest& guest)
             guest.wanted == Policy::ignore ? let_go(guest, {}) : try_to_arm(guest);
         if (!guest.boot.kernel_id.empty() && !guest.boot.kernel && guest.boot.outcome != Outcome::lost)
             find_descriptor(guest);
+        // What is left to be seen of modules, perhaps none, need not be waited for.
+        if (guest.state == LACUNA_GUEST_TRAPPING && guest.boot.kernel && guest.stats.process_done_ns &&
+            !guest.boot.tasks_published) {
+            guest.boot.tasks_published = true;
+            knowledge_.publish(guest);
+        }
         if (guest.state == LACUNA_GUEST_DONE && guest.boot.kernel && guest.boot.outcome == Outcome::none)
             guest.only_observed() ? expect_verification(guest) : publish(guest);
     } catch (const ModuleGone&) {

@@ -54,6 +54,8 @@ public:
 
     void first_module()
     {
+        if (!place_.modules)
+            return;
         // new ones are put first: the one that was loaded first is the last
         const std::uint64_t node = memory_.word(place_.modules + memory_.word_size());
         if (node == place_.modules)

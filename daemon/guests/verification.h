@@ -10,7 +10,7 @@ namespace lacuna {
 
 // Where a kernel lies in a running guest.
 struct KernelPlace {
-    std::uint64_t init_task = 0, modules = 0, text = 0; // GVAs
+    std::uint64_t init_task = 0, modules = 0, text = 0; // GVAs; modules: 0 if it has none
     std::uint64_t text_gpa = 0;
 };
 

@@ -2,6 +2,7 @@
 #include "kernel_descriptor.h"
 
 #include <algorithm>
+#include <array>
 #include <cctype>
 #include <initializer_list>
 
@@ -146,6 +147,17 @@ TrapSite site_in(const KernelImage& kernel, const Symbols& symbols, const std::s
     return std::move(*site);
 }
 
+// What loads modules and looks one up by its name has been in each kernel that can since 2.6.12. Functions are never left
+// out of a symbol table; the system calls, for their part, have their names in it where they do nothing (sys_ni).
+bool has_modules(const Symbols& symbols)
+{
+    constexpr std::array<std::string_view, 6> names = {"modules",         "load_module", "find_module",
+                                                       "find_module_all", "module_put",  "print_modules"};
+    return std::any_of(symbols.all().begin(), symbols.all().end(), [&](const Symbol& symbol) {
+        return std::find(names.begin(), names.end(), symbol.name) != names.end();
+    });
+}
+
 void find_current(KernelDescriptor& descriptor, const KernelImage& kernel, const Symbols& symbols,
                   const Locator& locator)
 {
@@ -196,14 +208,18 @@ KernelDescriptor describe_kernel(const KernelImage& kernel, const std::optional<
     descriptor.id = as_file_name(descriptor.release) + "-" + kernel.fingerprint();
     descriptor.init_task = locator.need({"init_task"});
     check_init_task(kernel, descriptor.init_task);
-    descriptor.modules = locator.need("modules", [&] { return recover_module_list(elf, symbols); });
+    if (has_modules(symbols))
+        descriptor.modules = locator.need("modules", [&] { return recover_module_list(elf, symbols); });
     descriptor.page_table = locator.find({"init_top_pgt", "init_level4_pgt", "swapper_pg_dir"}).value_or(0);
     find_current(descriptor, kernel, symbols, locator);
     const std::string fork = locator.need_function({"kernel_clone", "_do_fork", "do_fork"});
     descriptor.sites = {
         site_in(kernel, symbols, fork, SiteKind::fork),
-        site_in(kernel, symbols, locator.need_function({"release_task"}), SiteKind::exit),
-        site_in(kernel, symbols, locator.need_function({"do_one_initcall"}), SiteKind::initcall)};
+        site_in(kernel, symbols, locator.need_function({"release_task"}), SiteKind::exit)};
+    // Without modules it is only for the kernel's own parts, and its memory is given back (__init_or_module).
+    if (descriptor.modules)
+        descriptor.sites.push_back(
+            site_in(kernel, symbols, locator.need_function({"do_one_initcall"}), SiteKind::initcall));
     return descriptor;
 }
 

@@ -45,6 +45,10 @@ enum class CurrentKind {
 // What the kernel module needs to know of one kernel build. Addresses are link-time addresses: KASLR's slide
 // is added to them at run time (except to current_task, see CurrentKind).
 struct KernelDescriptor {
+    // Where something of the kernel lies in a guest in which it runs `slide` bytes further up; 0 if there is none.
+    std::uint64_t init_task_at(std::uint64_t slide) const { return init_task + slide; }
+    std::uint64_t modules_at(std::uint64_t slide) const { return modules ? modules + slide : 0; }
+
     std::string id;       // "<release>-<16 hex digits>": GNU build id, else FNV-1a of the decompressed image
     std::string release;  // "6.1.0-50-amd64"
     std::string banner;   // the text at linux_banner, without the newline
@@ -54,11 +58,11 @@ struct KernelDescriptor {
     std::uint64_t end = 0;            // _end
     std::uint64_t banner_address = 0; // linux_banner
     std::uint64_t init_task = 0;
-    std::uint64_t modules = 0;    // the list head of all modules
+    std::uint64_t modules = 0;    // the list head of all modules; 0: it has none (CONFIG_MODULES=n)
     std::uint64_t page_table = 0; // init_top_pgt; 0: not known, the symbol table leaves it out
     std::uint64_t current_task = 0;
     CurrentKind current_kind = CurrentKind::percpu_offset;
-    std::vector<TrapSite> sites;      // one per kind: fork, exit, initcall
+    std::vector<TrapSite> sites; // one per kind: fork, exit, and initcall if there are modules
     std::string symbol_source;        // "kallsyms" or the path of the System.map
     std::vector<std::string> notices; // for the log: "System.map is Debian's stub, ignored", …
 };

@@ -81,7 +81,7 @@ void Metrics::update(const Supervisor& supervisor)
         gauge("lacuna_guests", "Guests that are there, by state",
               {{"state", to_string(static_cast<lacuna_guest_state>(state))}})
             .Set(guests[static_cast<lacuna_guest_state>(state)]);
-    for (int state = LACUNA_OPEN; state <= LACUNA_TIED; state++)
+    for (int state = LACUNA_OPEN; state <= LACUNA_ABSENT; state++)
         gauge("lacuna_members", "Members of the guests that are there, by verdict",
               {{"verdict", to_string(static_cast<lacuna_member_state>(state))}})
             .Set(members[static_cast<lacuna_member_state>(state)]);

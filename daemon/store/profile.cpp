@@ -61,7 +61,7 @@ Json member_to_json(const ProfileMember& member)
 
 lacuna_member_state state_from_name(const std::string& name)
 {
-    for (const auto state : {LACUNA_RESOLVED, LACUNA_AMBIGUOUS, LACUNA_CONTRADICTED, LACUNA_TIED})
+    for (const auto state : {LACUNA_RESOLVED, LACUNA_AMBIGUOUS, LACUNA_CONTRADICTED, LACUNA_TIED, LACUNA_ABSENT})
         if (name == to_string(state))
             return state;
     throw Error("unknown state \"" + name + "\"");
@@ -114,7 +114,7 @@ bool ProfileMember::says_more_than(const ProfileMember& other) const
 {
     // Of a hunt that ended before its first event nothing is listed. A tie of fewer is what is left of one of more.
     const auto rank = [](const ProfileMember& member) {
-        return member.resolved() ? 3 : member.tied() ? 2 : member.remaining > 0 ? 1 : 0;
+        return member.resolved() || member.absent() ? 3 : member.tied() ? 2 : member.remaining > 0 ? 1 : 0;
     };
     return rank(*this) > rank(other) || (tied() && other.tied() && remaining < other.remaining);
 }
@@ -131,13 +131,19 @@ bool ProfileMember::rules_out(std::int32_t other) const
 bool Profile::complete() const
 {
     return !members.empty() &&
-           std::all_of(members.begin(), members.end(), [](const ProfileMember& m) { return m.usable(); });
+           std::all_of(members.begin(), members.end(), [](const ProfileMember& m) { return m.answered(); });
 }
 
 std::size_t Profile::resolved() const
 {
     return static_cast<std::size_t>(std::count_if(
         members.begin(), members.end(), [](const ProfileMember& member) { return member.resolved(); }));
+}
+
+std::size_t Profile::present() const
+{
+    return static_cast<std::size_t>(std::count_if(
+        members.begin(), members.end(), [](const ProfileMember& member) { return !member.absent(); }));
 }
 
 const ProfileMember* Profile::find(const std::string& qualified) const
@@ -151,6 +157,8 @@ const ProfileMember* Profile::find(const std::string& qualified) const
 std::int64_t Profile::offset(const std::string& qualified) const
 {
     const ProfileMember* member = find(qualified);
+    if (member && member->absent())
+        throw Error(qualified + " does not exist: the kernel was built without modules", "kernel " + kernel_id);
     if (!member || !member->usable())
         throw Error(fmt::format("the offset of {} is {}", qualified,
                                 member ? to_string(member->state) : "not in the profile"),

@@ -43,9 +43,13 @@ struct ProfileMember {
     // Several places that have had the same value in every instance ever seen: each serves a reader as well.
     bool tied() const { return state == LACUNA_TIED; }
     bool usable() const { return resolved() || tied(); }
+    // Of a structure that the kernel does not have.
+    bool absent() const { return state == LACUNA_ABSENT; }
+    // Nothing more is to be asked for a reader's sake.
+    bool answered() const { return usable() || absent(); }
     bool lists_candidates() const { return state == LACUNA_AMBIGUOUS || tied(); }
-    // Of a hunt that ended before its first event nothing is known.
-    bool is_known() const { return state != LACUNA_AMBIGUOUS || remaining > 0; }
+    // Of a hunt that ended before its first event nothing was seen.
+    bool was_seen() const { return !absent() && (state != LACUNA_AMBIGUOUS || remaining > 0); }
     // Whether a boot that found this has found out more than one that found `other`.
     bool says_more_than(const ProfileMember& other) const;
     // Whether this says that the member is not at `other`.
@@ -60,6 +64,7 @@ struct Profile {
 
     bool complete() const;
     std::size_t resolved() const;
+    std::size_t present() const; // members that are not absent
     const ProfileMember* find(const std::string& qualified) const;
     // The offset of a member that is resolved, or the one offered of those that are tied. Throws Error that names
     // the member if there is none.

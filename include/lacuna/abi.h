@@ -10,7 +10,7 @@
 
 #include <linux/types.h>
 
-#define LACUNA_ABI_VERSION 5
+#define LACUNA_ABI_VERSION 6
 
 #define LACUNA_GENL_NAME "lacuna"
 #define LACUNA_GENL_EVENTS "events"
@@ -138,6 +138,7 @@ enum lacuna_member_state {
 	LACUNA_AMBIGUOUS, /* the hunt ended with more than one candidate, or with too little evidence */
 	LACUNA_CONTRADICTED, /* no candidate fits what was seen */
 	LACUNA_TIED, /* several fit, and had the same value in every instance ever seen: either serves until they differ */
+	LACUNA_ABSENT, /* of a structure that the kernel does not have */
 };
 
 #define LACUNA_LISTED_CANDIDATES 16
@@ -280,7 +281,7 @@ enum lacuna_kernel_attribute {
 	LACUNA_K_BANNER, /* u64, linux_banner */
 	LACUNA_K_BANNER_TEXT, /* binary, what stands there */
 	LACUNA_K_INIT_TASK, /* u64 */
-	LACUNA_K_MODULES, /* u64, the list head */
+	LACUNA_K_MODULES, /* u64, the list head; 0: the kernel has no modules, and no site LACUNA_SITE_INITCALL */
 	LACUNA_K_CURRENT, /* u64, value of the symbol; LACUNA_CURRENT_STACK: bytes of a stack, a power of two */
 	LACUNA_K_CURRENT_KIND, /* u8, enum lacuna_current */
 	LACUNA_K_CURRENT_SLIDES, /* flag: the symbol's value moves with the kernel (an address, not a small per-CPU offset) */

@@ -30,7 +30,7 @@ struct lac_record_head {
 struct lac_record_start {
 	__u64 magic;
 	__u64 init_task;
-	__u64 modules;
+	__u64 modules; /* 0: the kernel has none */
 	__u64 text;
 	__u64 end;
 };

@@ -51,6 +51,7 @@ static void hunt_start(struct lac_hunt *hunt, const struct lacuna_constraints *s
 	hunt->seen_nr = 0;
 	hunt->settled = false;
 	hunt->contradicted = false;
+	hunt->tied = false;
 	hunt->survivor = hunt->number;
 }
 
@@ -121,6 +122,7 @@ static void contradict(struct lac_engine *engine, u8 index)
 	if (engine->hunts[index].contradicted)
 		return;
 	engine->hunts[index].contradicted = true;
+	engine->hunts[index].tied = false;
 	for (i = 0; i < set->members_nr; i++) {
 		const struct lacuna_structure *s = &set->structures[set->members[i].structure];
 		bool derived = s->source == LACUNA_SOURCE_POINTER && s->member == index;
@@ -154,13 +156,14 @@ static void drop_all_but(struct lac_hunt *hunt, u32 survivor)
 }
 
 /*
- * How many were seen at work, if all of them were so often enough, so that more of the same tells nothing; else 0. @same: have they
- * never had different values?
+ * How many were seen at work, if all of them were so often enough, so that more of the same tells nothing; else 0. @first: of those;
+ * @same: have they never had different values?
  */
-static u32 proven(const struct lac_hunt *hunt, bool *same)
+static u32 proven(const struct lac_hunt *hunt, u32 *first, bool *same)
 {
-	u32 first = hunt->number, number = 0, i, candidate;
+	u32 number = 0, i, candidate;
 
+	*first = hunt->number;
 	*same = true;
 	for (i = 0; i < hunt->alive; i++) {
 		candidate = hunt->living[i];
@@ -170,28 +173,30 @@ static u32 proven(const struct lac_hunt *hunt, bool *same)
 		    instances_of(hunt, candidate) < hunt->member->instances)
 			return 0;
 		if (!number++)
-			first = candidate;
-		*same &= hunt->history[candidate] == hunt->history[first];
+			*first = candidate;
+		*same &= hunt->history[candidate] == hunt->history[*first];
 	}
 	return number;
 }
 
 static bool is_stuck(const struct lac_hunt *hunt)
 {
+	u32 first;
 	bool same;
 
-	return proven(hunt, &same) > 1;
+	return proven(hunt, &first, &same) > 1;
 }
 
-static bool is_tied(const struct lac_hunt *hunt)
+static void find_tie(struct lac_hunt *hunt)
 {
 	u32 number;
 	bool same;
 
+	hunt->tied = false;
 	if (hunt->settled || hunt->contradicted)
-		return false;
-	number = proven(hunt, &same);
-	return same && number > 1 && number <= LACUNA_LISTED_CANDIDATES;
+		return;
+	number = proven(hunt, &hunt->offered, &same);
+	hunt->tied = same && number > 1 && number <= LACUNA_LISTED_CANDIDATES;
 }
 
 static void judge(struct lac_engine *engine, struct lac_hunt *hunt)
@@ -290,6 +295,7 @@ static void ask_member(struct lac_engine *engine, u8 index)
 		if (hunt->doubts >= MAX_DOUBTS && 4 * hunt->doubts >= hunt->witnesses[hunt->survivor])
 			contradict(engine, index);
 	}
+	find_tie(hunt);
 }
 
 static void ask_structure(struct lac_engine *engine, u8 structure)
@@ -318,6 +324,7 @@ static void view_instance(struct lac_engine *engine, struct lac_window *instance
 	view->threads_read = false;
 	view->ids_for = NULL;
 	view->echoes_nr = 0;
+	view->initialising = false;
 }
 
 /* Of what the pointers at @offset in the tasks known to be alive lead to, the next behind engine->target; ~0: none. */
@@ -384,18 +391,11 @@ static enum lac_used task_event(struct lac_engine *engine, u8 structure)
 	return LAC_USED;
 }
 
-/*
- * Without an event nobody is caught in a function, and which task runs is not known: what there is to see hangs on init_task,
- * in the kernel's own half of its page tables.
- */
-static enum lac_used look(struct lac_engine *engine, u8 structure)
+static enum lac_used look_at_tasks(struct lac_engine *engine, u8 structure)
 {
 	const struct lacuna_structure *s = &engine->set.structures[structure];
 	u8 i;
 
-	if (!engine->kernel_root)
-		return LAC_NO_INSTANCE;
-	engine->view.space.root = engine->kernel_root;
 	if (!lac_window_open(&engine->anchor, &engine->view.space, engine->facts.init_task, s->low, s->high))
 		return LAC_NO_INSTANCE;
 	view_instance(engine, &engine->anchor, &engine->anchor, ~0ull);
@@ -439,7 +439,7 @@ static bool rests_on(const struct lacuna_member *member, u32 others)
 
 /*
  * While a member was not known, nothing could be said of those that rest on it. Of the modules that were loaded then it can be
- * said now: they are still there, and what is known of the event (its init part) is so whatever module is looked at.
+ * said now: they are still there.
  */
 static void ask_listed_modules(struct lac_engine *engine, u8 structure, u64 initialised, u32 now_known)
 {
@@ -454,39 +454,65 @@ static void ask_listed_modules(struct lac_engine *engine, u8 structure, u64 init
 			return;
 		if (node == initialised || !lac_window_open(&engine->target, space, node, s->low, s->high))
 			continue;
-		engine->view.instance = &engine->target;
-		engine->view.extent_read = false;
+		view_instance(engine, &engine->target, NULL, ~0ull);
 		for (i = 0; i < engine->set.members_nr; i++)
 			if (engine->set.members[i].structure == structure && rests_on(&engine->set.members[i], now_known))
 				ask_member(engine, i);
 	}
 }
 
-/* One module after the other, those of the list's start again when its end is reached. */
-static enum lac_used listed_module_event(struct lac_engine *engine, u8 structure)
+/* From a module, or from the head, to the one that was loaded after it; false: this is not, or no more, on the list. */
+static bool step_to_newer(struct lac_engine *engine, u64 *node)
 {
-	const struct lacuna_structure *s = &engine->set.structures[structure];
-	u64 head = engine->facts.modules, node = head;
 	struct lac_space *space = &engine->view.space;
-	u32 i;
+	u64 newer, older;
 
-	for (i = 0; i <= engine->next_listed; i++) {
-		if (!lac_is_kernel(space, node) || node % engine->word || lac_read_word(space, node, &node))
-			return LAC_NO_INSTANCE;
-		if (node == head) {
-			engine->next_listed = 0;
-			return LAC_NO_INSTANCE;
+	if (lac_read_word(space, *node + engine->word, &newer) || !lac_is_kernel(space, newer) || newer % engine->word ||
+	    lac_read_word(space, newer, &older) || older != *node)
+		return false;
+	*node = newer;
+	return true;
+}
+
+/*
+ * One of the modules that are there after the other, from the first that was loaded on, and again, but for the one @initialising;
+ * 0: there is none. New modules are put first on the list, so who goes on from where he was misses none.
+ */
+static u64 next_listed(struct lac_engine *engine, u64 initialising)
+{
+	u64 head = engine->facts.modules, node = engine->listed ? engine->listed : head;
+	u32 steps;
+
+	/* off the list, or behind its end; past the one left out; behind the end; past it */
+	for (steps = 0; steps < 4; steps++) {
+		if (!step_to_newer(engine, &node)) {
+			if (node == head)
+				break;
+			node = head;
+		} else if (node != head && node != initialising) {
+			engine->listed = node;
+			return node;
 		}
 	}
-	engine->next_listed = (engine->next_listed + 1) % LAC_MAX_LISTED_MODULES;
-	if (!lac_window_open(&engine->instance, space, node, s->low, s->high))
+	return 0;
+}
+
+static enum lac_used listed_module_event(struct lac_engine *engine, u8 structure, u64 initialising)
+{
+	const struct lacuna_structure *s = &engine->set.structures[structure];
+	u64 node = engine->facts.modules ? next_listed(engine, initialising) : 0;
+
+	if (!node || !lac_window_open(&engine->instance, &engine->view.space, node, s->low, s->high))
 		return LAC_NO_INSTANCE;
 	view_instance(engine, &engine->instance, NULL, ~0ull);
 	ask_structure(engine, structure);
 	return LAC_USED;
 }
 
-/* The module whose init function is about to run keeps a pointer to it; new modules are put first on the list. */
+/*
+ * The module whose init function is about to run keeps a pointer to it; new modules are put first on the list. What a module is once
+ * it has been initialised is asked of another.
+ */
 static enum lac_used module_event(struct lac_engine *engine, u8 structure)
 {
 	u32 known = known_members(engine);
@@ -496,7 +522,7 @@ static enum lac_used module_event(struct lac_engine *engine, u8 structure)
 	u32 i;
 
 	if (function == LAC_LISTED_MODULE)
-		return listed_module_event(engine, structure);
+		return listed_module_event(engine, structure, 0);
 	if (engine->facts.text <= function && function < engine->facts.end)
 		return LAC_BUILTIN;
 	for (i = 0; i < LAC_MAX_MODULES; i++) {
@@ -507,11 +533,37 @@ static enum lac_used module_event(struct lac_engine *engine, u8 structure)
 		if (!window_holds(&engine->instance, function))
 			continue;
 		view_instance(engine, &engine->instance, NULL, ~0ull);
+		engine->view.initialising = true;
 		ask_structure(engine, structure);
+		listed_module_event(engine, structure, node);
 		ask_listed_modules(engine, structure, node, known_members(engine) & ~known);
 		return LAC_USED;
 	}
 	return LAC_NO_INSTANCE;
+}
+
+/*
+ * Without an event nobody is caught in a function, and which task runs is not known: what there is to see hangs on init_task and on
+ * the list of modules, in the kernel's own half of its page tables.
+ */
+static enum lac_used look(struct lac_engine *engine, u8 structure)
+{
+	enum lac_used used = LAC_NO_INSTANCE;
+	u32 i;
+
+	if (!engine->kernel_root)
+		return LAC_NO_INSTANCE;
+	engine->view.space.root = engine->kernel_root;
+	switch (engine->set.structures[structure].source) {
+	case LACUNA_SOURCE_TASK:
+		return look_at_tasks(engine, structure);
+	case LACUNA_SOURCE_MODULE:
+		for (i = 0; i < LAC_LOOKED_MODULES; i++)
+			if (listed_module_event(engine, structure, 0) == LAC_USED)
+				used = LAC_USED;
+		return used;
+	}
+	return used;
 }
 
 /*
@@ -536,7 +588,7 @@ enum lac_used lac_engine_event(struct lac_engine *engine, const struct lac_event
 			       const struct lac_memory *memory)
 {
 	u8 source = event->on == LACUNA_ON_INITCALL ? LACUNA_SOURCE_MODULE : LACUNA_SOURCE_TASK;
-	enum lac_used used = LAC_NO_INSTANCE;
+	enum lac_used used = LAC_NO_INSTANCE, one;
 	u8 i;
 
 	engine->view.event = event;
@@ -544,12 +596,14 @@ enum lac_used lac_engine_event(struct lac_engine *engine, const struct lac_event
 	if (!start_space(engine, event, memory))
 		return LAC_NO_INSTANCE;
 	for (i = 0; i < engine->set.structures_nr; i++) {
-		if (engine->set.structures[i].source != source)
-			continue;
 		if (event->on == LACUNA_ON_LOOK)
-			used = look(engine, i);
+			one = look(engine, i);
+		else if (engine->set.structures[i].source != source)
+			continue;
 		else
-			used = source == LACUNA_SOURCE_MODULE ? module_event(engine, i) : task_event(engine, i);
+			one = source == LACUNA_SOURCE_MODULE ? module_event(engine, i) : task_event(engine, i);
+		if (one != LAC_NO_INSTANCE)
+			used = one;
 	}
 	engine->view.event = NULL;
 	return used;
@@ -563,6 +617,14 @@ void lac_engine_forget(struct lac_engine *engine, u64 task)
 		lac_live_remove(&engine->live, task);
 }
 
+/* Does the kernel lack the structure that member @index is one of? */
+static bool is_of_nothing(const struct lac_engine *engine, u32 index)
+{
+	const struct lacuna_constraints *set = &engine->set;
+
+	return !engine->facts.modules && set->structures[set->members[index].structure].source == LACUNA_SOURCE_MODULE;
+}
+
 bool lac_engine_settled(const struct lac_engine *engine, bool modules)
 {
 	const struct lacuna_constraints *set = &engine->set;
@@ -571,8 +633,8 @@ bool lac_engine_settled(const struct lac_engine *engine, bool modules)
 	for (i = 0; i < set->members_nr; i++) {
 		bool of_module = set->structures[set->members[i].structure].source == LACUNA_SOURCE_MODULE;
 
-		if (of_module == modules && !engine->hunts[i].settled && !engine->hunts[i].contradicted &&
-		    !is_tied(&engine->hunts[i]))
+		if (of_module == modules && !is_of_nothing(engine, i) && !engine->hunts[i].settled &&
+		    !engine->hunts[i].contradicted && !engine->hunts[i].tied)
 			return false;
 	}
 	return true;
@@ -592,11 +654,16 @@ bool lac_engine_wants_looks(const struct lac_engine *engine)
 {
 	u32 i;
 
+	if (!engine->kernel_root)
+		return false;
 	for (i = 0; i < engine->set.members_nr; i++) {
 		const struct lac_hunt *hunt = &engine->hunts[i];
 
-		if (!hunt->settled && !hunt->contradicted && is_looked_for(hunt->member) &&
-		    (is_tied(hunt) || hunt->survivor != hunt->number))
+		if (hunt->settled || hunt->contradicted || !is_looked_for(hunt->member) || is_of_nothing(engine, i))
+			continue;
+		/* modules stay where they are; of tasks a look tells only what a thread is that is there */
+		if (engine->set.structures[hunt->member->structure].source == LACUNA_SOURCE_MODULE || hunt->tied ||
+		    hunt->survivor != hunt->number)
 			return true;
 	}
 	return false;
@@ -655,13 +722,16 @@ void lac_engine_report(const struct lac_engine *engine, u32 member, struct lacun
 {
 	const struct lac_hunt *hunt = &engine->hunts[member];
 	u32 i, candidate, left = 0, best = 0, instances = 0;
-	bool tied = is_tied(hunt);
 
 	memset(report, 0, sizeof(*report));
+	if (is_of_nothing(engine, member)) {
+		report->state = LACUNA_ABSENT;
+		return;
+	}
 	for (i = 0; i < hunt->alive; i++) {
 		candidate = hunt->living[i];
 		/* as with a survivor, what was never seen at work is out */
-		if (tied && !hunt->witnesses[candidate])
+		if (hunt->tied && !hunt->witnesses[candidate])
 			continue;
 		if (left < LACUNA_LISTED_CANDIDATES)
 			report->candidates[left] = lac_offset(hunt, candidate);
@@ -672,7 +742,7 @@ void lac_engine_report(const struct lac_engine *engine, u32 member, struct lacun
 	}
 	report->state = hunt->contradicted ? LACUNA_CONTRADICTED :
 			hunt->settled      ? LACUNA_RESOLVED :
-			tied               ? LACUNA_TIED :
+			hunt->tied         ? LACUNA_TIED :
 					     LACUNA_OPEN;
 	report->remaining = left;
 	report->eliminated = hunt->number - left;
@@ -724,7 +794,7 @@ void lac_engine_start(struct lac_engine *engine, const struct lac_facts *facts)
 	engine->user_space = false;
 	engine->kernel_root = 0;
 	engine->told_most = 0;
-	engine->next_listed = 0;
+	engine->listed = 0;
 	engine->events = 0;
 	engine->next_searched = 0;
 	engine->thread_link = -1;

@@ -44,7 +44,7 @@ struct lac_engine;
 /* Run-time GVAs of the guest's kernel. One below 4 GiB is an i386 kernel. */
 struct lac_facts {
 	u64 init_task;
-	u64 modules; /* the list head */
+	u64 modules; /* the list head; 0: the kernel has no modules, so what is asked of them is absent */
 	u64 text; /* the kernel image: text <= built-in code < end */
 	u64 end;
 };
@@ -88,7 +88,7 @@ void lac_engine_forget(struct lac_engine *engine, u64 task);
  */
 bool lac_engine_settled(const struct lac_engine *engine, bool modules);
 
-/* May looking at the guest now and then (LACUNA_ON_LOOK) settle a member that is tied, or whose survivor is not confirmed yet? */
+/* May looking at the guest now and then (LACUNA_ON_LOOK) settle a member: of modules, or one that is tied or not confirmed yet? */
 bool lac_engine_wants_looks(const struct lac_engine *engine);
 
 /*

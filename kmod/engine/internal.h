@@ -11,6 +11,7 @@
 #define LAC_LIVE_SLOTS 512 /* a power of two; at most half of them are used */
 #define LAC_MAX_COSTLY 64 /* so few candidates must be left before what costs many reads is asked */
 #define LAC_MAX_MODULES 32 /* the newest modules, among which the one being initialised is looked for */
+#define LAC_LOOKED_MODULES 4 /* in one look */
 #define LAC_MAX_LISTED_MODULES 1024 /* whose text can be told from another's */
 #define LAC_MAX_EXTENT 8192 /* pages */
 #define LAC_TEXT_SLACK 64 /* bytes: so many zeros are no code */
@@ -52,6 +53,8 @@ struct lac_hunt {
 	bool settled;
 	bool contradicted;
 	u32 survivor; /* the one candidate left that was seen at work; number: none, or several */
+	bool tied; /* several were, and have had the same value in every instance ever seen */
+	u32 offered; /* when tied: the first of those */
 };
 
 /* The tasks known to be alive: an open-addressed set of their addresses. */
@@ -78,9 +81,9 @@ struct lac_view {
 	u32 ring_nr;
 	bool code_known;
 	struct lac_code code;
-	bool init_part_known;
+	bool initialising; /* the instance is a module whose init function has not run yet */
+	u64 text; /* the one part with text that the instance names; 0: none, or more than one */
 	bool nx_tells; /* that memory is executable says that it is not data; computed with the parts */
-	u64 init_part;
 	u32 echoes_nr;
 	const struct lac_hunt *ids_for; /* whose candidates the numbers were compared with; NULL: none yet */
 	u32 ids_nr;
@@ -95,7 +98,7 @@ struct lac_engine {
 	struct lac_facts facts;
 	u8 word; /* of the guest's kernel: bytes */
 	bool user_space;
-	u16 next_listed; /* which of the modules on the list is asked at the next event of a listed module */
+	u64 listed; /* the module on the list that was asked last; 0: none yet */
 	u64 kernel_root; /* the page-table root that init_task ran on; 0: not seen */
 	struct lac_live live;
 	struct lac_hunt hunts[LACUNA_MAX_MEMBERS];
@@ -123,15 +126,18 @@ static inline s32 lac_offset(const struct lac_hunt *hunt, u32 candidate)
 	return hunt->low + (s32)(candidate * hunt->align);
 }
 
-/* Is the offset of member @index known well enough to build on? */
+/* Is the offset of member @index known well enough to build on? What is tied leads to the same wherever it is read. */
 static inline bool lac_known(const struct lac_engine *engine, u8 index)
 {
-	return index != LACUNA_NO_MEMBER && engine->hunts[index].settled && !engine->hunts[index].contradicted;
+	return index != LACUNA_NO_MEMBER && (engine->hunts[index].settled || engine->hunts[index].tied) &&
+	       !engine->hunts[index].contradicted;
 }
 
 static inline s32 lac_known_offset(const struct lac_engine *engine, u8 index)
 {
-	return lac_offset(&engine->hunts[index], engine->hunts[index].survivor);
+	const struct lac_hunt *hunt = &engine->hunts[index];
+
+	return lac_offset(hunt, hunt->tied ? hunt->offered : hunt->survivor);
 }
 
 bool lac_live_has(const struct lac_live *live, u64 task);

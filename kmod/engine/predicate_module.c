@@ -61,33 +61,29 @@ static bool is_text_page(const struct lac_facts *facts, struct lac_view *view, u
 }
 
 /*
- * Of the parts with text that the instance names, the init function lies in the init part: the one that starts last before
- * it. With a single part there is nothing to tell apart. A module that was initialised long ago has given its init part back
- * (do_init_module()), and what may still point there leads to nothing, unless another module has text there now: of one
- * that seems to have two parts nothing is known.
+ * Which of its parts a module keeps is seen once it has been initialised: its init part is given back then (do_init_module()), and
+ * what may still point there leads to nothing, unless another module has text there now. Of one that names two parts nothing is
+ * known. Where its init function lies tells nothing: that need not be __init, and a kernel built with clang's jump tables against
+ * forged calls (CONFIG_CFI_CLANG, up to 6.0) calls it through an entry in the part that stays.
  */
-static void find_init_part(const struct lac_facts *facts, struct lac_view *view)
+static void find_text(const struct lac_facts *facts, struct lac_view *view)
 {
 	struct lac_window *w = view->instance;
-	u64 value, other = 0;
-	bool two = false;
+	u64 value;
 	s32 offset;
 
 	view->parts_read = true;
-	view->init_part = 0;
+	view->text = 0;
 	view->nx_tells = !is_executable(&view->space, w->at) || !is_executable(&view->space, facts->init_task);
 	for (offset = w->low; offset < w->low + (s32)w->size; offset += w->word) {
-		if (!lac_word(w, offset, &value) || !is_text_page(facts, view, value))
+		if (!lac_word(w, offset, &value) || value == view->text || !is_text_page(facts, view, value))
 			continue;
-		two |= other && other != value;
-		other = value;
-		if (value <= view->event->subject && value > view->init_part)
-			view->init_part = value;
+		if (view->text) {
+			view->text = 0;
+			return;
+		}
+		view->text = value;
 	}
-	if (view->event->subject == LAC_LISTED_MODULE)
-		view->init_part_known = other && !two;
-	else
-		view->init_part_known = two && view->init_part;
 }
 
 enum lac_outcome lac_text_part(struct lac_engine *engine, s32 offset)
@@ -95,13 +91,13 @@ enum lac_outcome lac_text_part(struct lac_engine *engine, s32 offset)
 	struct lac_view *view = &engine->view;
 	u64 value;
 
-	if (!lac_word(view->instance, offset, &value))
+	if (view->initialising || !lac_word(view->instance, offset, &value))
 		return LAC_UNKNOWN;
 	if (!view->parts_read)
-		find_init_part(&engine->facts, view);
-	if (!view->init_part_known)
+		find_text(&engine->facts, view);
+	if (!view->text)
 		return LAC_UNKNOWN;
-	return fits_if(value != view->init_part && is_text_page(&engine->facts, view, value));
+	return fits_if(value == view->text);
 }
 
 /* Where the first part of a module starts that lies behind @base; @offset: where modules say where their text starts. */
@@ -111,8 +107,6 @@ static u64 next_part(struct lac_engine *engine, u64 base, s32 offset)
 	u64 head = engine->facts.modules, node = head, next = ~0ull, links[2], text;
 	u32 i;
 
-	if (engine->view.init_part_known && engine->view.init_part > base)
-		next = engine->view.init_part;
 	for (i = 0; i < LAC_MAX_LISTED_MODULES; i++) {
 		if (!lac_read_links(space, node, links) || links[0] == head)
 			break;
@@ -218,13 +212,15 @@ enum lac_outcome lac_extent(struct lac_engine *engine, const struct lacuna_predi
 	s32 value, base_offset;
 	u64 base;
 
-	if (!lac_known(engine, p->member))
+	if (view->initialising || !lac_known(engine, p->member))
 		return LAC_SILENT;
 	base_offset = lac_known_offset(engine, p->member);
 	if (!lac_int(view->instance, offset, &value) || !lac_word(view->instance, base_offset, &base))
 		return LAC_UNKNOWN;
 	if (!view->parts_read)
-		find_init_part(&engine->facts, view);
+		find_text(&engine->facts, view);
+	if (view->text != base)
+		return LAC_UNKNOWN;
 	if (!view->extent_read) {
 		view->extent = base % LAC_PAGE_SIZE ? 0 : text_extent(engine, base, base_offset);
 		view->extent_read = true;

@@ -13,10 +13,11 @@ namespace {
 
 class Hunt {
 public:
-    explicit Hunt(SyntheticGuest& guest) : guest_(guest), set_(load_constraints(LACUNA_CONSTRAINTS)),
-                                           engine_(lac_engine_create(&set_), lac_engine_destroy)
+    explicit Hunt(SyntheticGuest& guest) : Hunt(guest, guest.facts()) {}
+
+    Hunt(SyntheticGuest& guest, const lac_facts& facts) : guest_(guest), set_(load_constraints(LACUNA_CONSTRAINTS)),
+                                                          engine_(lac_engine_create(&set_), lac_engine_destroy)
     {
-        const lac_facts facts = guest.facts();
         lac_engine_start(engine_.get(), &facts);
     }
 
@@ -612,18 +613,73 @@ TEST(Engine, IgnoresInitcallsOfTheKernelItself)
     EXPECT_EQ(hunt.event(event), LAC_BUILTIN);
 }
 
-TEST(Engine, ModulesWithoutAnInitPartTeachNothing)
+TEST(Engine, AModuleTeachesOnceItHasBeenInitialised)
 {
     SyntheticGuest guest(Layout::ordinary());
     Hunt hunt(guest);
-    run_all(guest, hunt);
-    Hunt other(guest);
-    const auto event = guest.load_module("plain");
-    guest.finish_module(); // no init part any more, and the function is called nevertheless
-    const auto before = other.report("module.module_core").remaining;
-    for (int i = 0; i < 4; i++)
-        other.event(event);
-    EXPECT_EQ(other.report("module.module_core").remaining, before);
+    const auto event = guest.load_module("module");
+    for (int i = 0; i < 8; i++)
+        EXPECT_EQ(hunt.event(event), LAC_USED);
+    EXPECT_EQ(hunt.report("module.module_core").events, 0u);
+    EXPECT_GT(hunt.report("module.name").events, 0u);
+    guest.finish_module();
+    const auto next = guest.load_module("next");
+    hunt.event(next);
+    EXPECT_EQ(hunt.report("module.module_core").events, 1u);
+}
+
+// clang's jump tables against forged calls, or an init function that is not __init.
+TEST(Engine, AnInitFunctionInThePartThatStaysMakesNothingWrong)
+{
+    for (const int ordinary : {0, 1, 3}) {
+        SyntheticGuest guest(Layout::ordinary());
+        Hunt hunt(guest);
+        load_modules(guest, hunt, ordinary);
+        for (int i = 0; i < 10; i++) {
+            auto event = guest.load_module("cfi_" + std::to_string(i));
+            event.subject = guest.last_text() + 0x40;
+            guest.set_init_function(event.subject);
+            hunt.event(event);
+            guest.finish_module();
+        }
+        expect_resolved(hunt, "module.name", guest.layout.name);
+        expect_resolved(hunt, "module.module_core", guest.layout.core);
+        expect_resolved(hunt, "module.core_text_size", guest.layout.size);
+    }
+}
+
+// 6.13 and 6.14 keep `rw_copy` equal to `base` where memory for text is not shared (no CONFIG_ARCH_HAS_EXECMEM_ROX).
+TEST(Engine, WhatIsTiedIsBuiltOn)
+{
+    Layout layout = Layout::ordinary();
+    layout.core_copy = layout.core + 24;
+    SyntheticGuest guest(layout);
+    Hunt hunt(guest);
+    load_modules(guest, hunt, 12);
+    EXPECT_EQ(hunt.report("module.module_core").state, LACUNA_TIED);
+    EXPECT_EQ(hunt.candidates("module.module_core"), (std::vector{guest.layout.core, guest.layout.core + 24}));
+    expect_resolved(hunt, "module.core_text_size", guest.layout.size);
+    EXPECT_TRUE(lac_engine_settled(hunt.engine(), true));
+}
+
+// Without a trap: as long as the kernel's own page tables are known.
+TEST(Engine, ModulesOnTheListAreLookedAt)
+{
+    SyntheticGuest guest(Layout::ordinary());
+    Hunt hunt(guest);
+    EXPECT_FALSE(lac_engine_wants_looks(hunt.engine()));
+    hunt.event(guest.fork_event(guest.init_task()));
+    for (int i = 0; i < 5; i++) {
+        guest.load_module("module_" + std::to_string(i));
+        guest.finish_module();
+    }
+    for (int i = 0; i < 8 && lac_engine_wants_looks(hunt.engine()); i++)
+        hunt.event({.on = LACUNA_ON_LOOK, .paging = LACUNA_PAGING_4LEVEL, .subject = 0, .cr3 = 0});
+    EXPECT_FALSE(lac_engine_wants_looks(hunt.engine()));
+    EXPECT_TRUE(lac_engine_settled(hunt.engine(), true));
+    expect_resolved(hunt, "module.name", guest.layout.name);
+    expect_resolved(hunt, "module.module_core", guest.layout.core);
+    expect_resolved(hunt, "module.core_text_size", guest.layout.size);
 }
 
 // The modules that could have told are loaded when module_core is not known yet; the later ones have a page of everything.
@@ -701,6 +757,25 @@ TEST(Engine, EventsOfNonsenseMakeNothingWrong)
         }
     }
     expect_resolved(hunt, "task_struct.comm", layout.comm);
+}
+
+TEST(Engine, WhatAKernelWithoutModulesLacksIsAbsent)
+{
+    SyntheticGuest guest(Layout::ordinary());
+    lac_facts facts = guest.facts();
+    facts.modules = 0;
+    Hunt hunt(guest, facts);
+    EXPECT_TRUE(lac_engine_settled(hunt.engine(), true));
+    EXPECT_FALSE(lac_engine_settled(hunt.engine(), false));
+    boot_kernel(guest, hunt);
+    run_processes(guest, hunt, true);
+    EXPECT_TRUE(lac_engine_settled(hunt.engine(), false));
+    expect_resolved(hunt, "task_struct.pid", guest.layout.pid);
+    for (const char* member : {"module.name", "module.module_core", "module.core_text_size"}) {
+        EXPECT_EQ(hunt.report(member).state, LACUNA_ABSENT) << member;
+        EXPECT_EQ(hunt.report(member).remaining, 0u) << member;
+    }
+    EXPECT_EQ(hunt.event(guest.load_module("a_lie")), LAC_NO_INSTANCE);
 }
 
 TEST(Engine, StartForgetsEverything)

@@ -425,6 +425,8 @@ lac_event SyntheticGuest::load_module(const std::string& name, std::uint64_t pag
     memory.write(to_gpa(kobj_name), name.c_str(), name.size() + 1);
     put_word(list, layout.kobj_name, kobj_name);
     put_word(list, layout.core, text);
+    if (layout.core_copy)
+        put_word(list, layout.core_copy, text);
     put_word(list, layout.init_part, init);
     put_word(list, layout.init_function, init + 0x10);
     put<std::uint32_t>(list, layout.init_size, 4096);
@@ -438,6 +440,16 @@ lac_event SyntheticGuest::load_module(const std::string& name, std::uint64_t pag
     put_word(head, 0, list);
     last_module_ = list;
     return {.on = LACUNA_ON_INITCALL, .paging = static_cast<u8>(paging_), .subject = init + 0x10, .cr3 = kernel_root_};
+}
+
+std::uint64_t SyntheticGuest::last_text()
+{
+    return word(last_module_ + static_cast<std::uint64_t>(layout.core));
+}
+
+void SyntheticGuest::set_init_function(std::uint64_t function)
+{
+    put_word(last_module_, layout.init_function, function);
 }
 
 void SyntheticGuest::finish_module()

@@ -49,6 +49,7 @@ struct Layout {
     std::int32_t pid, tgid, comm, tasks, mm, active_mm, cg_list, tid, clear_child_tid, exec_mm, thread_group;
     std::int32_t pgd, start_code, end_code, auxv, vdso;
     std::int32_t name, kobj_name, core, init_part, init_function, size, total_size, ro_size, init_size;
+    std::int32_t core_copy = 0; // another pointer to the part that stays; 0: there is none
 
     // A declaration order as Debian's kernels have it.
     static Layout ordinary();
@@ -101,6 +102,8 @@ public:
     lac_event load_module(const std::string& name) { return load_module(name, 1 + random_() % 5); }
     // What the kernel does once the init function has returned.
     void finish_module();
+    std::uint64_t last_text(); // where the part of the last module that stays starts
+    void set_init_function(std::uint64_t function); // of the last module
 
     // Address translation as the kernel's linear map does it, for tests that damage something.
     std::uint64_t linear_to_gpa(std::uint64_t va) const { return va - where.linear_map; }

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "error.h"
 #include "replay.h"
@@ -24,16 +25,23 @@ std::vector<fs::path> recordings()
     return found;
 }
 
+struct Truth {
+    std::map<std::string, int> offsets;
+    // A recording holds what the engine of its time read: what today's reads beside that is not there, and a member
+    // that rests on it stays open. Never wrong, though.
+    std::set<std::string> may_be_open;
+};
+
 // "6.1.0-56-amd64.xz" -> "6.1.0-56-amd64.truth.json"
-std::map<std::string, int> truth_of(fs::path recording)
+Truth truth_of(fs::path recording)
 {
     std::ifstream file(recording.replace_extension(".truth.json"));
-    const auto structures =
-        nlohmann::json::parse(file).at("members").get<std::map<std::string, std::map<std::string, int>>>();
-    std::map<std::string, int> truth;
-    for (const auto& [structure, members] : structures)
-        for (const auto& [member, offset] : members)
-            truth[structure + "." + member] = offset;
+    const auto json = nlohmann::json::parse(file);
+    Truth truth;
+    for (const auto& [structure, members] : json.at("members").items())
+        for (const auto& [member, offset] : members.items())
+            truth.offsets[structure + "." + member] = offset.get<int>();
+    truth.may_be_open = json.value("may_be_open", std::set<std::string>());
     return truth;
 }
 
@@ -47,12 +55,18 @@ class Recording : public testing::TestWithParam<fs::path> {};
 TEST_P(Recording, YieldsTheTruth)
 {
     const auto played = replay(GetParam(), LACUNA_CONSTRAINTS);
-    EXPECT_GT(played.events, 40u);
+    EXPECT_GT(played.events, 20u);
     const auto truth = truth_of(GetParam());
     for (const auto& [member, report] : played.reports) {
-        ASSERT_TRUE(truth.contains(member)) << member << " has no truth beside the recording";
+        ASSERT_TRUE(truth.offsets.contains(member)) << member << " has no truth beside the recording";
+        const int offset = truth.offsets.at(member);
+        if (truth.may_be_open.contains(member)) {
+            const auto* end = report.candidates + std::min<std::uint32_t>(report.remaining, LACUNA_LISTED_CANDIDATES);
+            EXPECT_TRUE(report.remaining > LACUNA_LISTED_CANDIDATES || std::find(report.candidates, end, offset) != end) << member;
+            continue;
+        }
         EXPECT_EQ(report.state, LACUNA_RESOLVED) << member << ": " << report.remaining << " candidates left";
-        EXPECT_EQ(report.candidates[0], truth.at(member)) << member;
+        EXPECT_EQ(report.candidates[0], offset) << member;
     }
 }
 

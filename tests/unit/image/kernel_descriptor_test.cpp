@@ -105,6 +105,19 @@ TEST_F(Describe, NamesTheMissingSymbol)
     }
 }
 
+TEST_F(Describe, KnowsAKernelThatHasNoModules)
+{
+    kernel.remove("modules");
+    kernel.remove("load_module");
+    kernel.remove("do_one_initcall");
+    const KernelDescriptor descriptor = describe();
+    EXPECT_EQ(descriptor.modules, 0u);
+    EXPECT_EQ(descriptor.modules_at(0x1000), 0u);
+    ASSERT_EQ(descriptor.sites.size(), 2u);
+    EXPECT_EQ(descriptor.sites[0].kind, SiteKind::fork);
+    EXPECT_EQ(descriptor.sites[1].kind, SiteKind::exit);
+}
+
 TEST_F(Describe, DoesWithoutWhatTheImageShowsByItself)
 {
     kernel.remove("init_top_pgt");

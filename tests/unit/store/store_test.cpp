@@ -96,6 +96,17 @@ TEST(Profile, ATieListsItsPlacesAndOffersTheFirst)
     EXPECT_EQ(profile.offset("task_struct.pid"), 4);
 }
 
+TEST(Profile, WhatTheKernelLacksIsAbsentAndMissesNowhere)
+{
+    const Profile profile = profile_with(resolved_at(4), resolved_at(8), open_with({}, LACUNA_ABSENT));
+    EXPECT_EQ(to_json(profile).at("members").at("module").at("name").at("state"), "absent");
+    EXPECT_FALSE(to_json(profile).at("members").at("module").at("name").contains("offset"));
+    EXPECT_EQ(profile_from_json(to_json(profile), "x"), profile);
+    EXPECT_TRUE(profile.complete());
+    EXPECT_EQ(profile.present(), 2u);
+    EXPECT_ERROR(profile.offset("module.name"), "module.name does not exist");
+}
+
 TEST(Profile, CompleteMeansAll)
 {
     EXPECT_TRUE(profile_with(resolved_at(4), resolved_at(8), resolved_at(16)).complete());

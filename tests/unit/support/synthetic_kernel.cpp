@@ -159,6 +159,7 @@ Kernel::Kernel()
     function("do_one_initcall", 0x40);
     function("kernel_clone", 0x80);
     function("release_task", 0xc0);
+    function("load_module", 0xe0);
     text.resize(0x100, 0xcc);
     for (unsigned i = 0; i < 2000; ++i) {
         symbols.push_back(

@@ -35,7 +35,7 @@ struct Kernel {
     std::vector<Symbol> symbols; // what kallsyms says, sorted by address
     Bytes text;
 
-    Kernel(); // three traceable functions, and all the symbols a descriptor needs
+    Kernel(); // three traceable functions, one that tells of modules, and all the symbols a descriptor needs
 
     void remove(const std::string& name);
     void rename(const std::string& from, const std::string& to);
