@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "replay.h"
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 #include <deque>
@@ -61,13 +62,35 @@ public:
         while (at_ < recording_.size())
             step();
         finish_event();
-        Replay result{.reports = {}, .events = events_};
-        for (std::uint32_t i = 0; i < set_.members_nr; i++)
-            lac_engine_report(engine_.get(), i, &result.reports[qualified_name(set_, i)]);
-        return result;
+        result_.reports = reports();
+        return result_;
     }
 
 private:
+    Reports reports() const
+    {
+        Reports all;
+        for (std::uint32_t i = 0; i < set_.members_nr; i++)
+            lac_engine_report(engine_.get(), i, &all[qualified_name(set_, i)]);
+        return all;
+    }
+
+    // What the event has taught, by what is reported.
+    void account(const Reports& before)
+    {
+        bool taught = false;
+        for (const auto& [member, now] : reports()) {
+            const lacuna_member_report& then = before.at(member);
+            taught |= now.eliminated != then.eliminated || now.state != then.state ||
+                (then.state != LACUNA_RESOLVED && now.witnesses != then.witnesses);
+            if (now.state == LACUNA_RESOLVED && then.state != LACUNA_RESOLVED)
+                result_.settled.try_emplace(member, result_.events);
+        }
+        result_.wasted += !taught;
+        result_.reads += reads_;
+        result_.most_reads = std::max(result_.most_reads, reads_);
+    }
+
     using Page = std::array<std::uint8_t, LAC_RECORD_PAGE_SIZE>;
 
     struct KeptPage {
@@ -127,13 +150,15 @@ private:
         if (!pending_)
             return;
         pending_ = false;
-        events_++;
+        result_.events++;
         const lac_event event{.on = static_cast<u8>(event_.on), .paging = static_cast<u8>(event_.paging), .subject = event_.subject,
             .cr3 = event_.cr3};
         const lac_memory memory{.read = read, .context = this};
         reads_ = 0;
         turned_.clear();
+        const Reports before = reports();
         lac_engine_event(engine_.get(), &event, &memory);
+        account(before);
         turn_pages(UINT64_MAX);
     }
 
@@ -141,6 +166,7 @@ private:
     {
         auto& self = *static_cast<Player*>(context);
         self.turn_pages(++self.reads_);
+        self.result_.bytes += len;
         const Page* page = self.find(gpa & ~std::uint64_t{LAC_RECORD_PAGE_SIZE - 1});
         if (!page)
             return -EFAULT;
@@ -186,7 +212,7 @@ private:
     std::size_t at_ = 0;
     lac_record_event event_{};
     bool pending_ = false;
-    std::size_t events_ = 0;
+    Replay result_;
 };
 
 } // namespace
