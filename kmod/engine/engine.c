@@ -1,122 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "engine.h"
-#include "internal.h"
+#include "candidates.h"
 
 /* A survivor that was refuted this often, and for every fourth time it was seen at work, was not the truth. */
 #define MAX_DOUBTS 4
 
-/* Where can the member be, in a kernel with words of @word bytes? */
-static void hunt_shape(struct lac_hunt *hunt, const struct lacuna_constraints *set, u8 word)
-{
-	const struct lacuna_member *member = hunt->member;
-	const struct lacuna_structure *structure = &set->structures[member->structure];
-	const u8 sizes[LACUNA_TYPES] = { 4, word, word, 2 * word, member->size };
-	const u8 aligns[LACUNA_TYPES] = { 4, word, word, word, 1 };
-
-	hunt->size = sizes[member->type];
-	hunt->align = member->align ? member->align : aligns[member->type];
-	hunt->low = structure->low;
-	hunt->number = (u32)(structure->high - structure->low - hunt->size) / hunt->align + 1;
-}
-
-/* Memory for the kernel in which the member can be in more places. */
-static bool hunt_init(struct lac_hunt *hunt, const struct lacuna_constraints *set, u32 index)
-{
-	hunt->member = &set->members[index];
-	hunt_shape(hunt, set, 4);
-	hunt->living = lac_alloc(hunt->number * sizeof(*hunt->living));
-	hunt->history = lac_alloc(hunt->number * sizeof(*hunt->history));
-	hunt->strikes = lac_alloc(hunt->number * sizeof(*hunt->strikes));
-	hunt->witnesses = lac_alloc(hunt->number * sizeof(*hunt->witnesses));
-	hunt->instances = lac_alloc(hunt->number * sizeof(*hunt->instances));
-	hunt->nulls = lac_alloc(hunt->number * sizeof(*hunt->nulls));
-	return hunt->living && hunt->history && hunt->strikes && hunt->witnesses && hunt->instances && hunt->nulls;
-}
-
-static void hunt_start(struct lac_hunt *hunt, const struct lacuna_constraints *set, u8 word)
-{
-	u32 i;
-
-	hunt_shape(hunt, set, word);
-	for (i = 0; i < hunt->number; i++)
-		hunt->living[i] = (u16)i;
-	memset(hunt->history, 0, hunt->number * sizeof(*hunt->history));
-	memset(hunt->strikes, 0, hunt->number * sizeof(*hunt->strikes));
-	memset(hunt->witnesses, 0, hunt->number * sizeof(*hunt->witnesses));
-	memset(hunt->instances, 0, hunt->number * sizeof(*hunt->instances));
-	memset(hunt->nulls, 0, hunt->number * sizeof(*hunt->nulls));
-	hunt->alive = hunt->number;
-	hunt->events = 0;
-	hunt->doubts = 0;
-	hunt->seen_nr = 0;
-	hunt->settled = false;
-	hunt->contradicted = false;
-	hunt->tied = false;
-	hunt->survivor = hunt->number;
-}
-
-/* The bit of an instance in which a candidate is seen at work; 0: more have been seen than are told apart. */
-static u32 instance_bit(struct lac_hunt *hunt, u64 instance)
-{
-	u32 i;
-
-	for (i = 0; i < hunt->seen_nr; i++)
-		if (hunt->seen[i] == instance)
-			return 1u << i;
-	if (hunt->seen_nr == LAC_SEEN)
-		return 0;
-	hunt->seen[hunt->seen_nr++] = instance;
-	return 1u << i;
-}
-
-static u32 instances_of(const struct lac_hunt *hunt, u32 candidate)
-{
-	u32 bits = hunt->instances[candidate], number;
-
-	for (number = 0; bits; number++)
-		bits &= bits - 1;
-	return number;
-}
-
-/*
- * Instances lie side by side in memory. What is in the next one is no member of this one, however much alike they are: threads
- * share their mm, and a process that has just forked has its child's code.
- */
-static bool is_in_next(const struct lac_view *view, s32 offset, u32 size)
-{
-	return view->instance->at + (s64)offset + size > view->next;
-}
-
-static enum lac_outcome ask_all(struct lac_engine *engine, struct lac_hunt *hunt, s32 offset)
-{
-	enum lac_outcome all = LAC_SILENT, one;
-	u32 i;
-
-	if (lac_absent(engine->view.instance, offset, hunt->size) || is_in_next(&engine->view, offset, hunt->size))
-		return LAC_REFUTED;
-	for (i = 0; i < hunt->member->predicates_nr; i++) {
-		const struct lacuna_predicate *p = &hunt->member->predicates[i];
-
-		if (!(p->on & engine->view.event->on))
-			continue;
-		one = lac_ask(engine, hunt, p, offset);
-		if (one == LAC_REFUTED)
-			return LAC_REFUTED;
-		if (one == LAC_UNKNOWN)
-			all = LAC_UNKNOWN;
-		if (one != LAC_FITS || all == LAC_UNKNOWN)
-			continue;
-		if (p->witness)
-			all = LAC_WITNESSED;
-		else if (all == LAC_SILENT)
-			all = LAC_FITS;
-	}
-	return all;
-}
-
 static void contradict(struct lac_engine *engine, u8 index)
 {
-	const struct lacuna_constraints *set = &engine->set;
+	const struct lacuna_constraints *set = engine->set;
 	u8 i, j;
 
 	if (engine->hunts[index].contradicted)
@@ -134,120 +25,87 @@ static void contradict(struct lac_engine *engine, u8 index)
 	}
 }
 
-/* The one candidate that was seen at work; hunt->number: there is none, or more than one. */
-static u32 survivor_of(const struct lac_hunt *hunt)
-{
-	u32 i, survivor = hunt->number;
-
-	for (i = 0; i < hunt->alive; i++) {
-		if (!hunt->witnesses[hunt->living[i]])
-			continue;
-		if (survivor != hunt->number)
-			return hunt->number;
-		survivor = hunt->living[i];
-	}
-	return survivor;
-}
-
-static void drop_all_but(struct lac_hunt *hunt, u32 survivor)
-{
-	hunt->living[0] = (u16)survivor;
-	hunt->alive = 1;
-}
-
-/*
- * How many were seen at work, if all of them were so often enough, so that more of the same tells nothing; else 0. @first: of those;
- * @same: have they never had different values?
- */
-static u32 proven(const struct lac_hunt *hunt, u32 *first, bool *same)
-{
-	u32 number = 0, i, candidate;
-
-	*first = hunt->number;
-	*same = true;
-	for (i = 0; i < hunt->alive; i++) {
-		candidate = hunt->living[i];
-		if (!hunt->witnesses[candidate])
-			continue;
-		if (hunt->witnesses[candidate] < hunt->member->witnesses ||
-		    instances_of(hunt, candidate) < hunt->member->instances)
-			return 0;
-		if (!number++)
-			*first = candidate;
-		*same &= hunt->history[candidate] == hunt->history[*first];
-	}
-	return number;
-}
-
 static bool is_stuck(const struct lac_hunt *hunt)
 {
 	u32 first;
 	bool same;
 
-	return proven(hunt, &first, &same) > 1;
+	return lac_candidates_proven(hunt, &first, &same) > 1;
 }
 
-static void find_tie(struct lac_hunt *hunt)
+u8 lac_list_of_tasks(const struct lac_engine *engine)
 {
+	const struct lacuna_member *members = engine->set->members;
+	u8 i, j;
+
+	for (i = 0; i < engine->set->members_nr; i++)
+		for (j = 0; j < members[i].predicates_nr; j++)
+			if (members[i].predicates[j].kind == LACUNA_RING)
+				return i;
+	return LACUNA_NO_MEMBER;
+}
+
+static void find_tie(struct lac_engine *engine, struct lac_hunt *hunt)
+{
+	bool same, was = hunt->tied;
 	u32 number;
-	bool same;
 
 	hunt->tied = false;
-	if (hunt->settled || hunt->contradicted)
-		return;
-	number = proven(hunt, &hunt->offered, &same);
-	hunt->tied = same && number > 1 && number <= LACUNA_LISTED_CANDIDATES;
+	if (!hunt->settled && !hunt->contradicted) {
+		number = lac_candidates_proven(hunt, &hunt->offered, &same);
+		hunt->tied = same && number > 1 && number <= LACUNA_LISTED_CANDIDATES;
+	}
+	engine->known += hunt->tied != was;
+}
+
+static bool is_witnessed(const struct lac_engine *engine, u32 candidate)
+{
+	const struct lac_answers *answers = &engine->answers;
+	u32 word = candidate / LAC_BITS;
+
+	return (answers->witnessed[word] & ~answers->refuted[word] & ~answers->unknown[word]) >> candidate % LAC_BITS & 1;
+}
+
+static bool is_refuted(const struct lac_engine *engine, u32 candidate)
+{
+	return engine->answers.refuted[candidate / LAC_BITS] >> candidate % LAC_BITS & 1;
 }
 
 static void judge(struct lac_engine *engine, struct lac_hunt *hunt)
 {
-	u32 survivor = survivor_of(hunt);
+	u32 survivor = lac_candidates_only_one(hunt);
 	/* what made it the only one does not confirm it: that takes another event */
-	bool confirmed = survivor == hunt->survivor && survivor != hunt->number &&
-			 engine->outcome[survivor] == LAC_WITNESSED;
+	bool confirmed = survivor == hunt->survivor && survivor != hunt->number && is_witnessed(engine, survivor);
 
 	hunt->survivor = survivor;
-	if (hunt->settled || !confirmed || hunt->witnesses[survivor] < hunt->member->witnesses ||
-	    instances_of(hunt, survivor) < hunt->member->instances)
+	if (hunt->settled || !confirmed || !lac_candidate_has_proof(hunt, &hunt->proofs[0]))
 		return;
-	drop_all_but(hunt, survivor);
+	lac_candidates_drop_all_but(hunt, survivor);
 	hunt->settled = true;
+	hunt->turns = 1;
+	engine->known++;
 }
 
-/* Of every instance, told something or not: two that differed once are not the same. */
+static bool has_values(const struct lac_hunt *hunt)
+{
+	return hunt->member->type != LACUNA_TYPE_TEXT && hunt->member->type != LACUNA_TYPE_LIST;
+}
+
+/* Of every instance from then on, told something or not: two that differed once are not the same. */
 static void remember_values(struct lac_engine *engine, struct lac_hunt *hunt)
 {
-	u32 i, candidate, half;
+	struct lac_proof *proof;
 	u64 value;
+	u32 half;
 
-	if (hunt->member->type == LACUNA_TYPE_TEXT || hunt->member->type == LACUNA_TYPE_LIST)
+	if (!has_values(hunt))
 		return;
-	for (i = 0; i < hunt->alive; i++) {
-		candidate = hunt->living[i];
-		if (!lac_value(engine->view.instance, hunt->member->type, lac_offset(hunt, candidate), &value))
+	for (proof = hunt->proofs; proof < hunt->proofs + hunt->proofs_nr; proof++) {
+		if (!lac_value(engine->view.instance, hunt->member->type, lac_offset(hunt, proof->candidate), &value))
 			continue;
 		half = (u32)(value ^ value >> 32);
-		hunt->history[candidate] = (hunt->history[candidate] ^ half) * 0x9e3779b1u + 1;
+		proof->history = (proof->history ^ half) * 0x9e3779b1u + 1;
 	}
-}
-
-static void strike(struct lac_engine *engine, struct lac_hunt *hunt)
-{
-	u32 instance = 0, left = 0, i, candidate;
-
-	for (i = 0; i < hunt->alive; i++) {
-		candidate = hunt->living[i];
-		if (engine->outcome[candidate] == LAC_WITNESSED) {
-			if (!instance)
-				instance = instance_bit(hunt, engine->view.instance->at);
-			hunt->instances[candidate] |= instance;
-			hunt->witnesses[candidate] += hunt->witnesses[candidate] < 0xffff;
-		}
-		if (engine->outcome[candidate] == LAC_REFUTED && ++hunt->strikes[candidate] >= hunt->member->strikes)
-			continue;
-		hunt->living[left++] = (u16)candidate;
-	}
-	hunt->alive = left;
 }
 
 static bool walks_ring(const struct lacuna_member *member)
@@ -260,74 +118,104 @@ static bool walks_ring(const struct lacuna_member *member)
 	return false;
 }
 
-/* Who has been found is asked on, but not at each event; where only threads tell, not before there are processes. */
-static bool is_left_out(const struct lac_engine *engine, const struct lac_hunt *hunt)
+/* Only of a process is it known what leads to the page-table root, and what lies behind that. */
+static bool needs_process(const struct lac_engine *engine, const struct lac_hunt *hunt)
 {
-	if (!(engine->view.event->on & (LACUNA_ON_FORK | LACUNA_ON_EXIT)) || !walks_ring(hunt->member))
-		return false;
-	return hunt->settled ? engine->events % LAC_SAMPLE : !engine->user_space && is_stuck(hunt);
-}
-
-static void ask_member(struct lac_engine *engine, u8 index)
-{
-	struct lac_hunt *hunt = &engine->hunts[index];
-	bool witnessed = false, fits = false;
 	u32 i;
 
-	if (hunt->contradicted || is_left_out(engine, hunt))
-		return;
-	for (i = 0; i < hunt->alive; i++) {
-		u8 *outcome = &engine->outcome[hunt->living[i]];
-
-		*outcome = ask_all(engine, hunt, lac_offset(hunt, hunt->living[i]));
-		witnessed |= *outcome == LAC_WITNESSED;
-		fits |= *outcome == LAC_FITS;
-	}
-	if (engine->view.space.exhausted)
-		return;
-	remember_values(engine, hunt);
-	if (witnessed || fits) {
-		strike(engine, hunt);
-		hunt->events++;
-		judge(engine, hunt);
-	} else if (hunt->settled && engine->outcome[hunt->survivor] == LAC_REFUTED) {
-		hunt->doubts++;
-		if (hunt->doubts >= MAX_DOUBTS && 4 * hunt->doubts >= hunt->witnesses[hunt->survivor])
-			contradict(engine, index);
-	}
-	find_tie(hunt);
+	if (engine->set->structures[hunt->member->structure].source == LACUNA_SOURCE_POINTER)
+		return true;
+	for (i = 0; i < hunt->member->predicates_nr; i++)
+		if (hunt->member->predicates[i].kind == LACUNA_LEADS_TO_ROOT)
+			return true;
+	return false;
 }
 
-static void ask_structure(struct lac_engine *engine, u8 structure)
+/*
+ * A kernel thread that forks once more while nothing more is known than the last times: what that told is told. But what was read
+ * then may have been read in a bad moment, so every now and then it is asked all the same.
+ */
+static bool is_quiet(const struct lac_engine *engine, struct lac_hunt *hunt)
 {
-	u8 i;
+	const struct lac_event *event = engine->view.event;
 
-	for (i = 0; i < engine->set.members_nr; i++)
-		if (engine->set.members[i].structure == structure)
-			ask_member(engine, i);
+	/* before there are processes it is only seen what the kernel's own tasks have not */
+	if (needs_process(engine, hunt) && !engine->user_space && engine->kernel_root && hunt->events >= LAC_KERNEL_EVENTS)
+		return hunt->turns++ % LAC_RING_SAMPLE;
+	return hunt->quiet >= LAC_QUIET && event->on == LACUNA_ON_FORK && engine->view.space.root == engine->kernel_root &&
+	       hunt->quiet_subject == event->subject && hunt->quiet_known == engine->known &&
+	       hunt->turns++ % LAC_RING_SAMPLE != LAC_RING_SAMPLE - 1;
 }
 
-/* Starts on another instance within the same event: nothing computed for the last one holds. */
-static void view_instance(struct lac_engine *engine, struct lac_window *instance, struct lac_window *anchor,
-			  u64 next)
+/* Who has been found is asked on, but not at each event; where only threads tell, not before there are processes. */
+static bool is_left_out(const struct lac_engine *engine, struct lac_hunt *hunt)
 {
-	struct lac_view *view = &engine->view;
+	u8 on = engine->view.event->on;
 
-	view->instance = instance;
-	view->anchor = anchor;
-	view->next = next;
-	view->ring_read = false;
-	view->code_read = false;
-	view->parts_read = false;
-	view->echoes_read = false;
-	view->extent_read = false;
-	view->threads_read = false;
-	view->ids_for = NULL;
-	view->echoes_nr = 0;
-	view->initialising = false;
+	if (hunt->contradicted)
+		return true;
+	if (on == LACUNA_ON_LOOK)
+		return hunt->settled;
+	if (hunt->settled)
+		return hunt->turns++ % (walks_ring(hunt->member) ? LAC_RING_SAMPLE : LAC_SAMPLE);
+	if (walks_ring(hunt->member) && !engine->user_space && is_stuck(hunt))
+		return true;
+	return is_quiet(engine, hunt);
 }
 
-/* Of what the pointers at @offset in the tasks known to be alive lead to, the next behind engine->target; ~0: none. */
+/*
+ * Do all that are left have the same value here, and have they all shown before that they would fit? What rests on the value tells
+ * them apart no more than it has so far.
+ */
+static bool are_the_same_here(struct lac_engine *engine, const struct lac_hunt *hunt)
+{
+	u64 value, first = 0;
+	u32 i;
+
+	if (hunt->settled || !has_values(hunt) || hunt->alive != hunt->proofs_nr || !is_stuck(hunt))
+		return false;
+	for (i = 0; i < hunt->proofs_nr; i++) {
+		if (!lac_value(engine->view.instance, hunt->member->type, lac_offset(hunt, hunt->proofs[i].candidate), &value))
+			return false;
+		if (i && value != first)
+			return false;
+		first = value;
+	}
+	return true;
+}
+
+static void begin_answers(struct lac_engine *engine, const struct lac_hunt *hunt)
+{
+	struct lac_answers *answers = &engine->answers;
+	u32 size = (hunt->to - hunt->from) * (u32)sizeof(u64);
+
+	memset(answers->refuted + hunt->from, 0, size);
+	memset(answers->unknown + hunt->from, 0, size);
+	memset(answers->fits + hunt->from, 0, size);
+	memset(answers->witnessed + hunt->from, 0, size);
+	answers->news = false;
+}
+
+/* How many fit: @first of them. */
+static u32 fitting(const struct lac_engine *engine, const struct lac_hunt *hunt, u32 *first)
+{
+	const struct lac_answers *answers = &engine->answers;
+	u32 word, number = 0;
+	u64 fits;
+
+	*first = hunt->number;
+	for (word = hunt->from; word < hunt->to; word++) {
+		fits = answers->fits[word] & hunt->living[word] & ~answers->refuted[word] & ~answers->unknown[word];
+		if (!fits)
+			continue;
+		if (!number)
+			*first = word * LAC_BITS + (u32)__builtin_ctzll(fits);
+		number += lac_weight(fits);
+	}
+	return number;
+}
+
+/* Of what the pointers at @offset in the tasks known to be alive lead to, the next behind the instance; ~0: none. */
 static u64 next_target(struct lac_engine *engine, s32 offset)
 {
 	u64 next = ~0ull, pointer;
@@ -337,44 +225,159 @@ static u64 next_target(struct lac_engine *engine, s32 offset)
 		if (!engine->live.slots[i] ||
 		    lac_read_word(&engine->view.space, engine->live.slots[i] + (s64)offset, &pointer))
 			continue;
-		if (pointer > engine->target.at)
+		if (pointer > engine->view.instance->at)
 			next = min(next, pointer);
 	}
 	return next;
 }
 
+/*
+ * Instances lie side by side in memory. What is in the next one is no member of this one, however much alike they are: threads
+ * share their mm, and a process that has just forked has its child's code. Read only where it matters: where more than one fits.
+ */
+static void refute_in_next(struct lac_engine *engine, struct lac_hunt *hunt, u32 first)
+{
+	struct lac_view *view = &engine->view;
+	u32 candidate;
+
+	if (!view->next_read) {
+		if (view->next_by == LAC_BY_EVENTS)
+			view->next = lac_live_next(&engine->live, view->instance->at);
+		else if (view->next_by != LAC_BY_NOTHING)
+			view->next = next_target(engine, view->next_by);
+		view->next_read = true;
+	}
+	if (view->next - view->instance->at >= (u64)(view->instance->low + (s64)view->instance->size))
+		return;
+	for (candidate = first; candidate < hunt->number; candidate++)
+		if (view->instance->at + (s64)lac_offset(hunt, candidate) + hunt->size > view->next)
+			engine->answers.refuted[candidate / LAC_BITS] |= 1ull << candidate % LAC_BITS;
+}
+
+static void note_quiet(const struct lac_engine *engine, struct lac_hunt *hunt, bool taught)
+{
+	u64 subject = engine->view.event->subject;
+
+	if (taught || hunt->quiet_subject != subject || hunt->quiet_known != engine->known)
+		hunt->quiet = 0;
+	hunt->quiet_subject = subject;
+	hunt->quiet_known = engine->known;
+	hunt->quiet += !taught && hunt->quiet < LAC_QUIET;
+}
+
+static void ask_member(struct lac_engine *engine, u8 index)
+{
+	struct lac_hunt *hunt = &engine->hunts[index];
+	const struct lacuna_member *member = hunt->member;
+	bool same = are_the_same_here(engine, hunt), taught = false;
+	u32 first, i;
+
+	if (hunt->contradicted)
+		return;
+	begin_answers(engine, hunt);
+	for (i = 0; i < member->predicates_nr; i++) {
+		const struct lacuna_predicate *p = &member->predicates[i];
+
+		if (p->on & engine->view.event->on && (!same || p->kind == LACUNA_DIFFERS_IN_THREADS))
+			lac_ask(engine, hunt, p);
+	}
+	if (fitting(engine, hunt, &first) > 1)
+		refute_in_next(engine, hunt, first);
+	if (engine->view.space.exhausted)
+		return;
+	remember_values(engine, hunt);
+	if (first != hunt->number) {
+		taught = lac_candidates_strike(hunt, &engine->answers, engine->view.instance->at);
+		hunt->events++;
+		judge(engine, hunt);
+	} else if (hunt->settled && is_refuted(engine, hunt->survivor)) {
+		hunt->doubts++;
+		if (hunt->doubts >= MAX_DOUBTS && 4 * hunt->doubts >= hunt->proofs[0].witnesses)
+			contradict(engine, index);
+	}
+	find_tie(engine, hunt);
+	note_quiet(engine, hunt, taught || engine->answers.news);
+}
+
+/* A bit for each member of @structure that is to be asked at this event. */
+static u32 due_members(struct lac_engine *engine, u8 structure)
+{
+	u32 due = 0;
+	u8 i;
+
+	for (i = 0; i < engine->set->members_nr; i++)
+		if (engine->set->members[i].structure == structure && !is_left_out(engine, &engine->hunts[i]))
+			due |= 1u << i;
+	return due;
+}
+
+static void ask_members(struct lac_engine *engine, u32 members)
+{
+	u8 i;
+
+	for (i = 0; members >> i; i++)
+		if (members >> i & 1)
+			ask_member(engine, i);
+}
+
+/* Starts on another instance within the same event: nothing computed for the last one holds. */
+static void view_instance(struct lac_engine *engine, struct lac_window *instance, struct lac_window *anchor)
+{
+	struct lac_view *view = &engine->view;
+
+	view->instance = instance;
+	view->anchor = anchor;
+	view->next = ~0ull;
+	view->next_by = LAC_BY_NOTHING;
+	view->next_read = false;
+	view->ring_read = false;
+	view->counted = NULL;
+	view->code_read = false;
+	view->parts_read = false;
+	view->echoes_read = false;
+	view->extent_read = false;
+	view->echoes_nr = 0;
+	view->initialising = false;
+}
+
 /* At a fork the address space in CR3 is that of the current task, so what its pointers lead to can be checked. */
 static void follow_pointers(struct lac_engine *engine)
 {
-	struct lac_window *task = &engine->instance;
-	u64 pointer;
+	u64 pointers[LACUNA_MAX_STRUCTURES] = { 0 };
+	const struct lacuna_structure *s;
+	u32 due;
 	u8 i;
 
-	for (i = 0; i < engine->set.structures_nr; i++) {
-		const struct lacuna_structure *s = &engine->set.structures[i];
-
-		if (s->source != LACUNA_SOURCE_POINTER || !lac_known(engine, s->member))
+	/* all of them first: what they lead to is looked at where the task has been */
+	for (i = 0; i < engine->set->structures_nr; i++) {
+		s = &engine->set->structures[i];
+		if (s->source == LACUNA_SOURCE_POINTER && lac_known(engine, s->member) &&
+		    !lac_word(&engine->instance, lac_known_offset(engine, s->member), &pointers[i]))
+			pointers[i] = 0;
+	}
+	for (i = 0; i < engine->set->structures_nr; i++) {
+		s = &engine->set->structures[i];
+		due = pointers[i] ? due_members(engine, i) : 0;
+		if (!due || !lac_window_open(&engine->instance, &engine->view.space, pointers[i], s->low, s->high))
 			continue;
-		if (!lac_word(task, lac_known_offset(engine, s->member), &pointer) || !pointer)
-			continue;
-		if (!lac_window_open(&engine->target, &engine->view.space, pointer, s->low, s->high))
-			continue;
-		view_instance(engine, &engine->target, NULL, next_target(engine, lac_known_offset(engine, s->member)));
-		ask_structure(engine, i);
+		view_instance(engine, &engine->instance, NULL);
+		engine->view.next_by = lac_known_offset(engine, s->member);
+		ask_members(engine, due);
 	}
 }
 
 static enum lac_used task_event(struct lac_engine *engine, u8 structure)
 {
-	const struct lacuna_structure *s = &engine->set.structures[structure];
+	const struct lacuna_structure *s = &engine->set->structures[structure];
 	const struct lac_event *event = engine->view.event;
 	struct lac_space *space = &engine->view.space;
+	struct lac_page page;
 
-	if (!lac_is_kernel(space, event->subject) || event->subject % engine->word)
+	if (!lac_is_kernel(space, event->subject) || event->subject % engine->word ||
+	    lac_translate(space, event->subject, &page))
 		return LAC_NO_INSTANCE;
-	if (!lac_window_open(&engine->instance, space, event->subject, s->low, s->high) ||
-	    !lac_window_open(&engine->anchor, space, engine->facts.init_task, s->low, s->high))
-		return LAC_NO_INSTANCE;
+	lac_window_set(&engine->instance, space, event->subject, s->low, s->high);
+	lac_window_set(&engine->anchor, space, engine->facts.init_task, s->low, s->high);
 	engine->events++;
 	lac_live_add(&engine->live, event->subject);
 	/* a kernel thread runs on the kernel's page tables, or on those of the process that ran before it */
@@ -382,8 +385,9 @@ static enum lac_used task_event(struct lac_engine *engine, u8 structure)
 		engine->kernel_root = space->root;
 	else if (engine->kernel_root && space->root != engine->kernel_root)
 		engine->user_space = true;
-	view_instance(engine, &engine->instance, &engine->anchor, lac_live_next(&engine->live, event->subject));
-	ask_structure(engine, structure);
+	view_instance(engine, &engine->instance, &engine->anchor);
+	engine->view.next_by = LAC_BY_EVENTS;
+	ask_members(engine, due_members(engine, structure));
 	if (event->on == LACUNA_ON_FORK)
 		follow_pointers(engine);
 	else
@@ -393,15 +397,12 @@ static enum lac_used task_event(struct lac_engine *engine, u8 structure)
 
 static enum lac_used look_at_tasks(struct lac_engine *engine, u8 structure)
 {
-	const struct lacuna_structure *s = &engine->set.structures[structure];
-	u8 i;
+	const struct lacuna_structure *s = &engine->set->structures[structure];
 
 	if (!lac_window_open(&engine->anchor, &engine->view.space, engine->facts.init_task, s->low, s->high))
 		return LAC_NO_INSTANCE;
-	view_instance(engine, &engine->anchor, &engine->anchor, ~0ull);
-	for (i = 0; i < engine->set.members_nr; i++)
-		if (engine->set.members[i].structure == structure && !engine->hunts[i].settled)
-			ask_member(engine, i);
+	view_instance(engine, &engine->anchor, &engine->anchor);
+	ask_members(engine, due_members(engine, structure));
 	return LAC_USED;
 }
 
@@ -422,7 +423,7 @@ static u32 known_members(const struct lac_engine *engine)
 	u32 known = 0;
 	u8 i;
 
-	for (i = 0; i < engine->set.members_nr; i++)
+	for (i = 0; i < engine->set->members_nr; i++)
 		known |= (u32)lac_known(engine, i) << i;
 	return known;
 }
@@ -443,7 +444,7 @@ static bool rests_on(const struct lacuna_member *member, u32 others)
  */
 static void ask_listed_modules(struct lac_engine *engine, u8 structure, u64 initialised, u32 now_known)
 {
-	const struct lacuna_structure *s = &engine->set.structures[structure];
+	const struct lacuna_structure *s = &engine->set->structures[structure];
 	struct lac_space *space = &engine->view.space;
 	u64 head = engine->facts.modules, node = head;
 	u32 listed;
@@ -452,11 +453,11 @@ static void ask_listed_modules(struct lac_engine *engine, u8 structure, u64 init
 	for (listed = 0; listed < LAC_MAX_MODULES; listed++) {
 		if (!lac_is_kernel(space, node) || node % engine->word || lac_read_word(space, node, &node) || node == head)
 			return;
-		if (node == initialised || !lac_window_open(&engine->target, space, node, s->low, s->high))
+		if (node == initialised || !lac_window_open(&engine->instance, space, node, s->low, s->high))
 			continue;
-		view_instance(engine, &engine->target, NULL, ~0ull);
-		for (i = 0; i < engine->set.members_nr; i++)
-			if (engine->set.members[i].structure == structure && rests_on(&engine->set.members[i], now_known))
+		view_instance(engine, &engine->instance, NULL);
+		for (i = 0; i < engine->set->members_nr; i++)
+			if (engine->set->members[i].structure == structure && rests_on(&engine->set->members[i], now_known))
 				ask_member(engine, i);
 	}
 }
@@ -499,13 +500,13 @@ static u64 next_listed(struct lac_engine *engine, u64 initialising)
 
 static enum lac_used listed_module_event(struct lac_engine *engine, u8 structure, u64 initialising)
 {
-	const struct lacuna_structure *s = &engine->set.structures[structure];
+	const struct lacuna_structure *s = &engine->set->structures[structure];
 	u64 node = engine->facts.modules ? next_listed(engine, initialising) : 0;
 
 	if (!node || !lac_window_open(&engine->instance, &engine->view.space, node, s->low, s->high))
 		return LAC_NO_INSTANCE;
-	view_instance(engine, &engine->instance, NULL, ~0ull);
-	ask_structure(engine, structure);
+	view_instance(engine, &engine->instance, NULL);
+	ask_members(engine, due_members(engine, structure));
 	return LAC_USED;
 }
 
@@ -516,7 +517,7 @@ static enum lac_used listed_module_event(struct lac_engine *engine, u8 structure
 static enum lac_used module_event(struct lac_engine *engine, u8 structure)
 {
 	u32 known = known_members(engine);
-	const struct lacuna_structure *s = &engine->set.structures[structure];
+	const struct lacuna_structure *s = &engine->set->structures[structure];
 	u64 function = engine->view.event->subject, head = engine->facts.modules, node = head;
 	struct lac_space *space = &engine->view.space;
 	u32 i;
@@ -532,9 +533,9 @@ static enum lac_used module_event(struct lac_engine *engine, u8 structure)
 			break;
 		if (!window_holds(&engine->instance, function))
 			continue;
-		view_instance(engine, &engine->instance, NULL, ~0ull);
+		view_instance(engine, &engine->instance, NULL);
 		engine->view.initialising = true;
-		ask_structure(engine, structure);
+		ask_members(engine, due_members(engine, structure));
 		listed_module_event(engine, structure, node);
 		ask_listed_modules(engine, structure, node, known_members(engine) & ~known);
 		return LAC_USED;
@@ -554,7 +555,7 @@ static enum lac_used look(struct lac_engine *engine, u8 structure)
 	if (!engine->kernel_root)
 		return LAC_NO_INSTANCE;
 	engine->view.space.root = engine->kernel_root;
-	switch (engine->set.structures[structure].source) {
+	switch (engine->set->structures[structure].source) {
 	case LACUNA_SOURCE_TASK:
 		return look_at_tasks(engine, structure);
 	case LACUNA_SOURCE_MODULE:
@@ -578,6 +579,7 @@ static bool start_space(struct lac_engine *engine, const struct lac_event *event
 
 	lac_space_init(space, memory, event->cr3, event->paging);
 	memset(engine->tables.gpa, 0, sizeof(engine->tables.gpa));
+	memset(engine->tables.large, 0, sizeof(engine->tables.large));
 	space->tables = &engine->tables;
 	if (space->word == 4 && engine->facts.text > space->kernel_start + I386_IMAGE_SIZE)
 		space->kernel_start = engine->facts.text - I386_IMAGE_SIZE;
@@ -592,13 +594,13 @@ enum lac_used lac_engine_event(struct lac_engine *engine, const struct lac_event
 	u8 i;
 
 	engine->view.event = event;
-	engine->target.at = 0;
 	if (!start_space(engine, event, memory))
 		return LAC_NO_INSTANCE;
-	for (i = 0; i < engine->set.structures_nr; i++) {
+	for (i = 0; i < engine->set->structures_nr; i++) {
+		engine->view.bases_read = false;
 		if (event->on == LACUNA_ON_LOOK)
 			one = look(engine, i);
-		else if (engine->set.structures[i].source != source)
+		else if (engine->set->structures[i].source != source)
 			continue;
 		else
 			one = source == LACUNA_SOURCE_MODULE ? module_event(engine, i) : task_event(engine, i);
@@ -620,14 +622,14 @@ void lac_engine_forget(struct lac_engine *engine, u64 task)
 /* Does the kernel lack the structure that member @index is one of? */
 static bool is_of_nothing(const struct lac_engine *engine, u32 index)
 {
-	const struct lacuna_constraints *set = &engine->set;
+	const struct lacuna_constraints *set = engine->set;
 
 	return !engine->facts.modules && set->structures[set->members[index].structure].source == LACUNA_SOURCE_MODULE;
 }
 
 bool lac_engine_settled(const struct lac_engine *engine, bool modules)
 {
-	const struct lacuna_constraints *set = &engine->set;
+	const struct lacuna_constraints *set = engine->set;
 	u32 i;
 
 	for (i = 0; i < set->members_nr; i++) {
@@ -656,35 +658,22 @@ bool lac_engine_wants_looks(const struct lac_engine *engine)
 
 	if (!engine->kernel_root)
 		return false;
-	for (i = 0; i < engine->set.members_nr; i++) {
+	for (i = 0; i < engine->set->members_nr; i++) {
 		const struct lac_hunt *hunt = &engine->hunts[i];
 
 		if (hunt->settled || hunt->contradicted || !is_looked_for(hunt->member) || is_of_nothing(engine, i))
 			continue;
 		/* modules stay where they are; of tasks a look tells only what a thread is that is there */
-		if (engine->set.structures[hunt->member->structure].source == LACUNA_SOURCE_MODULE || hunt->tied ||
+		if (engine->set->structures[hunt->member->structure].source == LACUNA_SOURCE_MODULE || hunt->tied ||
 		    hunt->survivor != hunt->number)
 			return true;
 	}
 	return false;
 }
 
-/* Only of a process is it known what leads to the page-table root, and what lies behind that. */
-static bool needs_process(const struct lac_engine *engine, const struct lac_hunt *hunt)
-{
-	u32 i;
-
-	if (engine->set.structures[hunt->member->structure].source == LACUNA_SOURCE_POINTER)
-		return true;
-	for (i = 0; i < hunt->member->predicates_nr; i++)
-		if (hunt->member->predicates[i].kind == LACUNA_LEADS_TO_ROOT)
-			return true;
-	return false;
-}
-
 bool lac_engine_waits_for_user_space(const struct lac_engine *engine)
 {
-	const struct lacuna_constraints *set = &engine->set;
+	const struct lacuna_constraints *set = engine->set;
 	bool waits = false;
 	u32 i;
 
@@ -715,30 +704,33 @@ u64 lac_engine_root(const struct lac_engine *engine)
 
 u32 lac_engine_members(const struct lac_engine *engine)
 {
-	return engine->set.members_nr;
+	return engine->set->members_nr;
 }
 
 void lac_engine_report(const struct lac_engine *engine, u32 member, struct lacuna_member_report *report)
 {
 	const struct lac_hunt *hunt = &engine->hunts[member];
 	u32 i, candidate, left = 0, best = 0, instances = 0;
+	u64 bits;
 
 	memset(report, 0, sizeof(*report));
 	if (is_of_nothing(engine, member)) {
 		report->state = LACUNA_ABSENT;
 		return;
 	}
-	for (i = 0; i < hunt->alive; i++) {
-		candidate = hunt->living[i];
-		/* as with a survivor, what was never seen at work is out */
-		if (hunt->tied && !hunt->witnesses[candidate])
-			continue;
-		if (left < LACUNA_LISTED_CANDIDATES)
-			report->candidates[left] = lac_offset(hunt, candidate);
-		left++;
-		if (hunt->witnesses[candidate] > best)
-			best = hunt->witnesses[candidate];
-		instances = max(instances, instances_of(hunt, candidate));
+	for (i = hunt->from; i < hunt->to; i++) {
+		for (bits = hunt->living[i]; bits && left < LACUNA_LISTED_CANDIDATES; bits &= bits - 1) {
+			candidate = i * LAC_BITS + (u32)__builtin_ctzll(bits);
+			/* as with a survivor, what was never seen at work is out */
+			if (!hunt->tied || lac_candidate_worked(hunt, candidate))
+				report->candidates[left++] = lac_offset(hunt, candidate);
+		}
+	}
+	left = hunt->tied ? hunt->proofs_nr : hunt->alive;
+	for (i = 0; i < hunt->proofs_nr; i++) {
+		if (hunt->proofs[i].witnesses > best)
+			best = hunt->proofs[i].witnesses;
+		instances = max(instances, lac_instances_of(&hunt->proofs[i]));
 	}
 	report->state = hunt->contradicted ? LACUNA_CONTRADICTED :
 			hunt->settled      ? LACUNA_RESOLVED :
@@ -751,55 +743,106 @@ void lac_engine_report(const struct lac_engine *engine, u32 member, struct lacun
 	report->witnesses = best;
 }
 
-struct lac_engine *lac_engine_create(const struct lacuna_constraints *set)
+/* ---- memory: one piece of it, laid out twice, the first time only to know how much it is ---- */
+
+struct layout {
+	u8 *block; /* NULL: the first time */
+	size_t used;
+};
+
+static void *carve(struct layout *layout, size_t size)
 {
-	struct lac_engine *engine = lac_alloc(sizeof(*engine));
+	u8 *piece = layout->block ? layout->block + layout->used : NULL;
+
+	layout->used += (size + 7) & ~(size_t)7;
+	return piece;
+}
+
+static void carve_window(struct layout *layout, struct lac_window *window, u32 capacity)
+{
+	u8 *bytes = carve(layout, capacity);
+
+	if (window) {
+		window->bytes = bytes;
+		window->capacity = capacity;
+	}
+}
+
+static u32 largest_window(const struct lacuna_constraints *set)
+{
+	u32 largest = 0, i;
+
+	for (i = 0; i < set->structures_nr; i++)
+		largest = max(largest, (u32)(set->structures[i].high - set->structures[i].low));
+	return largest;
+}
+
+static struct lac_engine *lay_out(const struct lacuna_constraints *set, struct layout *layout)
+{
+	size_t set_size = offsetof(struct lacuna_constraints, members) + set->members_nr * sizeof(set->members[0]);
+	struct lac_engine *engine = carve(layout, sizeof(*engine));
+	struct lacuna_constraints *copy = carve(layout, set_size);
+	struct lac_hunt *hunts = carve(layout, set->members_nr * sizeof(*hunts));
+	u64 *bitmaps;
 	u32 i;
 
-	if (!engine)
-		return NULL;
-	engine->set = *set;
+	if (engine) {
+		memcpy(copy, set, set_size);
+		engine->set = copy;
+		engine->hunts = hunts;
+	}
+	carve_window(layout, engine ? &engine->instance : NULL, largest_window(set));
+	carve_window(layout, engine ? &engine->anchor : NULL, largest_window(set));
+	carve_window(layout, engine ? &engine->row : NULL, LAC_PAGE_SIZE);
 	for (i = 0; i < set->members_nr; i++) {
-		if (!hunt_init(&engine->hunts[i], &engine->set, i)) {
-			lac_engine_destroy(engine);
-			return NULL;
-		}
+		bitmaps = carve(layout, lac_bitmaps_size(&set->members[i], &set->structures[set->members[i].structure]));
+		if (!engine)
+			continue;
+		hunts[i].member = &copy->members[i];
+		hunts[i].living = bitmaps;
 	}
 	return engine;
 }
 
+size_t lac_engine_size(const struct lacuna_constraints *set)
+{
+	struct layout layout = { .block = NULL };
+
+	lay_out(set, &layout);
+	return layout.used;
+}
+
+struct lac_engine *lac_engine_create(const struct lacuna_constraints *set)
+{
+	struct layout layout = { .block = lac_alloc(lac_engine_size(set)) };
+
+	return layout.block ? lay_out(set, &layout) : NULL;
+}
+
 void lac_engine_destroy(struct lac_engine *engine)
 {
-	u32 i;
-
-	if (!engine)
-		return;
-	for (i = 0; i < ARRAY_SIZE(engine->hunts); i++) {
-		lac_free(engine->hunts[i].living);
-		lac_free(engine->hunts[i].history);
-		lac_free(engine->hunts[i].strikes);
-		lac_free(engine->hunts[i].witnesses);
-		lac_free(engine->hunts[i].instances);
-		lac_free(engine->hunts[i].nulls);
-	}
 	lac_free(engine);
 }
 
 void lac_engine_start(struct lac_engine *engine, const struct lac_facts *facts)
 {
+	struct lac_hunt *hunt;
 	u32 i;
 
 	engine->facts = *facts;
 	engine->word = facts->text >> 32 ? 8 : 4;
 	engine->user_space = false;
+	engine->known = 0;
 	engine->kernel_root = 0;
 	engine->told_most = 0;
+	engine->echo = 0;
 	engine->listed = 0;
 	engine->events = 0;
-	engine->next_searched = 0;
-	engine->thread_link = -1;
+	memset(&engine->search, 0, sizeof(engine->search));
 	memset(engine->told, 0, sizeof(engine->told));
 	memset(&engine->live, 0, sizeof(engine->live));
-	for (i = 0; i < engine->set.members_nr; i++)
-		hunt_start(&engine->hunts[i], &engine->set, engine->word);
+	for (i = 0; i < engine->set->members_nr; i++) {
+		hunt = &engine->hunts[i];
+		lac_candidates_start(hunt, &engine->set->structures[hunt->member->structure], engine->word, hunt->living);
+	}
 }

@@ -22,11 +22,14 @@
  * do not do. Two that were both seen at work stay, until events speak against one of them, and what has made the survivor
  * the only one does not yet confirm it: it must be seen at work once more.
  *
- * Two that are the same so far. Where all that were seen at work had the same value in every instance ever seen, no event told
+ * Two that are the same so far. Where all that were seen at work had the same value in every instance since, no event told
  * them apart, and either serves a reader as long as that is so: the member is tied. One difference, ever, and it is not.
  *
  * And it is asked on. As long as there are events the survivor must go on fitting: one that fails again and again was not
  * the truth, and the member is contradicted, and so is every member that was derived from it.
+ *
+ * What is known is not asked again. A kernel thread that forks once more, two candidates that have the same value here as they
+ * always had: such an event teaches nothing, and little of the guest is read for it. What has been found is asked on now and then.
  *
  * The engine has no locks, no clock, and takes memory only when it is made; it is the caller's to call it from one
  * thread at a time.
@@ -66,6 +69,9 @@ enum lac_used {
 
 /* 0, or -EINVAL: not a well-formed set of this version. Everything the engine relies on later is checked here. */
 int lac_constraints_check(const struct lacuna_constraints *set);
+
+/* Bytes that an engine of the checked @set takes, once and for all. */
+size_t lac_engine_size(const struct lacuna_constraints *set);
 
 /* A copy of the checked @set is kept. NULL: out of memory. */
 struct lac_engine *lac_engine_create(const struct lacuna_constraints *set);

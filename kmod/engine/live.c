@@ -7,7 +7,8 @@ static u32 slot_of(u64 task)
 	return (u32)((task * 0x9e3779b97f4a7c15ull) >> 32) % LAC_LIVE_SLOTS;
 }
 
-static u32 find(const struct lac_live *live, u64 task)
+/* The slot of @task, or the free one where it would be. */
+u32 lac_live_slot(const struct lac_live *live, u64 task)
 {
 	u32 slot = slot_of(task);
 
@@ -18,7 +19,7 @@ static u32 find(const struct lac_live *live, u64 task)
 
 bool lac_live_has(const struct lac_live *live, u64 task)
 {
-	return task && live->slots[find(live, task)] == task;
+	return task && live->slots[lac_live_slot(live, task)] == task;
 }
 
 void lac_live_add(struct lac_live *live, u64 task)
@@ -29,7 +30,7 @@ void lac_live_add(struct lac_live *live, u64 task)
 		return;
 	if (live->used >= LAC_LIVE_SLOTS / 2)
 		memset(live, 0, sizeof(*live));
-	slot = find(live, task);
+	slot = lac_live_slot(live, task);
 	live->slots[slot] = task;
 	live->used++;
 }
@@ -51,7 +52,7 @@ void lac_live_remove(struct lac_live *live, u64 task)
 
 	if (!lac_live_has(live, task))
 		return;
-	hole = find(live, task);
+	hole = lac_live_slot(live, task);
 	live->slots[hole] = 0;
 	live->used--;
 	/* linear probing: what was pushed past the hole moves back into it */

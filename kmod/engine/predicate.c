@@ -65,84 +65,96 @@ bool lac_value(struct lac_window *window, u8 type, s32 offset, u64 *value)
 	return true;
 }
 
-static bool read_value(struct lac_window *window, u8 type, s32 offset, s64 *value)
+void lac_answer(struct lac_engine *engine, const struct lacuna_predicate *p, u32 candidate, enum lac_outcome outcome)
 {
-	u64 word;
-
-	if (!lac_value(window, type, offset, &word))
-		return false;
-	*value = type != LACUNA_TYPE_INT && window->word == 4 ? (s32)word : (s64)word;
-	return true;
+	lac_note(engine, candidate / LAC_BITS, 1ull << candidate % LAC_BITS, outcome, p->witness);
 }
 
-static enum lac_outcome anchor_text(struct lac_engine *engine, const struct lac_hunt *hunt,
-				    const struct lacuna_predicate *p, s32 offset)
+u32 lac_next_asked(const struct lac_engine *engine, const struct lac_hunt *hunt, u32 from)
 {
-	u32 size = hunt->size;
-	const u8 *bytes = lac_bytes(engine->view.anchor, offset, size);
+	u32 word = max(from / LAC_BITS, hunt->from);
+	u64 left;
 
-	if (!bytes)
-		return LAC_UNKNOWN;
-	return fits_if(lac_is_text(bytes, size) && !memcmp(bytes, p->text, strlen(p->text)));
+	for (; word < hunt->to; word++) {
+		left = hunt->living[word] & ~engine->answers.refuted[word];
+		if (word == from / LAC_BITS)
+			left &= ~0ull << from % LAC_BITS;
+		if (left)
+			return word * LAC_BITS + (u32)__builtin_ctzll(left);
+	}
+	return hunt->number;
 }
 
-static enum lac_outcome anchor_value(struct lac_engine *engine, const struct lac_hunt *hunt,
-				     const struct lacuna_predicate *p, s32 offset)
+u32 lac_asked(const struct lac_engine *engine, const struct lac_hunt *hunt)
 {
-	s64 value;
+	u32 word, number = 0;
 
-	if (!read_value(engine->view.anchor, hunt->member->type, offset, &value))
-		return LAC_UNKNOWN;
-	return fits_if(value == p->arg[0]);
+	for (word = hunt->from; word < hunt->to; word++)
+		number += lac_weight(hunt->living[word] & ~engine->answers.refuted[word]);
+	return number;
 }
 
-static enum lac_outcome range(struct lac_engine *engine, const struct lac_hunt *hunt,
-			      const struct lacuna_predicate *p, s32 offset)
+static enum lac_outcome anchor_text(struct lac_engine *engine, struct lac_hunt *hunt,
+				    const struct lacuna_predicate *p, u32 candidate, const u8 *bytes)
 {
-	s64 value;
+	if (bytes[0] != (u8)p->text[0]) /* nearly all */
+		return LAC_REFUTED;
+	return fits_if(lac_is_text(bytes, hunt->size) && !memcmp(bytes, p->text, strlen(p->text)));
+}
 
-	if (!read_value(engine->view.instance, hunt->member->type, offset, &value))
-		return LAC_UNKNOWN;
+static enum lac_outcome anchor_value(struct lac_engine *engine, struct lac_hunt *hunt,
+				     const struct lacuna_predicate *p, u32 candidate, const u8 *bytes)
+{
+	return fits_if(lac_load(engine, hunt->member->type, bytes) == p->arg[0]);
+}
+
+static enum lac_outcome range(struct lac_engine *engine, struct lac_hunt *hunt, const struct lacuna_predicate *p,
+			      u32 candidate, const u8 *bytes)
+{
+	s64 value = lac_load(engine, hunt->member->type, bytes);
+
 	return fits_if(p->arg[0] <= value && value <= p->arg[1]);
 }
 
-enum lac_outcome lac_ask(struct lac_engine *engine, struct lac_hunt *hunt, const struct lacuna_predicate *p,
-			 s32 offset)
+void lac_ask(struct lac_engine *engine, struct lac_hunt *hunt, const struct lacuna_predicate *p)
 {
+	struct lac_view *view = &engine->view;
+	enum lac_outcome of_zero;
+
 	switch (p->kind) {
 	case LACUNA_ANCHOR_TEXT:
-		return anchor_text(engine, hunt, p, offset);
+		return lac_ask_each(engine, hunt, p, view->anchor, anchor_text, LAC_ASK_ZEROS);
 	case LACUNA_ANCHOR_VALUE:
-		return anchor_value(engine, hunt, p, offset);
+		return lac_ask_each(engine, hunt, p, view->anchor, anchor_value, fits_if(!p->arg[0]));
 	case LACUNA_RANGE:
-		return range(engine, hunt, p, offset);
+		of_zero = fits_if(p->arg[0] <= 0 && 0 <= p->arg[1]);
+		return lac_ask_each(engine, hunt, p, view->instance, range, of_zero);
 	case LACUNA_TEXT:
-		return lac_text(engine, hunt, offset);
+		return lac_text(engine, hunt, p);
 	case LACUNA_TEXT_ECHOED:
-		return lac_text_echoed(engine, hunt, offset);
+		return lac_text_echoed(engine, hunt, p);
 	case LACUNA_RING:
-		return lac_ring(engine, hunt, p, offset);
+		return lac_ring(engine, hunt, p);
 	case LACUNA_RING_COUNTS:
-		return lac_ring_counts(engine, hunt, p, offset);
+		return lac_ring_counts(engine, hunt, p);
 	case LACUNA_UNIQUE:
-		return lac_unique(engine, hunt, offset);
+		return lac_unique(engine, hunt, p);
 	case LACUNA_THREAD_ID:
-		return lac_thread_id(engine, hunt, offset);
+		return lac_thread_id(engine, hunt, p);
 	case LACUNA_LEADS_TO_ROOT:
-		return lac_leads_to_root(engine, p, offset);
+		return lac_leads_to_root(engine, hunt, p);
 	case LACUNA_IS_ROOT:
-		return lac_is_root(engine, offset);
+		return lac_is_root(engine, hunt, p);
 	case LACUNA_CODE_START:
 	case LACUNA_CODE_END:
-		return lac_code_bound(engine, p, offset);
+		return lac_code_bound(engine, hunt, p);
 	case LACUNA_TEXT_PART:
-		return lac_text_part(engine, offset);
+		return lac_text_part(engine, hunt, p);
 	case LACUNA_EXTENT:
-		return lac_extent(engine, p, offset);
+		return lac_extent(engine, hunt, p);
 	case LACUNA_DIFFERS_IN_THREADS:
-		return lac_differs_in_threads(engine, p, offset);
+		return lac_differs_in_threads(engine, hunt, p);
 	case LACUNA_NULL_AT_TIMES:
-		return lac_null_at_times(engine, hunt, offset);
+		return lac_null_at_times(engine, hunt, p);
 	}
-	return LAC_SILENT;
 }

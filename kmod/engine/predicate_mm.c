@@ -2,13 +2,15 @@
 /* What can be asked of a process's address space. constraints/README.md says what each predicate rests on. */
 #include "predicate.h"
 
-enum lac_outcome lac_is_root(struct lac_engine *engine, s32 offset)
+static enum lac_outcome is_root(struct lac_engine *engine, struct lac_hunt *hunt, const struct lacuna_predicate *p,
+				u32 candidate, const u8 *bytes)
 {
-	u64 pointer;
+	return fits_if(lac_points_to_root(&engine->view, lac_load_word(engine, bytes)));
+}
 
-	if (!lac_word(engine->view.instance, offset, &pointer))
-		return LAC_UNKNOWN;
-	return fits_if(lac_points_to_root(&engine->view, pointer));
+void lac_is_root(struct lac_engine *engine, struct lac_hunt *hunt, const struct lacuna_predicate *p)
+{
+	lac_ask_each(engine, hunt, p, engine->view.instance, is_root, LAC_REFUTED);
 }
 
 /* The parts of the ELF format that are needed (System V ABI, chapters 4 and 5). */
@@ -74,10 +76,12 @@ static bool find_program_headers(struct lac_space *space, struct lac_window *w, 
 	u32 i;
 
 	for (offset = w->low; offset < w->low + (s32)w->size; offset += w->word) {
-		for (i = 0; i < ARRAY_SIZE(pair); i++)
+		if (!lac_word(w, offset, &pair[0]) || pair[0] != 3) /* nearly none is */
+			continue;
+		for (i = 1; i < ARRAY_SIZE(pair); i++)
 			if (!lac_word(w, offset + (s32)(i * w->word), &pair[i]))
 				break;
-		if (i < ARRAY_SIZE(pair) || pair[0] != 3 || pair[2] != 4 || pair[4] != 5)
+		if (i < ARRAY_SIZE(pair) || pair[2] != 4 || pair[4] != 5)
 			continue;
 		if (pair[3] != elf_class(w->word)->entry || !pair[5] || pair[5] > ELF_MAX_PHNUM ||
 		    !lac_is_user(space, pair[1]))
@@ -127,14 +131,14 @@ static bool read_code(struct lac_engine *engine, struct lac_code *code)
 {
 	const struct elf_class *class = elf_class(engine->word);
 	struct lac_space *space = &engine->view.space;
-	const u8 *table = engine->page;
+	const u8 *table = lac_scratch(engine);
 	u64 headers, bias, start, end;
 	struct elf_segment s;
 	u32 number, i;
 
 	if (!find_program_headers(space, engine->view.instance, &headers, &number))
 		return false;
-	if (lac_read(space, headers, engine->page, number * class->entry) ||
+	if (lac_read(space, headers, lac_scratch(engine), number * class->entry) ||
 	    !load_bias(space, table, number, headers, &bias))
 		return false;
 	code->start = ~0ull;
@@ -156,20 +160,27 @@ static bool read_code(struct lac_engine *engine, struct lac_code *code)
 	return code->start < code->end;
 }
 
-enum lac_outcome lac_code_bound(struct lac_engine *engine, const struct lacuna_predicate *p, s32 offset)
+static enum lac_outcome code_bound(struct lac_engine *engine, struct lac_hunt *hunt, const struct lacuna_predicate *p,
+				   u32 candidate, const u8 *bytes)
 {
-	struct lac_view *view = &engine->view;
-	u64 value;
+	const struct lac_view *view = &engine->view;
+	u64 value = lac_load_word(engine, bytes);
 
-	if (!lac_word(view->instance, offset, &value))
-		return LAC_UNKNOWN;
-	if (!view->code_read) {
-		view->code_known = read_code(engine, &view->code);
-		view->code_read = true;
-	}
 	if (!view->code_known)
 		return LAC_UNKNOWN;
 	if (p->kind == LACUNA_CODE_END)
 		return fits_if(value == view->code.end);
 	return fits_if(value == view->code.start || value == view->code.lowest);
+}
+
+void lac_code_bound(struct lac_engine *engine, struct lac_hunt *hunt, const struct lacuna_predicate *p)
+{
+	struct lac_view *view = &engine->view;
+
+	if (!view->code_read) {
+		view->code_known = read_code(engine, &view->code);
+		view->code_read = true;
+	}
+	lac_ask_each(engine, hunt, p, view->instance, code_bound,
+		     view->code_known ? LAC_REFUTED : LAC_UNKNOWN);
 }

@@ -16,28 +16,50 @@ static void read_echoes(struct lac_engine *engine, u32 size)
 		if (!lac_word(w, offset, &pointer) || !lac_is_kernel(&view->space, pointer))
 			continue;
 		to = engine->echoes[view->echoes_nr];
-		if (!lac_read(&view->space, pointer, to, size) && lac_is_text((u8 *)to, size))
-			view->echoes_nr++;
+		if (lac_read(&view->space, pointer, to, size) || !lac_is_text((u8 *)to, size))
+			continue;
+		engine->echo_words[view->echoes_nr++] = (u16)((u32)(offset - w->low) / w->word);
 	}
 }
 
+/* The word that has led to the echo before does so again, most likely. */
+static bool echoes_again(struct lac_engine *engine, const char *text, u32 size)
+{
+	struct lac_window *w = engine->view.instance;
+	u64 pointer;
+
+	return engine->echo && lac_word(w, w->low + engine->echo * w->word, &pointer) &&
+	       lac_is_kernel(&engine->view.space, pointer) &&
+	       !lac_read(&engine->view.space, pointer, lac_scratch(engine), size) && lac_is_text(lac_scratch(engine), size) &&
+	       !strcmp((const char *)lac_scratch(engine), text);
+}
+
 /* Two characters at least: one alone could be met by chance. */
-enum lac_outcome lac_text_echoed(struct lac_engine *engine, const struct lac_hunt *hunt, s32 offset)
+static enum lac_outcome text_echoed(struct lac_engine *engine, struct lac_hunt *hunt, const struct lacuna_predicate *p,
+				    u32 candidate, const u8 *bytes)
 {
 	struct lac_view *view = &engine->view;
-	u32 size = hunt->size, i;
-	const u8 *bytes = lac_bytes(view->instance, offset, size);
+	const char *text = (const char *)bytes;
+	u32 i;
 
-	if (!bytes)
-		return LAC_UNKNOWN;
-	if (!lac_is_text(bytes, size) || !bytes[1])
+	if (!lac_is_text(bytes, hunt->size) || !bytes[1])
 		return LAC_REFUTED;
+	if (hunt->alive == 1 && echoes_again(engine, text, hunt->size))
+		return LAC_FITS;
 	if (!view->echoes_read)
-		read_echoes(engine, size);
-	for (i = 0; i < view->echoes_nr; i++)
-		if (!strcmp(engine->echoes[i], (const char *)bytes))
-			return LAC_FITS;
+		read_echoes(engine, hunt->size);
+	for (i = 0; i < view->echoes_nr; i++) {
+		if (strcmp(engine->echoes[i], text))
+			continue;
+		engine->echo = engine->echo_words[i];
+		return LAC_FITS;
+	}
 	return LAC_REFUTED;
+}
+
+void lac_text_echoed(struct lac_engine *engine, struct lac_hunt *hunt, const struct lacuna_predicate *p)
+{
+	lac_ask_each(engine, hunt, p, engine->view.instance, text_echoed, LAC_ASK_ZEROS);
 }
 
 static bool is_executable(struct lac_space *space, u64 va)
@@ -86,34 +108,65 @@ static void find_text(const struct lac_facts *facts, struct lac_view *view)
 	}
 }
 
-enum lac_outcome lac_text_part(struct lac_engine *engine, s32 offset)
+static enum lac_outcome text_part(struct lac_engine *engine, struct lac_hunt *hunt, const struct lacuna_predicate *p,
+				  u32 candidate, const u8 *bytes)
+{
+	return fits_if(lac_load_word(engine, bytes) == engine->view.text);
+}
+
+static enum lac_outcome not_known(struct lac_engine *engine, struct lac_hunt *hunt, const struct lacuna_predicate *p,
+				  u32 candidate, const u8 *bytes)
+{
+	return LAC_UNKNOWN;
+}
+
+void lac_text_part(struct lac_engine *engine, struct lac_hunt *hunt, const struct lacuna_predicate *p)
 {
 	struct lac_view *view = &engine->view;
-	u64 value;
 
-	if (view->initialising || !lac_word(view->instance, offset, &value))
-		return LAC_UNKNOWN;
-	if (!view->parts_read)
+	if (!view->initialising && !view->parts_read)
 		find_text(&engine->facts, view);
-	if (!view->text)
-		return LAC_UNKNOWN;
-	return fits_if(value == view->text);
+	if (view->initialising || !view->text)
+		return lac_ask_each(engine, hunt, p, view->instance, not_known, LAC_UNKNOWN);
+	lac_ask_each(engine, hunt, p, view->instance, text_part, LAC_REFUTED);
+}
+
+/* Where the modules on the list have their text; @offset: where they say it. Read once for all modules of an event. */
+static void read_bases(struct lac_engine *engine, s32 offset)
+{
+	struct lac_space *space = &engine->view.space;
+	u64 head = engine->facts.modules, node = head, next;
+	struct lac_window *row = &engine->row;
+	s32 low = min(offset, 0), high = max(offset, 0) + engine->word;
+	u32 i;
+
+	engine->view.bases_read = true;
+	engine->view.bases_nr = 0;
+	if (!lac_is_kernel(space, head) || lac_read_word(space, head, &node))
+		return;
+	for (i = 0; i < LAC_MAX_LISTED_MODULES && node != head; i++, node = next) {
+		if (node % engine->word || !lac_is_kernel(space, node))
+			break;
+		lac_window_set(row, space, node, low, high);
+		if (lac_word(row, offset, &engine->bases[engine->view.bases_nr]))
+			engine->view.bases_nr++;
+		if (!lac_word(row, 0, &next))
+			break;
+	}
 }
 
 /* Where the first part of a module starts that lies behind @base; @offset: where modules say where their text starts. */
 static u64 next_part(struct lac_engine *engine, u64 base, s32 offset)
 {
-	struct lac_space *space = &engine->view.space;
-	u64 head = engine->facts.modules, node = head, next = ~0ull, links[2], text;
+	struct lac_view *view = &engine->view;
+	u64 next = ~0ull;
 	u32 i;
 
-	for (i = 0; i < LAC_MAX_LISTED_MODULES; i++) {
-		if (!lac_read_links(space, node, links) || links[0] == head)
-			break;
-		node = links[0];
-		if (!lac_read_word(space, node + (s64)offset, &text) && text > base)
-			next = min(next, text);
-	}
+	if (!view->bases_read)
+		read_bases(engine, offset);
+	for (i = 0; i < view->bases_nr; i++)
+		if (engine->bases[i] > base)
+			next = min(next, engine->bases[i]);
 	return next;
 }
 
@@ -125,15 +178,8 @@ static bool is_filled(const u8 *bytes, u32 size, u8 with)
 /* Executable memory that is not in use is filled with INT3 (execmem_fill_trapping_insns(), 6.13 and later). */
 static bool is_unused(struct lac_engine *engine, u64 va)
 {
-	u8 *page = engine->page;
-	u32 i, part;
-
-	for (i = 0; i < LAC_PAGE_SIZE; i += part) {
-		part = i ? LAC_PAGE_SIZE - i : 16; /* most pages say no with their first bytes */
-		if (lac_read(&engine->view.space, va + i, page, part) || !is_filled(page, part, 0xcc))
-			return false;
-	}
-	return true;
+	return !lac_read(&engine->view.space, va, lac_scratch(engine), LAC_PAGE_SIZE) &&
+	       is_filled(lac_scratch(engine), LAC_PAGE_SIZE, 0xcc);
 }
 
 /*
@@ -168,15 +214,6 @@ static u64 extent_up_to_note(struct lac_engine *engine, u64 base)
 	return 0;
 }
 
-/* What a module's text leaves of its last page is zero: its memory is cleared before it is copied there (move_module()). */
-static bool ends_in_zeros(struct lac_engine *engine, u64 va)
-{
-	u64 tail = va + LAC_PAGE_SIZE - LAC_TEXT_SLACK;
-
-	return !lac_read(&engine->view.space, tail, engine->page, LAC_TEXT_SLACK) &&
-	       is_filled(engine->page, LAC_TEXT_SLACK, 0);
-}
-
 /*
  * Bytes of the module's text: as far as memory is executable, and where modules share an executable page
  * (CONFIG_ARCH_HAS_EXECMEM_ROX, 6.16 and later) up to where something else starts or nothing is. But there may be what nobody
@@ -186,46 +223,56 @@ static bool ends_in_zeros(struct lac_engine *engine, u64 va)
  */
 static u64 text_extent(struct lac_engine *engine, u64 base, s32 offset)
 {
-	u64 next, va;
+	struct lac_space *space = &engine->view.space;
+	u8 tail[LAC_TEXT_SLACK];
 	struct lac_page page;
 	bool last = false;
+	u64 next, va;
 	u32 i;
 
-	if (is_executable(&engine->view.space, engine->view.instance->at))
+	if (is_executable(space, engine->view.instance->at))
 		return extent_up_to_note(engine, base);
 	next = next_part(engine, base, offset);
 	for (i = 0; i < LAC_MAX_EXTENT; i++) {
 		va = base + (u64)i * LAC_PAGE_SIZE;
-		if (va >= next || lac_translate(&engine->view.space, va, &page) || !(page.rights & LAC_EXEC) ||
-		    is_unused(engine, va))
+		if (va >= next || lac_translate(space, va, &page) || !(page.rights & LAC_EXEC))
+			return last ? va - base : 0;
+		/* the end of the page says first whether it can be one that is not in use */
+		if (lac_read(space, va + LAC_PAGE_SIZE - sizeof(tail), tail, sizeof(tail)))
+			return 0;
+		if (is_filled(tail, sizeof(tail), 0xcc) && is_unused(engine, va))
 			return last ? va - base : 0;
 		if (last || page.rights & LAC_WRITE)
 			return 0;
-		last = ends_in_zeros(engine, va);
+		/* what a module's text leaves of its last page is zero: its memory is cleared before it is copied there (move_module()) */
+		last = is_filled(tail, sizeof(tail), 0);
 	}
 	return 0;
 }
 
-enum lac_outcome lac_extent(struct lac_engine *engine, const struct lacuna_predicate *p, s32 offset)
+static enum lac_outcome extent(struct lac_engine *engine, struct lac_hunt *hunt, const struct lacuna_predicate *p,
+			       u32 candidate, const u8 *bytes)
+{
+	return fits_if((u32)lac_load(engine, LACUNA_TYPE_INT, bytes) == engine->view.extent);
+}
+
+void lac_extent(struct lac_engine *engine, struct lac_hunt *hunt, const struct lacuna_predicate *p)
 {
 	struct lac_view *view = &engine->view;
-	s32 value, base_offset;
+	s32 base_offset;
 	u64 base;
 
 	if (view->initialising || !lac_known(engine, p->member))
-		return LAC_SILENT;
+		return;
 	base_offset = lac_known_offset(engine, p->member);
-	if (!lac_int(view->instance, offset, &value) || !lac_word(view->instance, base_offset, &base))
-		return LAC_UNKNOWN;
 	if (!view->parts_read)
 		find_text(&engine->facts, view);
-	if (view->text != base)
-		return LAC_UNKNOWN;
 	if (!view->extent_read) {
-		view->extent = base % LAC_PAGE_SIZE ? 0 : text_extent(engine, base, base_offset);
+		view->extent = 0;
+		if (lac_word(view->instance, base_offset, &base) && base == view->text && base)
+			view->extent = text_extent(engine, base, base_offset);
 		view->extent_read = true;
 	}
-	if (!view->extent)
-		return LAC_UNKNOWN;
-	return fits_if((u32)value == view->extent);
+	lac_ask_each(engine, hunt, p, view->instance, view->extent ? extent : not_known,
+		     view->extent ? LAC_REFUTED : LAC_UNKNOWN);
 }

@@ -5,6 +5,7 @@
 
 #ifdef __KERNEL__
 
+#include <linux/bitops.h>
 #include <linux/errno.h>
 #include <linux/kernel.h>
 #include <linux/minmax.h>
@@ -14,6 +15,11 @@
 
 #define lac_alloc(size) vzalloc(size)
 #define lac_free(p) vfree(p)
+
+static inline u32 lac_weight(u64 word)
+{
+	return (u32)hweight64(word);
+}
 
 #else
 
@@ -35,6 +41,12 @@ typedef int64_t s64;
 #define lac_alloc(size) calloc(1, size)
 #define lac_free(p) free(p)
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
+
+static inline u32 lac_weight(u64 word)
+{
+	return (u32)__builtin_popcountll(word);
+}
+
 #ifndef __cplusplus
 #define min(a, b) ((a) < (b) ? (a) : (b))
 #define max(a, b) ((a) > (b) ? (a) : (b))

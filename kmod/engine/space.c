@@ -12,7 +12,7 @@
 static const struct scheme {
 	u8 entry; /* bytes */
 	u8 levels;
-	u8 shifts[5];
+	u8 shifts[LAC_MAX_LEVELS];
 	u8 bits; /* of an address */
 	bool roots_say_nothing; /* an entry of the root has no rights */
 	u64 root; /* the bits of CR3 that are its address */
@@ -61,38 +61,44 @@ static int read_physical(struct lac_space *space, u64 gpa, void *buffer, u32 len
 	return space->memory->read(space->memory->context, gpa, buffer, len);
 }
 
-/* The page of guest memory that holds the table at @gpa; NULL if it cannot be read. */
-static const u8 *read_table(struct lac_space *space, u64 gpa)
+/* The part of a table in guest memory that holds the entry at @gpa; NULL if it cannot be read. */
+static const u8 *read_line(struct lac_space *space, u64 gpa, u32 level)
 {
 	struct lac_tables *tables = space->tables;
-	u64 page = gpa & ~(u64)(LAC_PAGE_SIZE - 1);
+	u64 line = gpa & ~(u64)(LAC_LINE_SIZE - 1);
+	u8 *last = &tables->last[level];
 	u32 i;
 
-	for (i = 0; i < LAC_CACHED_TABLES; i++)
-		if (tables->gpa[i] == (page | 1))
-			return tables->bytes[i];
+	if (tables->gpa[*last] == (line | 1))
+		return tables->bytes[*last];
+	for (i = 0; i < LAC_CACHED_LINES; i++) {
+		if (tables->gpa[i] != (line | 1))
+			continue;
+		*last = (u8)i;
+		return tables->bytes[i];
+	}
 	i = tables->next;
-	tables->next = (i + 1) % LAC_CACHED_TABLES;
+	*last = (u8)i;
+	tables->next = (i + 1) % LAC_CACHED_LINES;
 	tables->gpa[i] = 0;
-	if (read_physical(space, page, tables->bytes[i], LAC_PAGE_SIZE))
+	if (read_physical(space, line, tables->bytes[i], LAC_LINE_SIZE))
 		return NULL;
-	tables->gpa[i] = page | 1;
+	tables->gpa[i] = line | 1;
 	return tables->bytes[i];
 }
 
-/* Tables of the last level are many and each is soon left again: of those one entry is read, of the others the page. */
-static int read_entry(struct lac_space *space, u64 at, bool last, u64 *entry)
+static int read_entry(struct lac_space *space, u64 at, u32 level, u64 *entry)
 {
 	u8 size = scheme_of(space)->entry;
-	const u8 *table;
+	const u8 *line;
 
 	*entry = 0;
-	if (!space->tables || last)
+	if (!space->tables)
 		return read_physical(space, at, entry, size);
-	table = read_table(space, at);
-	if (!table)
+	line = read_line(space, at, level);
+	if (!line)
 		return space->exhausted ? -EBUSY : -EFAULT;
-	memcpy(entry, table + at % LAC_PAGE_SIZE, size); /* little-endian, as all x86 */
+	memcpy(entry, line + at % LAC_LINE_SIZE, size); /* little-endian, as all x86 */
 	return 0;
 }
 
@@ -135,7 +141,7 @@ static int walk(struct lac_space *space, u64 va, struct lac_page *page)
 		shift = scheme->shifts[level];
 		most = (level ? scheme->shifts[level - 1] : scheme->bits) - shift;
 		index = va >> shift & ((1u << most) - 1);
-		err = read_entry(space, table + scheme->entry * index, shift == 12, &entry);
+		err = read_entry(space, table + scheme->entry * index, level, &entry);
 		if (err)
 			return err;
 		if (!(entry & PTE_PRESENT))
@@ -159,6 +165,31 @@ static int walk(struct lac_space *space, u64 va, struct lac_page *page)
 	return -ENOENT;
 }
 
+#define LARGE_SIZE (1ull << 21)
+
+static int translate_page(struct lac_space *space, u64 base, struct lac_page *page)
+{
+	u64 within = base % LARGE_SIZE, large = base - within;
+	size_t slot = (base / LARGE_SIZE) % LAC_CACHED_LARGE;
+	struct lac_tables *tables = space->tables;
+	int err;
+
+	if (tables && tables->large[slot].va == (large | 1)) {
+		page->gpa = tables->large[slot].gpa + within;
+		page->rights = tables->large[slot].rights;
+		page->shift = tables->large[slot].shift;
+		return 0;
+	}
+	err = walk(space, base, page);
+	if (tables && !err && page->shift >= 21) {
+		tables->large[slot].va = large | 1;
+		tables->large[slot].gpa = page->gpa - within;
+		tables->large[slot].rights = page->rights;
+		tables->large[slot].shift = page->shift;
+	}
+	return err;
+}
+
 int lac_translate(struct lac_space *space, u64 va, struct lac_page *page)
 {
 	u64 base = va & ~(u64)(LAC_PAGE_SIZE - 1);
@@ -168,7 +199,7 @@ int lac_translate(struct lac_space *space, u64 va, struct lac_page *page)
 	if (!canonical(space, va))
 		return -ENOENT;
 	if (space->cache[slot].va != (base | 1)) {
-		err = walk(space, base, page);
+		err = translate_page(space, base, page);
 		if (err)
 			return err;
 		space->cache[slot].va = base | 1;

@@ -26,15 +26,25 @@ struct lac_page {
 };
 
 #define LAC_CACHED_PAGES 64
+#define LAC_CACHED_LARGE 32
 
-/* Page tables as they were when an event first needed them: of most addresses the upper levels are the same. */
-#define LAC_CACHED_TABLES 8
+/* Parts of page tables as they were when an event first needed them: neighbouring addresses have neighbouring entries. */
+#define LAC_MAX_LEVELS 5
+#define LAC_CACHED_LINES 16
+#define LAC_LINE_SIZE 256u
 struct lac_tables {
-	u64 gpa[LAC_CACHED_TABLES]; /* with bit 0 set when it is in use */
+	u64 gpa[LAC_CACHED_LINES]; /* with bit 0 set when it is in use */
 	u32 next; /* to be replaced */
-	u8 bytes[LAC_CACHED_TABLES][LAC_PAGE_SIZE];
+	u8 last[LAC_MAX_LEVELS]; /* for each level of the tables, which was used last */
+	u8 bytes[LAC_CACHED_LINES][LAC_LINE_SIZE];
+	struct {
+		u64 va; /* 2 MiB, with bit 0 set when the entry is in use */
+		u64 gpa;
+		u8 rights;
+		u8 shift;
+	} large[LAC_CACHED_LARGE]; /* what lies in larger pages than the smallest */
 };
-#define LAC_MAX_READS 200000 /* per event: whatever a guest puts into its lists, it is held up for no longer */
+#define LAC_MAX_READS 16384 /* per event: whatever a guest puts into its lists, it is held up for no longer */
 
 /* Valid for one event: nothing is remembered while the guest runs on. */
 struct lac_space {

@@ -28,18 +28,43 @@ static u8 page_state(struct lac_window *window, u32 index)
 	return window->pages[number];
 }
 
-bool lac_window_open(struct lac_window *window, struct lac_space *space, u64 at, s32 low, s32 high)
+void lac_window_set(struct lac_window *window, struct lac_space *space, u64 at, s32 low, s32 high)
 {
 	window->space = space;
 	window->at = at;
 	window->word = space->word;
 	window->low = low;
 	window->size = (u32)(high - low);
+	window->from = 0;
+	window->to = 0;
 	memset(window->pages, LAC_PAGE_UNREAD, sizeof(window->pages));
+}
+
+bool lac_window_open(struct lac_window *window, struct lac_space *space, u64 at, s32 low, s32 high)
+{
+	lac_window_set(window, space, at, low, high);
 	return page_state(window, (u32)-low) == LAC_PAGE_READ;
 }
 
-const u8 *lac_bytes(struct lac_window *window, s32 offset, u32 size)
+/* That part of the window's page @number is read, and lies next to what is known to be. */
+static void extend(struct lac_window *window, u32 number)
+{
+	u64 first = window->at + (s64)window->low;
+	u32 skipped = (u32)(first % LAC_PAGE_SIZE);
+	u32 from = number ? number * LAC_PAGE_SIZE - skipped : 0;
+	u32 to = min((number + 1) * LAC_PAGE_SIZE - skipped, window->size);
+
+	if (window->from == window->to) {
+		window->from = from;
+		window->to = to;
+	} else if (from == window->to) {
+		window->to = to;
+	} else if (to == window->from) {
+		window->from = from;
+	}
+}
+
+const u8 *lac_bytes_asked_first(struct lac_window *window, s32 offset, u32 size)
 {
 	s64 index = (s64)offset - window->low;
 
@@ -48,6 +73,8 @@ const u8 *lac_bytes(struct lac_window *window, s32 offset, u32 size)
 	if (page_state(window, (u32)index) != LAC_PAGE_READ ||
 	    page_state(window, (u32)index + size - 1) != LAC_PAGE_READ)
 		return NULL;
+	extend(window, page_of(window, (u32)index));
+	extend(window, page_of(window, (u32)index + size - 1));
 	return window->bytes + index;
 }
 
@@ -56,27 +83,4 @@ bool lac_absent(struct lac_window *window, s32 offset, u32 size)
 	u32 index = (u32)(offset - window->low);
 
 	return page_state(window, index) == LAC_PAGE_ABSENT || page_state(window, index + size - 1) == LAC_PAGE_ABSENT;
-}
-
-bool lac_word(struct lac_window *window, s32 offset, u64 *value)
-{
-	const u8 *bytes = lac_bytes(window, offset, window->word);
-	u32 half;
-
-	if (bytes && window->word == sizeof(half)) {
-		memcpy(&half, bytes, sizeof(half));
-		*value = half;
-	} else if (bytes) {
-		memcpy(value, bytes, sizeof(*value));
-	}
-	return bytes;
-}
-
-bool lac_int(struct lac_window *window, s32 offset, s32 *value)
-{
-	const u8 *bytes = lac_bytes(window, offset, sizeof(*value));
-
-	if (bytes)
-		memcpy(value, bytes, sizeof(*value));
-	return bytes;
 }

@@ -306,6 +306,13 @@ TEST(Engine, KnowsWhenTheKernelAloneTeachesNothingMore)
     EXPECT_FALSE(lac_engine_waits_for_user_space(hunt.engine()));
 }
 
+// For each guest that is hunted the module keeps one engine.
+TEST(Engine, TakesLittleMemory)
+{
+    const auto set = load_constraints(LACUNA_CONSTRAINTS);
+    EXPECT_LE(lac_engine_size(&set), 120u * 1024); // and 8 KiB for all else
+}
+
 TEST(Engine, SaysNothingBeforeItHasSeenEnough)
 {
     SyntheticGuest guest(Layout::ordinary());
