@@ -5,12 +5,9 @@
 #include <array>
 #include <cstring>
 #include <deque>
-#include <functional>
 #include <lzma.h>
-#include <memory>
 #include <unordered_map>
 #include <unordered_set>
-#include <vector>
 
 #include <lacuna/recording.h>
 
@@ -20,14 +17,8 @@
 #include "error.h"
 #include "payload.h"
 
-extern "C" {
-#include "engine.h"
-}
-
 namespace lacuna::test {
-namespace {
-
-std::vector<std::uint8_t> decompress(const std::filesystem::path& file)
+std::vector<std::uint8_t> read_recording(const std::filesystem::path& file)
 {
     const auto packed = read_file(file);
     lzma_stream stream = LZMA_STREAM_INIT;
@@ -49,11 +40,37 @@ std::vector<std::uint8_t> decompress(const std::filesystem::path& file)
     return out;
 }
 
+EngineHunter::EngineHunter(const lacuna_constraints& set) : set_(set), engine_(lac_engine_create(&set_), lac_engine_destroy) {}
+
+void EngineHunter::start(const lac_facts& facts)
+{
+    lac_engine_start(engine_.get(), &facts);
+}
+
+void EngineHunter::event(const lac_event& event, const lac_memory& memory)
+{
+    lac_engine_event(engine_.get(), &event, &memory);
+}
+
+void EngineHunter::forget(std::uint64_t task)
+{
+    lac_engine_forget(engine_.get(), task);
+}
+
+Reports EngineHunter::reports() const
+{
+    Reports all;
+    for (std::uint32_t i = 0; i < set_.members_nr; i++)
+        lac_engine_report(engine_.get(), i, &all[qualified_name(set_, i)]);
+    return all;
+}
+
+namespace {
+
 class Player {
 public:
-    Player(const std::vector<std::uint8_t>& recording, const std::filesystem::path& constraints, std::string name)
-        : recording_(recording), name_(std::move(name)), set_(load_constraints(constraints)),
-          engine_(lac_engine_create(&set_), lac_engine_destroy)
+    Player(const std::vector<std::uint8_t>& recording, const std::string& name, Hunter& hunter)
+        : recording_(recording), name_(name), hunter_(hunter)
     {
     }
 
@@ -62,24 +79,16 @@ public:
         while (at_ < recording_.size())
             step();
         finish_event();
-        result_.reports = reports();
+        result_.reports = hunter_.reports();
         return result_;
     }
 
 private:
-    Reports reports() const
-    {
-        Reports all;
-        for (std::uint32_t i = 0; i < set_.members_nr; i++)
-            lac_engine_report(engine_.get(), i, &all[qualified_name(set_, i)]);
-        return all;
-    }
-
     // What the event has taught, by what is reported.
     void account(const Reports& before)
     {
         bool taught = false;
-        for (const auto& [member, now] : reports()) {
+        for (const auto& [member, now] : hunter_.reports()) {
             const lacuna_member_report& then = before.at(member);
             taught |= now.eliminated != then.eliminated || now.state != then.state ||
                 (then.state != LACUNA_RESOLVED && now.witnesses != then.witnesses);
@@ -124,7 +133,7 @@ private:
             pending_ = true;
             break;
         case LAC_RECORD_FORGET:
-            lac_engine_forget(engine_.get(), take<std::uint64_t>());
+            hunter_.forget(take<std::uint64_t>());
             break;
         case LAC_RECORD_PAGE: {
             const auto page = take<lac_record_page>();
@@ -142,7 +151,7 @@ private:
             throw Error("is not a recording, or one of another version", name_);
         const lac_facts facts{
             .init_task = start.init_task, .modules = start.modules, .text = start.text, .end = start.end};
-        lac_engine_start(engine_.get(), &facts);
+        hunter_.start(facts);
     }
 
     void finish_event()
@@ -156,8 +165,8 @@ private:
         const lac_memory memory{.read = read, .context = this};
         reads_ = 0;
         turned_.clear();
-        const Reports before = reports();
-        lac_engine_event(engine_.get(), &event, &memory);
+        const Reports before = hunter_.reports();
+        hunter_.event(event, memory);
         account(before);
         turn_pages(UINT64_MAX);
     }
@@ -202,9 +211,8 @@ private:
     }
 
     const std::vector<std::uint8_t>& recording_;
-    std::string name_;
-    lacuna_constraints set_;
-    std::unique_ptr<lac_engine, void (*)(lac_engine*)> engine_;
+    const std::string& name_;
+    Hunter& hunter_;
     std::unordered_map<std::uint64_t, Page> pages_;
     std::deque<KeptPage> coming_; // of the event being played, in the order of its reads
     std::unordered_set<std::uint64_t> turned_; // pages that are as this event saw them
@@ -217,10 +225,15 @@ private:
 
 } // namespace
 
+Replay replay(const std::vector<std::uint8_t>& recording, const std::string& name, Hunter& hunter)
+{
+    return Player(recording, name, hunter).play();
+}
+
 Replay replay(const std::filesystem::path& recording, const std::filesystem::path& constraints)
 {
-    const auto bytes = decompress(recording);
-    return Player(bytes, constraints, recording.string()).play();
+    EngineHunter hunter(load_constraints(constraints));
+    return replay(read_recording(recording), recording.string(), hunter);
 }
 
 } // namespace lacuna::test
