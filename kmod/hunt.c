@@ -150,6 +150,25 @@ static int fall_asleep(struct lac_guest *guest, struct kvm_vcpu *vcpu)
 }
 
 /*
+ * An exit tells of a task alone; where the members that are left are those of what tasks point to, it tells nothing. Who ends then is
+ * not seen, so nobody is known to be alive. It is armed again if a member turns out not to be tied, which the site must allow.
+ */
+static int move_exit_site(struct lac_guest *guest, struct kvm_vcpu *vcpu)
+{
+	struct lac_site *exit = &guest->sites[LACUNA_SITE_EXIT];
+	int err = 0;
+
+	if (!lac_site_is_single(&exit->descriptor) || guest->asleep)
+		return 0;
+	if (lac_engine_wants_exits(guest->engine))
+		return lac_site_arm(exit, vcpu->kvm, vcpu);
+	err = lac_site_release(exit, vcpu->kvm, vcpu);
+	if (!err)
+		lac_event_forget(guest, LAC_ALL_TASKS);
+	return err;
+}
+
+/*
  * Modules are loaded by processes. What runs before process 1 does are the kernel's own initcalls, some hundred, with a program here
  * and there that the kernel starts for itself: whenever one of its own is met, the next process to fork tells when to try again.
  */
@@ -185,6 +204,8 @@ void lac_hunt_move_sites(struct lac_guest *guest, struct kvm_vcpu *vcpu, u32 kin
 			err = lac_site_arm(&guest->sites[LACUNA_SITE_INITCALL], vcpu->kvm, vcpu);
 		if (!err && !tasks && guest->seen_firmware && lac_engine_waits_for_user_space(guest->engine))
 			err = fall_asleep(guest, vcpu);
+		if (!err && !tasks)
+			err = move_exit_site(guest, vcpu);
 		if (tasks && looks)
 			lac_survey_begin(guest);
 	}

@@ -652,6 +652,24 @@ static bool is_looked_for(const struct lacuna_member *member)
 	return false;
 }
 
+bool lac_engine_wants_exits(const struct lac_engine *engine)
+{
+	const struct lac_hunt *hunt;
+	u32 i, j;
+
+	for (i = 0; i < engine->set->members_nr; i++) {
+		hunt = &engine->hunts[i];
+		/* of what is tied a look may tell as well */
+		if (hunt->settled || hunt->contradicted || (hunt->tied && is_looked_for(hunt->member)) ||
+		    engine->set->structures[hunt->member->structure].source != LACUNA_SOURCE_TASK)
+			continue;
+		for (j = 0; j < hunt->member->predicates_nr; j++)
+			if (hunt->member->predicates[j].on & LACUNA_ON_EXIT)
+				return true;
+	}
+	return false;
+}
+
 bool lac_engine_wants_looks(const struct lac_engine *engine)
 {
 	u32 i;

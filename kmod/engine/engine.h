@@ -94,6 +94,9 @@ void lac_engine_forget(struct lac_engine *engine, u64 task);
  */
 bool lac_engine_settled(const struct lac_engine *engine, bool modules);
 
+/* May the exit of a task settle a member? If not, exits need not be seen; but then nobody is known to be alive for long. */
+bool lac_engine_wants_exits(const struct lac_engine *engine);
+
 /* May looking at the guest now and then (LACUNA_ON_LOOK) settle a member: of modules, or one that is tied or not confirmed yet? */
 bool lac_engine_wants_looks(const struct lac_engine *engine);
 

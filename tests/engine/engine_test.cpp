@@ -371,6 +371,22 @@ TEST(Engine, LookingIsEnoughToTellPidFromTgid)
     expect_resolved(hunt, "task_struct.pid", guest.layout.pid);
 }
 
+TEST(Engine, KnowsWhenExitsTeachNothingMore)
+{
+    SyntheticGuest guest(Layout::ordinary());
+    Hunt hunt(guest);
+    EXPECT_TRUE(lac_engine_wants_exits(hunt.engine()));
+    boot_kernel(guest, hunt);
+    EXPECT_TRUE(lac_engine_wants_exits(hunt.engine())); // of mm
+    run_processes(guest, hunt, false);
+    ASSERT_EQ(hunt.report("task_struct.pid").state, LACUNA_TIED);
+    EXPECT_FALSE(lac_engine_wants_exits(hunt.engine()));
+    const auto odd = guest.spawn_process("odd");
+    guest.memory.put<std::int32_t>(guest.to_gpa(odd.address + static_cast<std::uint64_t>(guest.layout.tgid)), 77777);
+    hunt.event(guest.fork_event(odd));
+    EXPECT_TRUE(lac_engine_wants_exits(hunt.engine()));
+}
+
 // Equal in every instance but one: that is no tie.
 TEST(Engine, WhatHasDifferedOnceIsNotTied)
 {
