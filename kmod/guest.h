@@ -93,6 +93,7 @@ struct lac_guest {
 	struct work_struct end_work; /* end it from outside of a vCPU's thread */
 	struct delayed_work deadline_work;
 	struct delayed_work survey_work; /* survey.c */
+	u64 surveyed_events; /* engine_lock: events used when it was last considered to look */
 	struct work_struct retire_work; /* after the bytes are back */
 
 	spinlock_t stats_lock; /* what traps count */

@@ -178,6 +178,28 @@ static bool runs_process(const struct lac_guest *guest, struct kvm_vcpu *vcpu, u
 	       lac_root_of(lac_kvm_cr3(vcpu), guest->paging) != guest->root;
 }
 
+static void note_tasks_known(struct lac_guest *guest)
+{
+	lockdep_assert_held(&guest->lock);
+	if (!guest->stats.process_done_ns)
+		guest->stats.process_done_ns = lac_guest_time(guest);
+}
+
+void lac_hunt_tasks_known(struct lac_guest *guest, struct kvm *kvm)
+{
+	int err = 0;
+
+	lockdep_assert_held(&guest->engine_lock);
+	mutex_lock(&guest->lock);
+	if (guest->state == LACUNA_GUEST_TRAPPING) {
+		note_tasks_known(guest);
+		err = release_sites(guest, kvm, NULL);
+	}
+	mutex_unlock(&guest->lock);
+	if (err)
+		lac_hunt_end(guest, kvm, NULL, LACUNA_GUEST_FAILED, "a trap site cannot be written");
+}
+
 void lac_hunt_move_sites(struct lac_guest *guest, struct kvm_vcpu *vcpu, u32 kind, bool builtin)
 {
 	bool tasks = lac_engine_settled(guest->engine, false), modules = lac_engine_settled(guest->engine, true);
@@ -193,8 +215,8 @@ void lac_hunt_move_sites(struct lac_guest *guest, struct kvm_vcpu *vcpu, u32 kin
 	}
 	mutex_lock(&guest->lock);
 	if (guest->state == LACUNA_GUEST_TRAPPING) {
-		if (tasks && !guest->stats.process_done_ns)
-			guest->stats.process_done_ns = lac_guest_time(guest);
+		if (tasks)
+			note_tasks_known(guest);
 		/* what is left then can be seen without traps */
 		if (tasks && !forks)
 			err = release_sites(guest, vcpu->kvm, vcpu);
@@ -226,6 +248,8 @@ void lac_hunt_wake(struct lac_guest *guest, struct kvm_vcpu *vcpu)
 		if (!err)
 			err = lac_site_arm(&guest->sites[LACUNA_SITE_EXIT], vcpu->kvm, vcpu);
 		WRITE_ONCE(guest->asleep, false);
+		/* perhaps nothing is ever forked */
+		lac_survey_begin(guest);
 	}
 	mutex_unlock(&guest->lock);
 	if (err)

@@ -39,6 +39,9 @@ void lac_hunt_reset(struct lac_guest *guest, struct kvm_vcpu *vcpu);
  */
 void lac_hunt_move_sites(struct lac_guest *guest, struct kvm_vcpu *vcpu, u32 kind, bool builtin);
 
+/* In the guest's address space, engine_lock held: all is known of tasks, and not by a trap. The sites are released. */
+void lac_hunt_tasks_known(struct lac_guest *guest, struct kvm *kvm);
+
 /* In a vCPU's thread: arms again what was released until user space runs, if it is this vCPU that runs it. */
 void lac_hunt_wake(struct lac_guest *guest, struct kvm_vcpu *vcpu);
 

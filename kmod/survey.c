@@ -22,12 +22,22 @@ static void look(struct kvm *kvm, void *data)
 	struct lac_reader reader = { .kvm = kvm, .guest = guest };
 	struct lac_memory memory = lac_reader_memory(&reader);
 	struct lac_event event = { .on = LACUNA_ON_LOOK, .paging = guest->paging };
-	bool settled = false;
+	bool settled = false, tasks;
+	u64 events;
 
 	mutex_lock(&guest->engine_lock);
 	if (READ_ONCE(guest->state) == LACUNA_GUEST_TRAPPING && lac_engine_wants_looks(guest->engine)) {
-		lac_event_take(guest, &event, &memory);
-		survey->changed = lac_event_update(guest);
+		tasks = lac_engine_settled(guest->engine, false);
+		events = guest->stats.events_used;
+		/* as long as traps tell of processes nobody need look at them */
+		if (tasks || events == guest->surveyed_events) {
+			lac_event_take(guest, &event, &memory);
+			survey->changed = lac_event_update(guest);
+			if (!tasks && lac_engine_settled(guest->engine, false))
+				lac_hunt_tasks_known(guest, kvm);
+			events = guest->stats.events_used;
+		}
+		guest->surveyed_events = events;
 		survey->goes_on = lac_engine_wants_looks(guest->engine);
 		settled = !survey->goes_on && lac_engine_settled(guest->engine, false) &&
 			  lac_engine_settled(guest->engine, true);

@@ -115,10 +115,13 @@ bool lac_candidate_worked(const struct lac_hunt *hunt, u32 candidate)
 	return false;
 }
 
-static void note_work(struct lac_hunt *hunt, u32 word, u64 witnessed, u64 instance)
+static void note_work(struct lac_hunt *hunt, u32 word, u64 witnessed, u64 instance, bool counts_for_two)
 {
 	u32 bit = witnessed ? instance_bit(hunt, instance) : 0;
 	struct lac_proof *proof;
+
+	if (witnessed && counts_for_two)
+		bit |= instance_bit(hunt, instance + 1); /* nothing lies there */
 
 	for (; witnessed; witnessed &= witnessed - 1) {
 		proof = proof_of(hunt, word * LAC_BITS + (u32)__builtin_ctzll(witnessed));
@@ -168,7 +171,7 @@ static void bury(struct lac_hunt *hunt)
 		hunt->to--;
 }
 
-bool lac_candidates_strike(struct lac_hunt *hunt, const struct lac_answers *answers, u64 instance)
+bool lac_candidates_strike(struct lac_hunt *hunt, const struct lac_answers *answers, u64 instance, bool counts_for_two)
 {
 	u64 refuted, witnessed, dead;
 	bool any = false;
@@ -180,7 +183,7 @@ bool lac_candidates_strike(struct lac_hunt *hunt, const struct lac_answers *answ
 		if (!(refuted | witnessed))
 			continue;
 		any = true;
-		note_work(hunt, word, witnessed, instance);
+		note_work(hunt, word, witnessed, instance, counts_for_two);
 		dead = strike(hunt, word, refuted);
 		if (!dead)
 			continue;
@@ -227,7 +230,8 @@ u32 lac_candidates_proven(const struct lac_hunt *hunt, u32 *first, bool *same)
 		if (!lac_candidate_has_proof(hunt, &hunt->proofs[i]))
 			return 0;
 		*same &= hunt->proofs[i].history == hunt->proofs[0].history;
-		*first = min(*first, (u32)hunt->proofs[i].candidate);
+		if (hunt->proofs[i].candidate < *first)
+			*first = hunt->proofs[i].candidate;
 	}
 	return hunt->proofs_nr;
 }

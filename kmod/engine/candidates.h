@@ -11,8 +11,8 @@ u32 lac_bitmaps_size(const struct lacuna_member *member, const struct lacuna_str
 /* All candidates of @hunt->member, in a kernel with words of @word bytes. */
 void lac_candidates_start(struct lac_hunt *hunt, const struct lacuna_structure *structure, u8 word, u64 *bitmaps);
 
-/* Strikes those that are refuted, and notes who was seen at work in @instance. False: there were none. */
-bool lac_candidates_strike(struct lac_hunt *hunt, const struct lac_answers *answers, u64 instance);
+/* Strikes those that are refuted, and notes who was seen at work in @instance, which may count for two. False: there were none. */
+bool lac_candidates_strike(struct lac_hunt *hunt, const struct lac_answers *answers, u64 instance, bool counts_for_two);
 
 void lac_candidates_drop_all_but(struct lac_hunt *hunt, u32 survivor);
 

@@ -287,7 +287,7 @@ static void ask_member(struct lac_engine *engine, u8 index)
 		return;
 	remember_values(engine, hunt);
 	if (first != hunt->number) {
-		taught = lac_candidates_strike(hunt, &engine->answers, engine->view.instance->at);
+		taught = lac_candidates_strike(hunt, &engine->answers, engine->view.instance->at, engine->view.is_first);
 		hunt->events++;
 		judge(engine, hunt);
 	} else if (hunt->settled && is_refuted(engine, hunt->survivor)) {
@@ -320,6 +320,25 @@ static void ask_members(struct lac_engine *engine, u32 members)
 			ask_member(engine, i);
 }
 
+/*
+ * An i386 kernel and all its slide lie in the first 512 MiB that it maps from CONFIG_PAGE_OFFSET on (KERNEL_IMAGE_SIZE), so
+ * no address of it can be further below its text than that.
+ */
+#define I386_IMAGE_SIZE 0x20000000ull
+
+static bool start_space(struct lac_engine *engine, u64 cr3, u8 paging, const struct lac_memory *memory)
+{
+	struct lac_space *space = &engine->view.space;
+
+	lac_space_init(space, memory, cr3, paging);
+	memset(engine->tables.gpa, 0, sizeof(engine->tables.gpa));
+	memset(engine->tables.large, 0, sizeof(engine->tables.large));
+	space->tables = &engine->tables;
+	if (space->word == 4 && engine->facts.text > space->kernel_start + I386_IMAGE_SIZE)
+		space->kernel_start = engine->facts.text - I386_IMAGE_SIZE;
+	return space->word == engine->word;
+}
+
 /* Starts on another instance within the same event: nothing computed for the last one holds. */
 static void view_instance(struct lac_engine *engine, struct lac_window *instance, struct lac_window *anchor)
 {
@@ -338,6 +357,9 @@ static void view_instance(struct lac_engine *engine, struct lac_window *instance
 	view->extent_read = false;
 	view->echoes_nr = 0;
 	view->initialising = false;
+	view->any_root = false;
+	view->told_by_others = false;
+	view->is_first = false;
 }
 
 /* At a fork the address space in CR3 is that of the current task, so what its pointers lead to can be checked. */
@@ -395,14 +417,131 @@ static enum lac_used task_event(struct lac_engine *engine, u8 structure)
 	return LAC_USED;
 }
 
+/* The task behind @task on the list of processes whose links lie at @tasks; 0: the list is being changed. */
+static u64 next_process(struct lac_engine *engine, u64 task, s32 tasks)
+{
+	struct lac_space *space = &engine->view.space;
+	u64 node = task + (s64)tasks, links[2], back[2];
+
+	if (!lac_read_links(space, node, links) || !lac_read_links(space, links[0], back) || back[1] != node)
+		return 0;
+	return links[0] - (s64)tasks;
+}
+
+static u32 members_about_processes(struct lac_engine *engine, u32 due)
+{
+	u32 members = 0;
+	u8 i;
+
+	for (i = 0; due >> i; i++)
+		if (due >> i & 1 && needs_process(engine, &engine->hunts[i]))
+			members |= 1u << i;
+	return members;
+}
+
+static void change_root(struct lac_engine *engine, u64 root)
+{
+	struct lac_space *space = &engine->view.space;
+	u32 reads = space->reads;
+
+	start_space(engine, root, space->paging, space->memory);
+	space->reads = reads;
+}
+
+/*
+ * Enters the address space whose page-table root the structure in the window points to, with the first such pointer in it: others
+ * are in what lies behind it. False: there is none.
+ */
+static bool enter_space_of(struct lac_engine *engine, struct lac_window *window)
+{
+	struct lac_page page;
+	u64 pointer;
+	s32 offset;
+
+	for (offset = window->low; offset < window->low + (s32)window->size; offset += window->word) {
+		if (!lac_word(window, offset, &pointer) || !lac_points_to_root(engine, pointer) ||
+		    lac_translate(&engine->view.space, pointer, &page))
+			continue;
+		change_root(engine, page.gpa);
+		return true;
+	}
+	return false;
+}
+
+/*
+ * What an event of process @task would tell, but for what CR3 held then. Of its program it is asked only if it is process 1, whose
+ * word is enough: who makes that one lie has the guest already, and of others nobody knows what they have made of themselves.
+ */
+static void look_at_process(struct lac_engine *engine, u64 task, bool first, u8 structure)
+{
+	const struct lacuna_structure *s = &engine->set->structures[structure];
+	struct lac_view *view = &engine->view;
+	u64 pointer;
+	u8 i;
+
+	lac_window_set(&engine->instance, &view->space, task, s->low, s->high);
+	view_instance(engine, &engine->instance, &engine->anchor);
+	view->next_by = LAC_BY_EVENTS;
+	view->any_root = true;
+	view->is_first = first;
+	ask_members(engine, members_about_processes(engine, due_members(engine, structure)));
+	for (i = 0; i < engine->set->structures_nr; i++) {
+		s = &engine->set->structures[i];
+		if (s->source != LACUNA_SOURCE_POINTER || !lac_known(engine, s->member) || !due_members(engine, i) ||
+		    lac_read_word(&view->space, task + (s64)lac_known_offset(engine, s->member), &pointer) || !pointer ||
+		    !lac_window_open(&engine->instance, &view->space, pointer, s->low, s->high))
+			continue;
+		view_instance(engine, &engine->instance, NULL);
+		view->any_root = true;
+		if (enter_space_of(engine, &engine->instance)) {
+			view->any_root = false;
+			view->told_by_others = !first;
+			view->is_first = first;
+			view->next_by = lac_known_offset(engine, s->member);
+			ask_members(engine, due_members(engine, i));
+		}
+		change_root(engine, engine->kernel_root);
+	}
+}
+
+/* Process 1, which is the first behind init_task, and some others in turn. */
+static void look_at_processes(struct lac_engine *engine, u8 structure)
+{
+	u8 list = lac_list_of_tasks(engine);
+	s32 tasks = lac_known(engine, list) ? lac_known_offset(engine, list) : 0;
+	u64 init_task = engine->facts.init_task, first, task;
+	u32 passed, looked = 0;
+
+	if (!lac_known(engine, list))
+		return;
+	first = next_process(engine, init_task, tasks);
+	if (!first || first == init_task)
+		return;
+	look_at_process(engine, first, true, structure);
+	task = engine->looked ? engine->looked : first;
+	for (passed = 0; passed < LAC_LOOKED_TASKS && looked < LAC_LOOKED_PROCESSES; passed++) {
+		task = next_process(engine, task, tasks);
+		if (!task) /* it has gone: from the start */
+			break;
+		if (task == init_task || task == first)
+			continue;
+		look_at_process(engine, task, false, structure);
+		looked++;
+	}
+	engine->looked = task;
+}
+
 static enum lac_used look_at_tasks(struct lac_engine *engine, u8 structure)
 {
 	const struct lacuna_structure *s = &engine->set->structures[structure];
+	u32 due;
 
 	if (!lac_window_open(&engine->anchor, &engine->view.space, engine->facts.init_task, s->low, s->high))
 		return LAC_NO_INSTANCE;
 	view_instance(engine, &engine->anchor, &engine->anchor);
-	ask_members(engine, due_members(engine, structure));
+	due = due_members(engine, structure);
+	ask_members(engine, due & ~members_about_processes(engine, due));
+	look_at_processes(engine, structure);
 	return LAC_USED;
 }
 
@@ -567,25 +706,6 @@ static enum lac_used look(struct lac_engine *engine, u8 structure)
 	return used;
 }
 
-/*
- * An i386 kernel and all its slide lie in the first 512 MiB that it maps from CONFIG_PAGE_OFFSET on (KERNEL_IMAGE_SIZE), so
- * no address of it can be further below its text than that.
- */
-#define I386_IMAGE_SIZE 0x20000000ull
-
-static bool start_space(struct lac_engine *engine, const struct lac_event *event, const struct lac_memory *memory)
-{
-	struct lac_space *space = &engine->view.space;
-
-	lac_space_init(space, memory, event->cr3, event->paging);
-	memset(engine->tables.gpa, 0, sizeof(engine->tables.gpa));
-	memset(engine->tables.large, 0, sizeof(engine->tables.large));
-	space->tables = &engine->tables;
-	if (space->word == 4 && engine->facts.text > space->kernel_start + I386_IMAGE_SIZE)
-		space->kernel_start = engine->facts.text - I386_IMAGE_SIZE;
-	return space->word == engine->word;
-}
-
 enum lac_used lac_engine_event(struct lac_engine *engine, const struct lac_event *event,
 			       const struct lac_memory *memory)
 {
@@ -594,7 +714,7 @@ enum lac_used lac_engine_event(struct lac_engine *engine, const struct lac_event
 	u8 i;
 
 	engine->view.event = event;
-	if (!start_space(engine, event, memory))
+	if (!start_space(engine, event->cr3, event->paging, memory))
 		return LAC_NO_INSTANCE;
 	for (i = 0; i < engine->set->structures_nr; i++) {
 		engine->view.bases_read = false;
@@ -681,9 +801,9 @@ bool lac_engine_wants_looks(const struct lac_engine *engine)
 
 		if (hunt->settled || hunt->contradicted || !is_looked_for(hunt->member) || is_of_nothing(engine, i))
 			continue;
-		/* modules stay where they are; of tasks a look tells only what a thread is that is there */
+		/* modules and processes stay where they are; else a look tells only what a thread is that is there */
 		if (engine->set->structures[hunt->member->structure].source == LACUNA_SOURCE_MODULE || hunt->tied ||
-		    hunt->survivor != hunt->number)
+		    hunt->survivor != hunt->number || (needs_process(engine, hunt) && lac_known(engine, lac_list_of_tasks(engine))))
 			return true;
 	}
 	return false;
@@ -854,6 +974,7 @@ void lac_engine_start(struct lac_engine *engine, const struct lac_facts *facts)
 	engine->kernel_root = 0;
 	engine->told_most = 0;
 	engine->echo = 0;
+	engine->looked = 0;
 	engine->listed = 0;
 	engine->events = 0;
 	memset(&engine->search, 0, sizeof(engine->search));

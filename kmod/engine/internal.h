@@ -12,6 +12,8 @@
 #define LAC_MAX_COSTLY 64 /* so few candidates must be left before what costs many reads is asked */
 #define LAC_MAX_MODULES 32 /* the newest modules, among which the one being initialised is looked for */
 #define LAC_LOOKED_MODULES 4 /* in one look */
+#define LAC_LOOKED_TASKS 32 /* are passed by in one look */
+#define LAC_LOOKED_PROCESSES 2 /* are looked at of them, beside process 1 */
 #define LAC_MAX_LISTED_MODULES 1024 /* whose text can be told from another's */
 #define LAC_MAX_EXTENT 8192 /* pages */
 #define LAC_TEXT_SLACK 64 /* bytes: so many zeros are no code */
@@ -124,6 +126,9 @@ struct lac_view {
 	const struct lac_hunt *counted; /* whose candidates' values along the ring have been looked at; NULL: nobody's */
 	bool code_known;
 	struct lac_code code;
+	bool any_root; /* the process's page-table root is not known: that of any process will do */
+	bool told_by_others; /* the program is not process 1's */
+	bool is_first; /* the instance is process 1's */
 	bool initialising; /* the instance is a module whose init function has not run yet */
 	u64 text; /* the one part with text that the instance names; 0: none, or more than one */
 	bool nx_tells; /* that memory is executable says that it is not data; computed with the parts */
@@ -156,6 +161,7 @@ struct lac_engine {
 	u8 word; /* of the guest's kernel: bytes */
 	bool user_space;
 	u8 known; /* how often a member was settled or tied, or no longer was, so far */
+	u64 looked; /* the task on the list that was looked at last; 0: none yet */
 	u64 listed; /* the module on the list that was asked last; 0: none yet */
 	u64 kernel_root; /* the page-table root that init_task ran on; 0: not seen */
 	struct lac_live live;

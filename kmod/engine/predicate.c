@@ -45,10 +45,28 @@ bool lac_is_user(struct lac_space *space, u64 va)
  */
 #define LINEAR_MAP_ALIGNMENT (1ull << 27)
 
-bool lac_points_to_root(struct lac_view *view, u64 pointer)
+/*
+ * The root of any process has the kernel's half of the kernel's own (pgd_ctor(), arch/x86/mm/pgtable.c): the entries for its text
+ * and for where the pointer itself leads are the same in both.
+ */
+static bool points_to_a_root(struct lac_engine *engine, u64 pointer)
 {
+	struct lac_space *space = &engine->view.space;
 	struct lac_page page;
 
+	return !(pointer % lac_root_alignment(space)) && lac_is_kernel(space, pointer) && !lac_translate(space, pointer, &page) &&
+	       page.gpa != engine->kernel_root &&
+	       lac_same_from_root(space, page.gpa, engine->kernel_root, engine->facts.text) &&
+	       lac_same_from_root(space, page.gpa, engine->kernel_root, pointer);
+}
+
+bool lac_points_to_root(struct lac_engine *engine, u64 pointer)
+{
+	struct lac_view *view = &engine->view;
+	struct lac_page page;
+
+	if (view->any_root)
+		return points_to_a_root(engine, pointer);
 	return !((pointer ^ view->space.root) % LINEAR_MAP_ALIGNMENT) && lac_is_kernel(&view->space, pointer) &&
 	       !lac_translate(&view->space, pointer, &page) && page.gpa == view->space.root;
 }

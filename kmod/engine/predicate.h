@@ -19,8 +19,8 @@ bool lac_is_user(struct lac_space *space, u64 va);
 /* The two pointers of a list_head at @node; false: it cannot be one. */
 bool lac_read_links(struct lac_space *space, u64 node, u64 links[2]);
 
-/* Does @pointer lead to the page-table root in CR3? */
-bool lac_points_to_root(struct lac_view *view, u64 pointer);
+/* Does @pointer lead to the page-table root in CR3, or, where that is not known, to one of a process? */
+bool lac_points_to_root(struct lac_engine *engine, u64 pointer);
 
 /* The number or pointer in @bytes. Ints and the words of i386 are extended by their signs. */
 static inline s64 lac_load(const struct lac_engine *engine, u8 type, const u8 *bytes)

@@ -5,7 +5,7 @@
 static enum lac_outcome is_root(struct lac_engine *engine, struct lac_hunt *hunt, const struct lacuna_predicate *p,
 				u32 candidate, const u8 *bytes)
 {
-	return fits_if(lac_points_to_root(&engine->view, lac_load_word(engine, bytes)));
+	return fits_if(lac_points_to_root(engine, lac_load_word(engine, bytes)));
 }
 
 void lac_is_root(struct lac_engine *engine, struct lac_hunt *hunt, const struct lacuna_predicate *p)
@@ -177,6 +177,8 @@ void lac_code_bound(struct lac_engine *engine, struct lac_hunt *hunt, const stru
 {
 	struct lac_view *view = &engine->view;
 
+	if (view->told_by_others)
+		return;
 	if (!view->code_read) {
 		view->code_known = read_code(engine, &view->code);
 		view->code_read = true;

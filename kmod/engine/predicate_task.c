@@ -167,7 +167,7 @@ static bool holds_root(struct lac_engine *engine, u64 from, u32 size)
 		for (i = 0; i + word <= part; i += word) {
 			pointer = 0;
 			memcpy(&pointer, lac_scratch(engine) + i, word); /* little-endian, as all x86 */
-			if (lac_points_to_root(&engine->view, pointer))
+			if (lac_points_to_root(engine, pointer))
 				return true;
 		}
 	}
@@ -200,7 +200,7 @@ static enum lac_outcome to_root(struct lac_engine *engine, struct lac_hunt *hunt
 
 	if (!pointer)
 		return LAC_SILENT;
-	return fits_if(engine->view.space.root != engine->kernel_root && !(pointer % engine->word) &&
+	return fits_if((engine->view.any_root || engine->view.space.root != engine->kernel_root) && !(pointer % engine->word) &&
 		       lac_is_kernel(&engine->view.space, pointer) &&
 		       leads_to_root(engine, pointer, (u32)p->arg[0]));
 }

@@ -4,6 +4,7 @@
 #define PTE_PRESENT 1ull
 #define PTE_WRITE 2ull
 #define PTE_USER 4ull
+#define PTE_USED 0x60ull /* accessed, dirty: processors set them in each table that they walk */
 #define PTE_LARGE 0x80ull
 #define PTE_NX (1ull << 63)
 #define PTE_ADDRESS 0x000ffffffffff000ull
@@ -100,6 +101,15 @@ static int read_entry(struct lac_space *space, u64 at, u32 level, u64 *entry)
 		return space->exhausted ? -EBUSY : -EFAULT;
 	memcpy(entry, line + at % LAC_LINE_SIZE, size); /* little-endian, as all x86 */
 	return 0;
+}
+
+bool lac_same_from_root(struct lac_space *space, u64 one, u64 other, u64 va)
+{
+	const struct scheme *scheme = scheme_of(space);
+	u64 at = scheme->entry * (va >> scheme->shifts[0] & ((1u << (scheme->bits - scheme->shifts[0])) - 1)), a, b;
+
+	return !read_entry(space, one + at, 0, &a) && !read_entry(space, other + at, 0, &b) && a & PTE_PRESENT &&
+	       !((a ^ b) & ~PTE_USED);
 }
 
 static bool canonical(const struct lac_space *space, u64 va)

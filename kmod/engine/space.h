@@ -75,6 +75,9 @@ int lac_read_word(struct lac_space *space, u64 va, u64 *word);
 /* What page-table roots are aligned to, and pointers to them. */
 u32 lac_root_alignment(const struct lac_space *space);
 
+/* Do two page-table roots lead to the same tables for @va? */
+bool lac_same_from_root(struct lac_space *space, u64 one, u64 other, u64 va);
+
 /* 0, -ENOENT where nothing is mapped, or the error of the memory. */
 int lac_translate(struct lac_space *space, u64 va, struct lac_page *page);
 

@@ -685,6 +685,53 @@ TEST(Engine, WhatIsTiedIsBuiltOn)
     EXPECT_TRUE(lac_engine_settled(hunt.engine(), true));
 }
 
+lac_event look()
+{
+    return {.on = LACUNA_ON_LOOK, .paging = LACUNA_PAGING_4LEVEL, .subject = 0, .cr3 = 0};
+}
+
+// As in a microVM: no fork, no exit, no module once the kernel has started.
+TEST(Engine, OneProgramThatNeverForksIsLookedAt)
+{
+    SyntheticGuest guest(Layout::ordinary());
+    Hunt hunt(guest);
+    const Boot boot = boot_kernel(guest, hunt);
+    for (const auto& thread : boot.threads)
+        guest.switch_out(thread);
+    for (int i = 0; i < 4; i++)
+        hunt.event(look()); // nobody runs a program yet
+    EXPECT_EQ(hunt.report("task_struct.mm").state, LACUNA_OPEN);
+    guest.exec(boot.init);
+    for (int i = 0; i < 24; i++)
+        hunt.event(look());
+    // what only the end of a process tells from it
+    EXPECT_EQ(hunt.report("task_struct.mm").state, LACUNA_TIED);
+    EXPECT_EQ(hunt.candidates("task_struct.mm"), (std::vector{guest.layout.exec_mm, guest.layout.mm}));
+    expect_resolved(hunt, "mm_struct.pgd", guest.layout.pgd);
+    expect_resolved(hunt, "mm_struct.start_code", guest.layout.start_code);
+    expect_resolved(hunt, "mm_struct.end_code", guest.layout.end_code);
+    EXPECT_TRUE(lac_engine_settled(hunt.engine(), false));
+}
+
+// Programs may have rewritten their headers; process 1's word alone is taken.
+TEST(Engine, ProgramsThatLieAreNotAskedByLooks)
+{
+    SyntheticGuest guest(Layout::ordinary());
+    Hunt hunt(guest);
+    const Boot boot = boot_kernel(guest, hunt);
+    for (int i = 0; i < 12; i++)
+        guest.swap_code(guest.spawn_process("liar" + std::to_string(i)));
+    for (int i = 0; i < 24; i++)
+        hunt.event(look());
+    expect_resolved(hunt, "mm_struct.pgd", guest.layout.pgd);
+    EXPECT_EQ(hunt.report("mm_struct.start_code").events, 0u);
+    guest.exec(boot.init);
+    for (int i = 0; i < 24; i++)
+        hunt.event(look());
+    expect_resolved(hunt, "mm_struct.start_code", guest.layout.start_code);
+    expect_resolved(hunt, "mm_struct.end_code", guest.layout.end_code);
+}
+
 // Without a trap: as long as the kernel's own page tables are known.
 TEST(Engine, ModulesOnTheListAreLookedAt)
 {
@@ -697,7 +744,7 @@ TEST(Engine, ModulesOnTheListAreLookedAt)
         guest.finish_module();
     }
     for (int i = 0; i < 8 && lac_engine_wants_looks(hunt.engine()); i++)
-        hunt.event({.on = LACUNA_ON_LOOK, .paging = LACUNA_PAGING_4LEVEL, .subject = 0, .cr3 = 0});
+        hunt.event(look());
     EXPECT_FALSE(lac_engine_wants_looks(hunt.engine()));
     EXPECT_TRUE(lac_engine_settled(hunt.engine(), true));
     expect_resolved(hunt, "module.name", guest.layout.name);

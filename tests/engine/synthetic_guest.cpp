@@ -320,15 +320,21 @@ void SyntheticGuest::keep_thread_id(const Task& task, std::int32_t pid)
 SyntheticGuest::Task SyntheticGuest::spawn_process(const std::string& comm)
 {
     const std::int32_t pid = next_pid_++;
-    const Task task{make_task(comm, pid, pid), make_space()};
+    const Task task = exec({make_task(comm, pid, pid), 0});
+    keep_thread_id(task, pid);
+    link_process(task.address);
+    return task;
+}
+
+SyntheticGuest::Task SyntheticGuest::exec(const Task& started)
+{
+    const Task task{started.address, make_space()};
     const std::uint64_t mm = allocate(1);
     put_word(mm, layout.pgd, where.linear_map + task.space);
     make_program(mm, task.space);
     put_word(task.address, layout.mm, mm);
     put_word(task.address, layout.active_mm, mm);
     put_word(task.address, layout.exec_mm, mm);
-    keep_thread_id(task, pid);
-    link_process(task.address);
     return task;
 }
 
@@ -369,6 +375,16 @@ void SyntheticGuest::leave_leader_behind(const Task& thread, const Task& leader)
 {
     const std::uint64_t there = leader.address + static_cast<std::uint64_t>(layout.clear_child_tid);
     put_word(thread.address, static_cast<std::int64_t>(task_size) - 16, word(there));
+}
+
+void SyntheticGuest::swap_code(const Task& process)
+{
+    const std::uint64_t mm = word(process.address + static_cast<std::uint64_t>(layout.mm));
+    const std::uint64_t start = word(mm + static_cast<std::uint64_t>(layout.start_code)), end = word(mm + static_cast<std::uint64_t>(layout.end_code));
+    put_word(mm, layout.start_code, start + 0x100000);
+    put_word(mm, layout.end_code, end + 0x100000);
+    put_word(mm, layout.end_code + 8, start);
+    put_word(mm, layout.end_code + 16, end);
 }
 
 void SyntheticGuest::make_compat(const Task& process)

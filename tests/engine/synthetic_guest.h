@@ -82,6 +82,8 @@ public:
     Task spawn_kernel_thread(const std::string& comm);
     // A process of its own program; each has another load address and other code bounds.
     Task spawn_process(const std::string& comm);
+    // What was a kernel thread runs a program now, as process 1 does.
+    Task exec(const Task& task);
     Task spawn_thread(const Task& leader, const std::string& comm);
     // Without an event of its own a thread is seen only where it hangs on its leader.
     void exit(const Task& task);
@@ -92,6 +94,8 @@ public:
     // What else was in memory behind a task once: another task of the same process, that its library keeps a number of.
     void leave_leader_behind(const Task& thread, const Task& leader);
     void forget_thread_id(const Task& task) { put_word(task.address, layout.clear_child_tid, 0); }
+    // What the kernel keeps of a program's code is what its headers do not say, but of other members they do (PR_SET_MM_MAP).
+    void swap_code(const Task& process);
     // A 32-bit program in a 64-bit guest: the words of what the kernel keeps of it are of 32 bits.
     void make_compat(const Task& process);
 
