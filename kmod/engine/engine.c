@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "engine.h"
 #include "candidates.h"
+#include "predicate.h"
 
 /* A survivor that was refuted this often, and for every fourth time it was seen at work, was not the truth. */
 #define MAX_DOUBTS 4
