@@ -137,7 +137,7 @@ enum lacuna_member_state {
 	LACUNA_RESOLVED,
 	LACUNA_AMBIGUOUS, /* the hunt ended with more than one candidate, or with too little evidence */
 	LACUNA_CONTRADICTED, /* no candidate fits what was seen */
-	LACUNA_TIED, /* several fit, and had the same value in every instance ever seen: either serves until they differ */
+	LACUNA_TIED, /* several fit, and had the same value in every instance since they were seen to: either serves until they differ */
 	LACUNA_ABSENT, /* of a structure that the kernel does not have */
 };
 

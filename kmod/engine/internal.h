@@ -22,8 +22,8 @@
 #define LAC_SEARCHED 8 /* processes in which threads are looked for in one event */
 #define LAC_PASSED 64 /* tasks that are passed by on the way to them */
 #define LAC_FULL_ROUNDS 16 /* of so many times that they are searched one is for all, kernel threads or not */
-#define LAC_LIST_ROUNDS 128 /* after so many, what was found to be no list is looked at again */
-#define LAC_THREAD_SAMPLE 8 /* events, after so many of which that showed no thread one in so many is used */
+#define LAC_LIST_ROUNDS 64 /* after so many, what was found to be no list is looked at again */
+#define LAC_THREAD_SAMPLE 8 /* after so many events that showed no thread, one of twice as many is used */
 #define LAC_SAMPLE 4 /* of so many events one asks again what has been answered */
 #define LAC_RING_SAMPLE 32 /* the same, where that takes many reads */
 #define LAC_BY_NOTHING -1
@@ -149,10 +149,12 @@ struct lac_search {
 	u64 at; /* the process that was searched last; 0: begin at the end of the ring */
 	u32 kernel; /* kernel threads that were met in a row */
 	u32 rounds;
+	bool begun; /* some process has been */
 	u32 fruitless; /* searches in a row that found none */
 	u64 leader; /* the last that had another thread; 0: none so far */
 	s32 link; /* where that hung */
-	u64 lists[LAC_MAX_BITMAP / 4]; /* words of a task in which every process searched so far has a list */
+	u64 lists[LAC_MAX_BITMAP / 4]; /* words of a task in which the processes searched so far have a list */
+	u64 doubts[LAC_MAX_BITMAP / 4]; /* those in which one of them had none */
 };
 
 struct lac_engine {

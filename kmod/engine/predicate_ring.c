@@ -387,7 +387,16 @@ static bool is_listed(struct lac_engine *engine, u64 node, u64 next)
 	return next == node || (!lac_read_word(&engine->view.space, next + engine->word, &previous) && previous == node);
 }
 
-/* Which words of a task hold a list is the same in all of them: what is none in one process is not looked at in the next. */
+/* What is no list in the first process, or in two others, is not looked at in the next: one may just be changing. */
+static void doubt(struct lac_search *search, u32 word, u64 bit)
+{
+	if (search->begun && !(search->doubts[word] & bit))
+		search->doubts[word] |= bit;
+	else
+		search->lists[word] &= ~bit;
+}
+
+/* Which words of a task hold a list is the same in all of them. */
 static bool search_process(struct lac_engine *engine, u64 leader, u64 mm, s32 mm_offset)
 {
 	struct lac_search *search = &engine->search;
@@ -409,10 +418,10 @@ static bool search_process(struct lac_engine *engine, u64 leader, u64 mm, s32 mm
 				set_row(engine, leader, offset, row_high);
 			}
 			node = leader + (s64)offset;
-			if (!lac_word(&engine->row, offset, &next))
+			if (!lac_word(&engine->row, offset, &next) || (!next && search->begun))
 				continue;
 			if (!is_node(&engine->view.space, next) || !is_listed(engine, node, next)) {
-				search->lists[word] &= ~(1ull << bit);
+				doubt(search, word, 1ull << bit);
 				continue;
 			}
 			if (next == node || !is_thread(engine, leader, offset, next, mm, mm_offset))
@@ -422,14 +431,18 @@ static bool search_process(struct lac_engine *engine, u64 leader, u64 mm, s32 mm
 			return true;
 		}
 	}
+	search->begun = true;
 	return false;
 }
 
 static void begin_search(struct lac_search *search)
 {
 	/* a list that was just being changed is not given up for good */
-	if (!(search->rounds++ % LAC_LIST_ROUNDS))
+	if (!(search->rounds++ % LAC_LIST_ROUNDS)) {
 		memset(search->lists, 0xff, sizeof(search->lists));
+		memset(search->doubts, 0, sizeof(search->doubts));
+		search->begun = false;
+	}
 	search->at = 0;
 	search->kernel = 0;
 }
@@ -443,13 +456,15 @@ static bool search_ring(struct lac_engine *engine, s32 list, s32 mm_offset)
 	struct lac_search *search = &engine->search;
 	struct span span = { list, list + 2 * engine->word };
 	u64 at = search->at, links[2], mm = 0;
+	bool look = engine->view.event->on == LACUNA_ON_LOOK; /* holds nobody up: further, and kernel threads or not */
+	u32 searches = look ? 2 * LAC_SEARCHED : LAC_SEARCHED, passes = look ? 2 * LAC_PASSED : LAC_PASSED;
 	u32 searched = 0, passed;
 	u64 node;
 
 	if (!search->rounds)
 		begin_search(search);
 	widen(&span, mm_offset, mm_offset + engine->word);
-	for (passed = 0; passed < LAC_PASSED && searched < LAC_SEARCHED; passed++) {
+	for (passed = 0; passed < passes && searched < searches; passed++) {
 		if (!at || at == engine->facts.init_task) {
 			begin_search(search);
 			if (passed || !anchor_links(engine, list, links))
@@ -470,7 +485,7 @@ static bool search_ring(struct lac_engine *engine, s32 list, s32 mm_offset)
 			mm = (u32)mm;
 		search->at = at;
 		if (!mm) {
-			if (++search->kernel < LAC_PASSED / 4 || !(search->rounds % LAC_FULL_ROUNDS))
+			if (look || ++search->kernel < LAC_PASSED / 4 || !(search->rounds % LAC_FULL_ROUNDS))
 				continue;
 			begin_search(search);
 			return false;
@@ -480,7 +495,7 @@ static bool search_ring(struct lac_engine *engine, s32 list, s32 mm_offset)
 		if (search_process(engine, at, mm, mm_offset))
 			return true;
 	}
-	if (passed < LAC_PASSED && searched < LAC_SEARCHED)
+	if (passed < passes && searched < searches)
 		begin_search(search);
 	return false;
 }
@@ -508,7 +523,7 @@ static bool find_thread(struct lac_engine *engine, s32 list, s32 mm_offset, u64 
 	search->leader = 0;
 	/* where there has been none for long there hardly is one now; looks are seldom, and always for this */
 	if (search->fruitless++ >= LAC_THREAD_SAMPLE && engine->view.event->on != LACUNA_ON_LOOK &&
-	    search->fruitless % LAC_THREAD_SAMPLE)
+	    search->fruitless % (2 * LAC_THREAD_SAMPLE))
 		return false;
 	if (!search_ring(engine, list, mm_offset) || !find_again(engine, mm_offset, thread))
 		return false;
