@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "expect_error.h"
+#include "kernel_image.h"
 #include "synthetic_kernel.h"
 #include "temporary_directory.h"
 
@@ -73,7 +74,8 @@ TEST_P(EveryFormat, NeverUnpacksMoreThanAnnounced)
 INSTANTIATE_TEST_SUITE_P(Payload, EveryFormat,
                          testing::Values(Format{"xz", xz, true}, Format{"lzma", lzma, true},
                                          Format{"gzip", gzip, false}, Format{"zstd", zstd, true},
-                                         Format{"lz4", lz4, true}),
+                                         Format{"lz4", lz4, true}, Format{"bzip2", bzip2, true},
+                                         Format{"lzo", lzo, true}),
                          [](const auto& test) { return test.param.name; });
 
 TEST(Payload, ElfIsTakenAsItIs)
@@ -114,15 +116,47 @@ TEST(Payload, NoCutCrashes)
 
 TEST(Payload, UnknownPacking)
 {
-    EXPECT_ERROR(extract_vmlinux(bz_image(Bytes{'B', 'Z', 'h', '9', 1, 2, 3, 4}, 1000), "bzip2.img"),
+    EXPECT_ERROR(extract_vmlinux(bz_image(Bytes{'B', 'Z', 'i', 'p', 1, 2, 3, 4}, 1000), "odd.img"),
                  "packed in a way Lacuna does not know");
 }
 
+TEST(Payload, OneThatIsNotPacked)
+{
+    const Bytes vmlinux = Kernel().vmlinux();
+    EXPECT_TRUE(extract_vmlinux(bz_image(vmlinux, 0, false), "plain.img") == vmlinux);
+}
+
+// A block of lzo says how much it unpacks to, before anything of it has been seen.
+TEST(Payload, ABlockThatLies)
+{
+    const Bytes vmlinux = Kernel().vmlinux();
+    const Bytes packed = lzo(vmlinux);
+    constexpr std::size_t first_block = 38;
+    for (const std::uint8_t highest : Bytes{0x03, 0x7f, 0xff}) {
+        Bytes liar = packed;
+        liar[first_block] = highest;
+        EXPECT_ERROR(extract_vmlinux(bz_image(liar, static_cast<std::uint32_t>(vmlinux.size())), "liar.img"),
+                     "the lzo payload cannot be unpacked");
+    }
+}
+
+// Before 2.08 the header does not say where the payload is.
 TEST(Payload, OldBootProtocol)
 {
-    Bytes image = bz_image(xz(Kernel().vmlinux()), 1);
+    Bytes memory = large_vmlinux();
+    memory[0] = 0xfc; // no ELF file
+    Bytes image = bz_image(gzip(memory), 0, false);
     image[0x206] = 0x07;
-    EXPECT_ERROR(extract_vmlinux(image, "old.img"), "boot protocol older than 2.08");
+    EXPECT_TRUE(extract_vmlinux(image, "old.img") == memory);
+
+    const Bytes magic = {0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3};
+    std::copy(magic.begin(), magic.end(), image.begin() + 3 * 512 + 8); // in the code
+    EXPECT_TRUE(extract_vmlinux(image, "old.img") == memory);
+
+    image.resize(image.size() - 2000);
+    EXPECT_ERROR(extract_vmlinux(image, "old.img"), "old.img: is a kernel with a boot protocol older than 2.08");
+    image.resize(700);
+    EXPECT_ERROR(extract_vmlinux(image, "old.img"), "old.img");
 }
 
 TEST(Payload, AnnouncedSizeIsBounded)
@@ -134,7 +168,8 @@ TEST(Payload, AnnouncedSizeIsBounded)
 TEST(Payload, PayloadThatIsNoKernel)
 {
     const Bytes letter(5000, 'x');
-    EXPECT_ERROR(extract_vmlinux(bz_image(xz(letter), 5000), "letter.img"), "not an ELF vmlinux");
+    EXPECT_ERROR(KernelImage(bz_image(xz(letter), 5000), "letter.img"),
+                 "neither an ELF vmlinux nor a kernel whose address can be found");
 }
 
 TEST(ReadFile, NamesWhatIsMissing)
