@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <array>
+#include <optional>
+#include <string_view>
 #include <cerrno>
 #include <system_error>
 
@@ -75,6 +77,33 @@ Bytes search_payload(ByteView code, const std::string& name)
                 name, copy_again);
 }
 
+// The section .linux of a unified kernel image: a PE program for UEFI with the kernel, its initrd and its command line as
+// sections (UAPI group's specification). A bzImage is a PE program as well, without such a section.
+std::optional<ByteView> linux_section(ByteView image)
+{
+    constexpr std::uint64_t pe_offset_at = 0x3c, header_size = 24, section_size = 40;
+    constexpr std::string_view name(".linux\0\0", 8);
+    if (load<std::uint16_t>(image, 0) != 0x5a4d) // "MZ"
+        return std::nullopt;
+    const auto pe = load<std::uint32_t>(image, pe_offset_at);
+    if (!pe || load<std::uint32_t>(image, *pe) != 0x4550u) // "PE"
+        return std::nullopt;
+    const auto sections = load<std::uint16_t>(image, std::uint64_t{*pe} + 6);
+    const auto optional_size = load<std::uint16_t>(image, std::uint64_t{*pe} + 20);
+    for (std::uint64_t i = 0; sections && optional_size && i < *sections; ++i) {
+        const std::uint64_t at = *pe + header_size + *optional_size + i * section_size;
+        const auto bytes = slice(image, at, section_size);
+        if (!bytes)
+            return std::nullopt;
+        if (!std::equal(name.begin(), name.end(), bytes->begin()))
+            continue;
+        // The file has it rounded up; its size in memory is what it is.
+        const auto size = std::min(*load<std::uint32_t>(*bytes, 8), *load<std::uint32_t>(*bytes, 16));
+        return slice(image, *load<std::uint32_t>(*bytes, 20), size);
+    }
+    return std::nullopt;
+}
+
 } // namespace
 
 bool is_elf(ByteView bytes)
@@ -113,6 +142,9 @@ Bytes extract_vmlinux(ByteView image, const std::string& name)
         throw Error("is empty", name, "give a kernel image (vmlinuz, bzImage or vmlinux)");
     if (is_elf(image))
         return Bytes(image.begin(), image.end());
+
+    if (const auto inner = linux_section(image); inner && !linux_section(*inner))
+        return extract_vmlinux(*inner, name);
 
     constexpr std::uint32_t header_magic = 0x53726448; // "HdrS"
     if (load<std::uint16_t>(image, boot_flag_at) != 0xaa55 ||

@@ -17,7 +17,7 @@ Bytes read_file(const std::filesystem::path& path, std::size_t most = max_kernel
 
 bool is_elf(ByteView bytes);
 
-// The kernel inside a kernel image: a bzImage (vmlinuz) however it is packed, or an ELF file, which is returned as it
+// The kernel inside a kernel image: a bzImage (vmlinuz) however it is packed, a unified kernel image with one in it, or an ELF file, which is returned as it
 // is. An ELF vmlinux, or, of bzImages that are older than boot protocol 2.08, the bytes that it has in memory. `name`
 // is what errors call the image. Throws Error if the image is of no known kind, truncated or damaged.
 Bytes extract_vmlinux(ByteView image, const std::string& name);

@@ -126,6 +126,29 @@ TEST(Payload, OneThatIsNotPacked)
     EXPECT_TRUE(extract_vmlinux(bz_image(vmlinux, 0, false), "plain.img") == vmlinux);
 }
 
+// A PE program with two sections, the second of which is the kernel's image, as ukify makes it.
+TEST(Payload, AUnifiedKernelImage)
+{
+    const Bytes vmlinux = Kernel().vmlinux();
+    const Bytes kernel = bz_image(zstd(vmlinux), static_cast<std::uint32_t>(vmlinux.size()));
+    Bytes uki(0x400, 0);
+    const auto put = [&](std::size_t at, const Bytes& bytes) {
+        std::copy(bytes.begin(), bytes.end(), uki.begin() + static_cast<std::ptrdiff_t>(at));
+    };
+    Bytes section = {'.', 'l', 'i', 'n', 'u', 'x', 0, 0};
+    append<std::uint32_t>(section, static_cast<std::uint32_t>(kernel.size()));
+    append<std::uint32_t>(section, 0x20000);
+    append<std::uint32_t>(section, static_cast<std::uint32_t>((kernel.size() + 511) / 512 * 512));
+    append<std::uint32_t>(section, 0x400);
+    put(0, {'M', 'Z'}), put(0x3c, {0x80}), put(0x80, {'P', 'E', 0, 0, 0x64, 0x86, 2, 0}), put(0x94, {0xf0});
+    put(0x80 + 24 + 0xf0, {'.', 'o', 's', 'r', 'e', 'l', 0, 0});
+    put(0x80 + 24 + 0xf0 + 40, section);
+    uki.insert(uki.end(), kernel.begin(), kernel.end());
+    uki.resize((uki.size() + 511) / 512 * 512);
+    EXPECT_TRUE(extract_vmlinux(uki, "uki.efi") == vmlinux);
+    EXPECT_ERROR(extract_vmlinux(ByteView(uki).first(uki.size() / 2), "uki.efi"), "uki.efi");
+}
+
 // A block of lzo says how much it unpacks to, before anything of it has been seen.
 TEST(Payload, ABlockThatLies)
 {
