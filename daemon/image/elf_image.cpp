@@ -148,11 +148,40 @@ ElfImage::ElfImage(ByteView file, const std::string& name)
                     "give a linked kernel image, not an object file");
 }
 
+ElfImage::ElfImage(Architecture architecture, std::uint64_t address, ByteView memory)
+    : architecture_(architecture),
+      segments_{{address, memory.size(), memory, true}}
+{}
+
 const ElfImage::Section* ElfImage::section(std::string_view section_name) const
 {
     const auto found = std::find_if(sections_.begin(), sections_.end(),
                                     [&](const Section& section) { return section.name == section_name; });
     return found == sections_.end() ? nullptr : &*found;
+}
+
+bool ElfImage::is_kernel(std::uint64_t address) const
+{
+    return architecture_ == Architecture::x86_64
+               ? address >= 0xffff'ffff'8000'0000 && address < 0xffff'ffff'ff00'0000
+               : address >= 0x4000'0000 && address < 0xff00'0000;
+}
+
+std::uint64_t ElfImage::code_start() const
+{
+    std::uint64_t start = ~std::uint64_t{0};
+    for (const Segment& segment : segments_)
+        if (segment.executable && is_kernel(segment.address))
+            start = std::min(start, segment.address);
+    return start;
+}
+
+bool ElfImage::is_code(std::uint64_t address) const
+{
+    return std::any_of(segments_.begin(), segments_.end(), [&](const Segment& segment) {
+        return segment.executable && address >= segment.address &&
+               address - segment.address < segment.memory_size;
+    });
 }
 
 ByteView ElfImage::read_up_to(std::uint64_t address, std::uint64_t size) const

@@ -31,12 +31,21 @@ public:
 
     // Throws Error if it is not such a file or its headers point outside it.
     ElfImage(ByteView file, const std::string& name);
+    // Of a kernel without an ELF header: one segment of code and data, whose first byte is at an address.
+    ElfImage(Architecture architecture, std::uint64_t address, ByteView memory);
 
     Architecture architecture() const { return architecture_; }
     unsigned pointer_size() const { return architecture_ == Architecture::x86_64 ? 8 : 4; }
     const std::vector<Segment>& segments() const { return segments_; } // PT_LOAD only
     const std::vector<Section>& sections() const { return sections_; } // address 0: not part of the kernel
     const Section* section(std::string_view section_name) const;       // nullptr if there is none
+
+    // Whether a kernel may be linked to such an address. What the image holds elsewhere is no part of it in memory: the
+    // first copy of the per-CPU variables of x86-64, which is linked to 0, and the pages that processes see.
+    bool is_kernel(std::uint64_t address) const;
+    // Where its code begins: _text.
+    std::uint64_t code_start() const;
+    bool is_code(std::uint64_t address) const;
 
     // The bytes the file holds from a link-time address on, at most `size`, cut at the segment's end; empty
     // if the address is in no segment or in zeroed memory.

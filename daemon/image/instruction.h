@@ -37,6 +37,21 @@ public:
     std::optional<Instruction> at(std::uint64_t address) const;
     // All from one address up to another; what is none, as data or padding, is passed over byte by byte.
     std::vector<Instruction> between(std::uint64_t from, std::uint64_t to) const;
+    // Shows all of the kernel's code to `visit`, and what stands between it as if it were code.
+    template <typename Visitor> void sweep(const Visitor& visit) const
+    {
+        for (const ElfImage::Segment& segment : elf_.segments()) {
+            if (!segment.executable || !elf_.is_kernel(segment.address))
+                continue;
+            const std::uint64_t end = segment.address + segment.data.size();
+            for (std::uint64_t address = segment.address; address < end;) {
+                const auto instruction = at(address);
+                if (instruction)
+                    visit(*instruction);
+                address = instruction ? instruction->next() : address + 1;
+            }
+        }
+    }
 
 private:
     const ElfImage& elf_;

@@ -5,6 +5,7 @@
 #include <array>
 
 #include "error.h"
+#include "table_check.h"
 
 // What scripts/kallsyms.c writes, one object in .rodata, each table aligned to the pointer size (from 7.0 to
 // 4 bytes):
@@ -244,34 +245,18 @@ std::optional<std::vector<std::uint64_t>> decode_addresses(ByteView data, std::u
     return addresses;
 }
 
-// The right reading of the addresses puts the code's start into code and linux_banner on the banner.
-bool agrees_with_image(const ElfImage& elf, const std::vector<std::string>& names,
-                       const std::vector<std::uint64_t>& addresses)
+Symbols make_symbols(const Names& names, const std::vector<std::uint64_t>& addresses)
 {
-    constexpr std::string_view banner = "Linux version ";
-    bool text_seen = false;
-    for (std::size_t i = 0; i < names.size(); ++i) {
-        const auto name = std::string_view(names[i]).substr(1);
-        if (name == "linux_banner") {
-            const auto bytes = elf.read(addresses[i], banner.size());
-            if (!bytes || !std::equal(banner.begin(), banner.end(), bytes->begin()))
-                return false;
-        } else if (name == "_text" || name == "_stext") {
-            const auto in_code = [&](const ElfImage::Segment& segment) {
-                return segment.executable && addresses[i] >= segment.address &&
-                       addresses[i] - segment.address < segment.memory_size;
-            };
-            if (std::none_of(elf.segments().begin(), elf.segments().end(), in_code))
-                return false;
-            text_seen = true;
-        }
-    }
-    return text_seen;
+    std::vector<Symbol> symbols;
+    symbols.reserve(addresses.size());
+    for (std::size_t i = 0; i < addresses.size(); ++i)
+        symbols.push_back({addresses[i], names.text[i][0], names.text[i].substr(1)});
+    return Symbols(std::move(symbols), "kallsyms");
 }
 
-std::optional<std::vector<std::uint64_t>> find_addresses(const ElfImage::Segment& segment,
-                                                         const ElfImage& elf, const Tokens& tokens,
-                                                         const Names& names)
+// `why`: what speaks against the last reading that was tried.
+std::optional<Symbols> find_symbols(const ElfImage::Segment& segment, const ElfImage& elf, const Tokens& tokens,
+                                    const Names& names, std::string& why)
 {
     const ByteView data = segment.data;
     const unsigned pointer = elf.pointer_size();
@@ -284,10 +269,13 @@ std::optional<std::vector<std::uint64_t>> find_addresses(const ElfImage::Segment
         return load<std::uint32_t>(data, at);
     };
     const auto attempt = [&](std::uint64_t at, Encoding encoding,
-                             std::uint64_t base) -> std::optional<std::vector<std::uint64_t>> {
-        auto addresses = decode_addresses(data, at, count, encoding, base, pointer);
-        return addresses && agrees_with_image(elf, names.text, *addresses) ? std::move(addresses)
-                                                                           : std::nullopt;
+                             std::uint64_t base) -> std::optional<Symbols> {
+        const auto addresses = decode_addresses(data, at, count, encoding, base, pointer);
+        if (!addresses)
+            return std::nullopt;
+        Symbols symbols = make_symbols(names, *addresses);
+        why = table_misfit(elf, symbols);
+        return why.empty() ? std::optional(std::move(symbols)) : std::nullopt;
     };
     // Base and offsets: in front of num_syms, or behind token_index.
     const std::uint64_t bases[] = {names.count_at - pointer, after + offsets_size};
@@ -295,14 +283,14 @@ std::optional<std::vector<std::uint64_t>> find_addresses(const ElfImage::Segment
     for (unsigned i = 0; i < 2; ++i)
         if (const auto base = base_at(bases[i]))
             for (const Encoding encoding : {Encoding::offsets_with_absolute_percpu, Encoding::offsets})
-                if (auto addresses = attempt(tables[i], encoding, *base))
-                    return addresses;
+                if (auto symbols = attempt(tables[i], encoding, *base))
+                    return symbols;
     const std::uint64_t at_once = tokens.index + 512; // without pointers the tables are aligned to 4 bytes
-    if (auto addresses = attempt(at_once, Encoding::offsets_from_place, segment.address + at_once))
-        return addresses;
+    if (auto symbols = attempt(at_once, Encoding::offsets_from_place, segment.address + at_once))
+        return symbols;
     for (const std::uint64_t table : {names.count_at - count * pointer, after})
-        if (auto addresses = attempt(table, Encoding::addresses, 0))
-            return addresses;
+        if (auto symbols = attempt(table, Encoding::addresses, 0))
+            return symbols;
     return std::nullopt;
 }
 
@@ -312,6 +300,7 @@ Symbols read_kallsyms(const KernelImage& kernel)
 {
     constexpr const char* hint = "give the System.map of exactly this kernel";
     Budget budget;
+    std::string why;
     bool tokens_seen = false;
     bool names_seen = false;
     for (const ElfImage::Segment& segment : kernel.elf().segments()) {
@@ -323,18 +312,13 @@ Symbols read_kallsyms(const KernelImage& kernel)
         if (!names)
             continue;
         names_seen = true;
-        const auto addresses = find_addresses(segment, kernel.elf(), *tokens, *names);
-        if (!addresses)
-            continue;
-        std::vector<Symbol> symbols;
-        symbols.reserve(addresses->size());
-        for (std::size_t i = 0; i < addresses->size(); ++i)
-            symbols.push_back({(*addresses)[i], names->text[i][0], names->text[i].substr(1)});
-        return Symbols(std::move(symbols), "kallsyms");
+        if (auto symbols = find_symbols(segment, kernel.elf(), *tokens, *names, why))
+            return std::move(*symbols);
     }
     if (!tokens_seen)
         throw Error("holds no symbol table (kallsyms): built without CONFIG_KALLSYMS?", kernel.name(), hint);
-    throw Error(names_seen ? "holds a kallsyms table whose addresses cannot be understood"
+    throw Error(names_seen ? "holds a kallsyms table whose addresses cannot be understood" +
+                                 (why.empty() ? "" : " (" + why + ")")
                            : "holds a kallsyms table whose names cannot be understood",
                 kernel.name(), hint);
 }

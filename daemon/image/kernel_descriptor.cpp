@@ -16,6 +16,7 @@
 #include "site_finder.h"
 #include "symbol_recovery.h"
 #include "symbols.h"
+#include "task_survey.h"
 
 namespace lacuna {
 
@@ -51,10 +52,10 @@ public:
         return std::nullopt;
     }
 
-    // A symbol, or what `recover` finds instead.
+    // A symbol, or what is exported under its name, or what `recover` finds instead.
     template <typename Recover> std::uint64_t need(const char* name, const Recover& recover) const
     {
-        if (const auto address = symbols_.find(name))
+        if (const auto address = find({name}))
             return *address;
         const std::optional<Recovered> recovered = recover();
         if (!recovered)
@@ -71,21 +72,24 @@ public:
         fail(fmt::format("{}", fmt::join(names, " or ")));
     }
 
-private:
-    [[noreturn]] void fail(const std::string& what) const
-    {
-        // What the person can do depends on where it was looked for.
-        throw Error("symbol " + what + " is missing from " + symbols_.source(), kernel_.name(),
-                    symbols_.source() == "kallsyms"
-                        ? "it cannot be found in the image either: give the System.map of this build"
-                        : "give the complete System.map of this build");
-    }
-
     void tell(const std::string& what, const std::string& how) const
     {
         notices_.push_back(fmt::format("{} is not in {}, found {}", what, symbols_.source(), how));
     }
 
+    [[noreturn]] void fail(const std::string& what) const
+    {
+        throw Error("symbol " + what + " is missing from " + symbols_.source(), kernel_.name(), hint());
+    }
+    // What the person can do depends on where it was looked for.
+    std::string hint() const
+    {
+        return symbols_.source() == "kallsyms"
+                   ? "it cannot be found in the image either: give the System.map of this build"
+                   : "it cannot be found in the image either: this build is not supported yet, please report it";
+    }
+
+private:
     const KernelImage& kernel_;
     const Symbols& symbols_;
     std::vector<std::string>& notices_;
@@ -124,14 +128,17 @@ std::string as_file_name(std::string text)
     return text;
 }
 
-// The first task's comm is "swapper" in every kernel (INIT_TASK_COMM), wherever comm lies.
 void check_init_task(const KernelImage& kernel, std::uint64_t init_task)
 {
-    constexpr std::string_view comm("swapper\0", 8);
-    constexpr std::uint64_t largest_task = 16384;
-    const ByteView bytes = kernel.elf().read_up_to(init_task, largest_task);
-    if (std::search(bytes.begin(), bytes.end(), comm.begin(), comm.end()) == bytes.end())
+    if (!is_first_task(kernel.elf(), init_task))
         throw Error("there is no task named \"swapper\" at init_task (" + hex(init_task) + ")", kernel.name(),
+                    "the symbols belong to another kernel: give the System.map of this build, or none");
+}
+
+void check_module_list(const KernelImage& kernel, std::uint64_t modules)
+{
+    if (!is_empty_list(kernel.elf(), modules))
+        throw Error("there is no empty list at modules (" + hex(modules) + ")", kernel.name(),
                     "the symbols belong to another kernel: give the System.map of this build, or none");
 }
 
@@ -158,26 +165,60 @@ bool has_modules(const Symbols& symbols)
     });
 }
 
-void find_current(KernelDescriptor& descriptor, const KernelImage& kernel, const Symbols& symbols,
-                  const Locator& locator)
+std::uint64_t find_end(const ElfImage& elf, const Symbols& symbols, const Locator& locator, std::uint64_t text)
 {
-    // 6.2 to 6.14 keep the current task as the first member of struct pcpu_hot.
-    if (const auto found = locator.find({"current_task", "pcpu_hot"})) {
-        descriptor.current_task = *found;
-        const bool in_image = *found >= descriptor.text && *found < descriptor.end;
-        // A kernel for one CPU has no copies of its per-CPU variables, so nothing that says where they are.
-        const bool one_cpu = in_image && !locator.find({"__per_cpu_offset"});
-        descriptor.current_kind = one_cpu    ? CurrentKind::global
-                                  : in_image ? CurrentKind::percpu_address
-                                             : CurrentKind::percpu_offset;
+    std::optional<std::uint64_t> end;
+    for (const Symbol& symbol : symbols.all())
+        if (symbol.name == "_end" && is_end(elf, symbol.address))
+            end = symbol.address; // the highest
+    if (end)
+        return *end;
+    const auto recovered = recover_end(elf, text);
+    if (!recovered)
+        locator.fail("_end");
+    locator.tell("_end", recovered->how);
+    return recovered->address;
+}
+
+// `survey`: gives the TaskSurvey, which takes a while.
+template <typename Survey>
+void find_current(KernelDescriptor& descriptor, const KernelImage& kernel, const Symbols& symbols,
+                  const Locator& locator, const Survey& survey)
+{
+    const auto in_image = [&](std::uint64_t address) {
+        return address >= descriptor.text && address < descriptor.end;
+    };
+    // A kernel for one CPU has no copies of its per-CPU variables.
+    const auto set = [&](std::uint64_t address, bool per_cpu) {
+        descriptor.current_task = address;
+        descriptor.current_kind = !in_image(address) ? CurrentKind::percpu_offset
+                                  : per_cpu          ? CurrentKind::percpu_address
+                                                     : CurrentKind::global;
+    };
+    // Up to 2.6.33 with a prefix; 6.2 to 6.14 keep the current task as the first member of struct pcpu_hot.
+    if (const auto found = locator.find({"current_task", "per_cpu__current_task", "pcpu_hot"})) {
+        const bool copies = locator.find({"__per_cpu_offset"}).has_value();
+        return set(*found, copies || (in_image(*found) && survey().is_per_cpu(*found)));
+    }
+    if (const auto found = survey().current()) {
+        set(found->address, found->per_cpu);
+        locator.tell("current_task", "in what the code loads");
         return;
     }
-    const auto size = recover_stack_size(kernel.elf(), symbols);
+    // The kernels for x86-64 up to 2.6.29 fill it in when they run.
+    const auto used = recover_current_by_users(kernel.elf(), symbols);
+    if (used && used == survey().most_loaded()) {
+        set(*used, true);
+        locator.tell("current_task", "in what the code loads");
+        return;
+    }
+    auto size = recover_stack_size(kernel.elf(), symbols);
     if (!size)
-        throw Error(
-            "it cannot be told how this kernel finds its current task: it has neither current_task nor "
-            "pcpu_hot, nor code that masks the stack pointer",
-            kernel.name(), "give the System.map of this build");
+        size = survey().stack_size();
+    if (!size)
+        throw Error("it cannot be told how this kernel finds its current task: it has neither current_task nor "
+                    "pcpu_hot, and neither a variable that holds it nor a mask of the stack pointer is seen in its code",
+                    kernel.name(), locator.hint());
     descriptor.current_task = *size;
     descriptor.current_kind = CurrentKind::stack;
 }
@@ -200,18 +241,29 @@ KernelDescriptor describe_kernel(const KernelImage& kernel, const std::optional<
     descriptor.build_id = kernel.build_id();
     const ElfImage& elf = kernel.elf();
     const Locator locator(kernel, symbols, descriptor.notices);
-    descriptor.text = locator.need({"_text"});
-    descriptor.end = locator.need("_end", [&] { return recover_end(elf, descriptor.text); });
+    std::optional<TaskSurvey> surveyed;
+    const auto survey = [&]() -> const TaskSurvey& { return surveyed ? *surveyed : surveyed.emplace(elf); };
+    descriptor.text =
+        locator.need("_text", [&] { return Recovered{elf.code_start(), "as the start of its code"}; });
+    descriptor.end = find_end(elf, symbols, locator, descriptor.text);
     descriptor.banner_address = locator.need("linux_banner", [&] { return recover_banner(elf, symbols); });
+    // Otherwise read_banner() says so.
+    descriptor.banner_address = banner_at(elf, descriptor.banner_address).value_or(descriptor.banner_address);
     descriptor.banner = read_banner(kernel, descriptor.banner_address);
     descriptor.release = release_of(descriptor.banner);
     descriptor.id = as_file_name(descriptor.release) + "-" + kernel.fingerprint();
-    descriptor.init_task = locator.need({"init_task"});
+    descriptor.init_task = locator.need("init_task", [&]() -> std::optional<Recovered> {
+        if (const auto found = survey().init_task())
+            return Recovered{*found, "by its name, its pointers to itself and the code that uses it"};
+        return std::nullopt;
+    });
     check_init_task(kernel, descriptor.init_task);
-    if (has_modules(symbols))
+    if (has_modules(symbols)) {
         descriptor.modules = locator.need("modules", [&] { return recover_module_list(elf, symbols); });
+        check_module_list(kernel, descriptor.modules);
+    }
     descriptor.page_table = locator.find({"init_top_pgt", "init_level4_pgt", "swapper_pg_dir"}).value_or(0);
-    find_current(descriptor, kernel, symbols, locator);
+    find_current(descriptor, kernel, symbols, locator, survey);
     const std::string fork = locator.need_function({"kernel_clone", "_do_fork", "do_fork"});
     descriptor.sites = {
         site_in(kernel, symbols, fork, SiteKind::fork),

@@ -15,9 +15,11 @@ inline constexpr std::size_t max_kernel_size = std::size_t{512} << 20;
 // `most` bytes.
 Bytes read_file(const std::filesystem::path& path, std::size_t most = max_kernel_size);
 
-// The ELF vmlinux inside a kernel image: a bzImage (vmlinuz) with an xz, lzma, gzip, zstd or lz4 payload, or
-// an ELF file, which is returned as it is. `name` is what errors call the image. Throws Error if the image is
-// of no known kind, truncated or damaged.
+bool is_elf(ByteView bytes);
+
+// The kernel inside a kernel image: a bzImage (vmlinuz) however it is packed, a unified kernel image with one in it, or an ELF file, which is returned as it
+// is. An ELF vmlinux, or, of bzImages that are older than boot protocol 2.08, the bytes that it has in memory. `name`
+// is what errors call the image. Throws Error if the image is of no known kind, truncated or damaged.
 Bytes extract_vmlinux(ByteView image, const std::string& name);
 
 } // namespace lacuna

@@ -44,6 +44,21 @@ bool writes(const Instruction& instruction, ZydisRegister wide)
     return false;
 }
 
+bool reads(const Instruction& instruction, ZydisRegister wide)
+{
+    const ZydisMachineMode mode = instruction.decoded.machine_mode;
+    const auto is_it = [&](ZydisRegister reg) { return ZydisRegisterGetLargestEnclosing(mode, reg) == wide; };
+    for (unsigned i = 0; i < instruction.decoded.operand_count; ++i) {
+        const auto& operand = instruction.operands[i];
+        if (operand.type == ZYDIS_OPERAND_TYPE_REGISTER &&
+            (operand.actions & ZYDIS_OPERAND_ACTION_MASK_READ) != 0 && is_it(operand.reg.value))
+            return true;
+        if (operand.type == ZYDIS_OPERAND_TYPE_MEMORY && (is_it(operand.mem.base) || is_it(operand.mem.index)))
+            return true;
+    }
+    return false;
+}
+
 bool is_general_register(const ZydisDecodedOperand& operand)
 {
     if (operand.type != ZYDIS_OPERAND_TYPE_REGISTER)
@@ -208,6 +223,42 @@ std::vector<Step> straight_line(const Decoder& decoder, const ElfImage& elf, con
     return steps;
 }
 
+// Whether an i386 function takes its first argument in EAX (CONFIG_REGPARM, which all have from 2.6.20 on) or from the
+// stack: it reads EAX before it writes it, or not. Nothing where it does neither before it calls or jumps.
+std::optional<bool> takes_register(const Decoder& decoder, const Symbols& symbols, std::uint64_t entry,
+                                   std::uint64_t end)
+{
+    constexpr unsigned enough = 64;
+    const auto fentry = symbols.find("__fentry__");
+    const auto mcount = symbols.find("mcount");
+    unsigned seen = 0;
+    for (std::uint64_t at = entry; at < end && seen < enough; ++seen) {
+        const auto instruction = decoder.at(at);
+        if (!instruction)
+            return std::nullopt;
+        at = instruction->next();
+        const auto target = instruction->direct_target();
+        if (instruction->decoded.mnemonic == ZYDIS_MNEMONIC_CALL && target &&
+            (target == fentry || target == mcount))
+            continue;
+        // What is saved or made 0 is not read for its value.
+        const auto& first = instruction->operands[0];
+        const bool same = instruction->decoded.mnemonic == ZYDIS_MNEMONIC_XOR &&
+                          first.type == ZYDIS_OPERAND_TYPE_REGISTER &&
+                          instruction->operands[1].type == ZYDIS_OPERAND_TYPE_REGISTER &&
+                          first.reg.value == instruction->operands[1].reg.value;
+        const bool read = instruction->decoded.mnemonic != ZYDIS_MNEMONIC_PUSH && !same &&
+                          reads(*instruction, ZYDIS_REGISTER_EAX);
+        if (read)
+            return true;
+        if (writes(*instruction, ZYDIS_REGISTER_EAX))
+            return false;
+        if (is_control_transfer(*instruction))
+            return std::nullopt;
+    }
+    return std::nullopt;
+}
+
 // How many bytes from a step on are the same at run time: straight-line code that the kernel does not patch.
 std::uint64_t unchanged_from(const std::vector<Step>& steps, std::size_t first)
 {
@@ -230,6 +281,10 @@ std::optional<TrapSite> find_site(const ElfImage& elf, const Symbols& symbols, c
         throw Error("the code of " + function + " is not in the image", symbols.source(),
                     "give the complete kernel image the guest boots");
     const Decoder decoder(elf);
+    if (kind != SiteKind::fork && elf.architecture() == Architecture::i386 &&
+        takes_register(decoder, symbols, *entry, symbols.end_of(*entry)) != true)
+        throw Error("takes its arguments from the stack, or it cannot be told that it does not", function,
+                    "kernels for i386 that were built without CONFIG_REGPARM are not supported");
     const auto steps = straight_line(decoder, elf, symbols, *entry, symbols.end_of(*entry));
 
     // Strict on purpose: a jump back to the site itself would make it a loop, with the argument changed

@@ -22,7 +22,8 @@ inline constexpr unsigned trap_size = 3;
 // - only instructions KVM's emulator handles and that touch no memory but the stack;
 // - for exit and initcall the function's first argument is still in its register;
 // - no direct jump or call in the function leads to the displaced instructions.
-// Nothing if there is no such place. Throws Error if the function's code is not in the image.
+// Nothing if there is no such place. Throws Error if the function's code is not in the image, or if it does not take its
+// argument in that register (i386 without CONFIG_REGPARM).
 std::optional<TrapSite> find_site(const ElfImage& elf, const Symbols& symbols, const std::string& function,
                                   SiteKind kind);
 

@@ -58,6 +58,8 @@ std::vector<Instruction> instructions_of(const ElfImage& elf, const Symbols& sym
     return Decoder(elf).between(start, symbols.end_of(start));
 }
 
+} // namespace
+
 bool is_empty_list(const ElfImage& elf, std::uint64_t address)
 {
     const unsigned word = elf.pointer_size();
@@ -66,7 +68,28 @@ bool is_empty_list(const ElfImage& elf, std::uint64_t address)
     return links && elf.load_pointer(*links, 0) == address && elf.load_pointer(*links, word) == address;
 }
 
-// Where the image holds "Linux version ...\n" as a text of its own.
+std::optional<std::uint64_t> banner_at(const ElfImage& elf, std::uint64_t linux_banner)
+{
+    constexpr std::string_view start = "Linux version ";
+    const auto is_text = [&](std::uint64_t address) {
+        const auto bytes = elf.read(address, start.size());
+        return bytes && std::equal(start.begin(), start.end(), bytes->begin());
+    };
+    if (is_text(linux_banner))
+        return linux_banner;
+    const auto word = elf.read(linux_banner, elf.pointer_size());
+    const auto pointer = word ? elf.load_pointer(*word, 0) : std::nullopt;
+    return pointer && is_text(*pointer) ? pointer : std::nullopt;
+}
+
+bool is_first_task(const ElfImage& elf, std::uint64_t address)
+{
+    constexpr std::string_view comm("swapper\0", 8);
+    constexpr std::uint64_t largest_task = 16384;
+    const ByteView bytes = elf.read_up_to(address, largest_task);
+    return std::search(bytes.begin(), bytes.end(), comm.begin(), comm.end()) != bytes.end();
+}
+
 std::vector<std::uint64_t> find_banners(const ElfImage& elf)
 {
     constexpr std::string_view start = "Linux version ";
@@ -87,8 +110,6 @@ std::vector<std::uint64_t> find_banners(const ElfImage& elf)
     }
     return found;
 }
-
-} // namespace
 
 std::optional<Recovered> recover_module_list(const ElfImage& elf, const Symbols& symbols)
 {
@@ -132,13 +153,58 @@ std::optional<Recovered> recover_banner(const ElfImage& elf, const Symbols& symb
 
 std::optional<Recovered> recover_end(const ElfImage& elf, std::uint64_t text)
 {
+    // Behind a kernel's last section nothing follows but what processes see of it, such as .vsyscall.
+    const auto belongs = [&](std::uint64_t address) { return address >= text && elf.is_kernel(address); };
     std::uint64_t end = 0;
     for (const ElfImage::Section& section : elf.sections())
-        if (section.address >= text)
+        if (belongs(section.address))
             end = std::max(end, section.address + section.size);
+    if (end > text)
+        return Recovered{end, "as the end of the last section"};
+    for (const ElfImage::Segment& segment : elf.segments())
+        if (belongs(segment.address))
+            end = std::max(end, segment.address + segment.memory_size);
     if (end <= text)
         return std::nullopt;
-    return Recovered{end, "as the end of the last section"};
+    return Recovered{end, "as the end of the last segment"};
+}
+
+bool is_end(const ElfImage& elf, std::uint64_t end)
+{
+    std::uint64_t start = 0; // of the last that the image holds of the kernel, but for what processes see
+    for (const ElfImage::Segment& segment : elf.segments())
+        if (elf.is_kernel(segment.address))
+            start = std::max(start, elf.segments().size() == 1 ? segment.address + segment.data.size()
+                                                               : segment.address);
+    return end > start && elf.is_kernel(end);
+}
+
+std::optional<std::uint64_t> recover_current_by_users(const ElfImage& elf, const Symbols& symbols)
+{
+    const bool wide = elf.architecture() == Architecture::x86_64;
+    const ZydisRegister own = wide ? ZYDIS_REGISTER_GS : ZYDIS_REGISTER_FS;
+    std::set<std::uint64_t> found;
+    unsigned users = 0;
+    for (const char* user : {"sys_getpid", "sys_gettid", "sys_getppid", "sys_getuid", "sys_geteuid", "sys_getgid",
+                             "sys_getegid"}) {
+        const auto start = only_one(symbols, user);
+        if (!start)
+            continue;
+        std::set<std::uint64_t> loads;
+        for (const Instruction& instruction : instructions_of(elf, symbols, *start)) {
+            const auto& memory = instruction.operands[1];
+            if (instruction.decoded.mnemonic == ZYDIS_MNEMONIC_MOV && instruction.visible() == 2 &&
+                memory.type == ZYDIS_OPERAND_TYPE_MEMORY && memory.mem.segment == own &&
+                memory.size == elf.pointer_size() * 8)
+                for (const std::uint64_t address : instruction.addresses())
+                    loads.insert(address);
+            if (instruction.decoded.mnemonic == ZYDIS_MNEMONIC_RET)
+                break;
+        }
+        users += !loads.empty();
+        found.insert(loads.begin(), loads.end());
+    }
+    return users >= 2 && found.size() == 1 ? std::optional(*found.begin()) : std::nullopt;
 }
 
 std::optional<std::uint64_t> recover_stack_size(const ElfImage& elf, const Symbols& symbols)

@@ -10,6 +10,7 @@
 #include "kallsyms.h"
 #include "names.h"
 #include "payload.h"
+#include "table_check.h"
 
 namespace lacuna {
 
@@ -24,25 +25,11 @@ namespace {
 // Sibling builds differ little, so what can be compared is compared.
 void check_system_map(const Symbols& map, const KernelImage& kernel)
 {
-    const auto text = map.find("_text");
-    if (!text)
-        throw Error("holds no symbol _text", map.source(), "give a complete System.map");
-    std::uint64_t code = ~std::uint64_t{0};
-    for (const ElfImage::Segment& segment : kernel.elf().segments())
-        if (segment.executable)
-            code = std::min(code, segment.address);
-    if (*text != code)
-        wrong_map(map, kernel, "it has _text at " + hex(*text) + ", the image's code starts at " + hex(code));
-
-    constexpr std::string_view banner = "Linux version ";
-    const auto banner_address = map.find("linux_banner");
-    if (!banner_address)
-        throw Error("holds no symbol linux_banner", map.source(), "give a complete System.map");
-    const auto bytes = kernel.elf().read(*banner_address, banner.size());
-    if (!bytes || !std::equal(banner.begin(), banner.end(), bytes->begin()))
-        wrong_map(map, kernel,
-                  "it has linux_banner at " + hex(*banner_address) +
-                      ", where the image has no \"Linux version\"");
+    for (const char* name : {"_text", "linux_banner"})
+        if (!map.find(name))
+            throw Error(std::string("holds no symbol ") + name, map.source(), "give a complete System.map");
+    if (const std::string why = table_misfit(kernel.elf(), map); !why.empty())
+        wrong_map(map, kernel, why);
 }
 
 // Every symbol of the image's own table that the map knows must be where the map says.
@@ -79,17 +66,25 @@ Symbols::Symbols(std::vector<Symbol> symbols, std::string source)
 
 std::optional<std::uint64_t> Symbols::find(std::string_view name) const
 {
-    std::optional<std::uint64_t> found;
+    const Symbol* found = nullptr;
+    const Symbol* other = nullptr; // as good
     for (const Symbol& symbol : symbols_) {
         if (symbol.name != name)
             continue;
-        if (found && *found != symbol.address)
-            throw Error("has two symbols " + symbol.name + ", at " + hex(*found) + " and " +
-                            hex(symbol.address),
-                        source_, "this kernel is not supported yet: please report it");
-        found = symbol.address;
+        const bool global = symbol.type >= 'A' && symbol.type <= 'Z';
+        const bool found_global = found && found->type >= 'A' && found->type <= 'Z';
+        if (!found || (global && !found_global)) {
+            found = &symbol;
+            other = nullptr;
+        } else if (global == found_global && symbol.address != found->address) {
+            other = &symbol;
+        }
     }
-    return found;
+    if (other)
+        throw Error("has two symbols " + other->name + ", at " + hex(found->address) + " and " +
+                        hex(other->address),
+                    source_, "this kernel is not supported yet: please report it");
+    return found ? std::optional(found->address) : std::nullopt;
 }
 
 std::uint64_t Symbols::end_of(std::uint64_t address) const

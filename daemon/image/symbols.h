@@ -27,7 +27,8 @@ public:
     const std::vector<Symbol>& all() const { return symbols_; }
     const std::string& source() const { return source_; }
 
-    // The address of the symbol with exactly this name, nothing if there is none.
+    // The address of the symbol with exactly this name, nothing if there is none. Of several the global one: there is
+    // one at most.
     // Throws Error if static symbols of that name stand at different addresses: guessing could go wrong.
     std::optional<std::uint64_t> find(std::string_view name) const;
     // Where the function at `address` ends at the latest: at the next symbol, or where none is so long.

@@ -2,6 +2,7 @@
 #include "disk_image.h"
 
 #include <algorithm>
+#include <array>
 #include <cctype>
 #include <cstdlib>
 #include <memory>
@@ -38,6 +39,24 @@ std::vector<std::string> take_list(char** list)
 
 // What is copied to the host in all: a guest can make files of any size, which cost it nothing.
 constexpr std::uint64_t most_copied = std::uint64_t{1} << 30;
+
+// Where distributions have their kernels. /boot, and the partition that UEFI reads, may be file systems of their own.
+constexpr std::array places = {
+    "/boot/vmlinuz*", "/vmlinuz*", "/usr/lib/modules/*/vmlinuz", "/lib/modules/*/vmlinuz", "/boot/bzImage*",
+    "/boot/kernel-*", "/kernel-*",
+    // The Boot Loader Specification: MACHINE-ID/VERSION/linux, a machine's number being 32 digits (two texts: ??/ is
+    // a trigraph).
+    "/????????????????????????????????" "/*/linux", "/boot/????????????????????????????????" "/*/linux",
+    "/efi/????????????????????????????????" "/*/linux",
+    // Unified kernel images; on FAT there are names in either case.
+    "/[Ee][Ff][Ii]/[Ll][Ii][Nn][Uu][Xx]/*.[Ee][Ff][Ii]", "/boot/[Ee][Ff][Ii]/[Ll][Ii][Nn][Uu][Xx]/*.[Ee][Ff][Ii]",
+    "/boot/efi/[Ee][Ff][Ii]/[Ll][Ii][Nn][Uu][Xx]/*.[Ee][Ff][Ii]",
+    "/efi/[Ee][Ff][Ii]/[Ll][Ii][Nn][Uu][Xx]/*.[Ee][Ff][Ii]",
+    // ostree
+    "/boot/ostree/*/vmlinuz*", "/ostree/*/vmlinuz*", "/ostree/deploy/*/deploy/*/usr/lib/modules/*/vmlinuz",
+    // NixOS, with GRUB and with systemd-boot
+    "/boot/kernels/*-bzImage", "/kernels/*-bzImage", "/[Ee][Ff][Ii]/nixos/*bzImage.efi",
+    "/boot/[Ee][Ff][Ii]/nixos/*bzImage.efi"};
 
 // Kernels have no other names, and what has will be shown to people.
 bool is_decent(const std::string& path)
@@ -91,7 +110,7 @@ public:
     }
 
     // Regular files that match, each once: /lib may be a link to /usr/lib.
-    std::vector<std::string> files(std::initializer_list<const char*> patterns)
+    template <typename Patterns> std::vector<std::string> files(const Patterns& patterns)
     {
         std::set<std::string> found;
         for (const char* pattern : patterns)
@@ -164,9 +183,12 @@ std::string local_name(std::size_t number, const std::string& guest_path)
 }
 
 // Beside /boot/vmlinuz-VERSION lies System.map-VERSION, beside a plain vmlinuz a plain System.map.
+// Beside another nothing that has to do with it.
 std::string system_map_beside(const std::string& vmlinuz)
 {
     const std::size_t name = vmlinuz.rfind('/') + 1;
+    if (vmlinuz.compare(name, std::string_view("vmlinuz").size(), "vmlinuz") != 0)
+        return "";
     return vmlinuz.substr(0, name) + "System.map" + vmlinuz.substr(name + std::string_view("vmlinuz").size());
 }
 
@@ -190,13 +212,11 @@ std::vector<ImageKernel> copy_in_time(const std::vector<Disk>& disks, const std:
         if (!appliance.mount(device))
             continue; // damaged or of a kind the appliance does not know: another one may hold the kernel
         mounted = true;
-        // A file system of its own for /boot has the kernels at its root.
-        for (const std::string& path : appliance.files(
-                 {"/boot/vmlinuz-*", "/vmlinuz-*", "/usr/lib/modules/*/vmlinuz", "/lib/modules/*/vmlinuz"})) {
+        for (const std::string& path : appliance.files(places)) {
             tell("copying " + path + " from " + device);
             ImageKernel kernel{path, into / local_name(kernels.size(), path), std::nullopt};
             appliance.copy(path, kernel.vmlinuz);
-            if (const std::string map = system_map_beside(path); appliance.is_file(map)) {
+            if (const std::string map = system_map_beside(path); !map.empty() && appliance.is_file(map)) {
                 kernel.system_map = into / local_name(kernels.size(), map);
                 appliance.copy(map, *kernel.system_map);
             }
@@ -205,7 +225,8 @@ std::vector<ImageKernel> copy_in_time(const std::vector<Disk>& disks, const std:
     }
     if (kernels.empty())
         throw Error(mounted
-                        ? "holds no kernel (looked for vmlinuz-* in /boot and for /usr/lib/modules/*/vmlinuz)"
+                        ? "holds no kernel where Linux systems have them (such as /boot/vmlinuz-*, "
+                          "/usr/lib/modules/*/vmlinuz, /EFI/Linux/*.efi)"
                         : "holds no file system that can be read",
                     names_of(disks), "name the guest's kernel file in the configuration instead");
     return kernels;

@@ -33,7 +33,8 @@ struct ImageKernel {
 };
 
 // Copies every kernel out of a guest's disks (vmlinuz-* in /boot or on a file system of its own, vmlinuz
-// under /usr/lib/modules/VERSION) into the existing directory `into`. All disks at once: a logical volume may
+// under /usr/lib/modules/VERSION, unified kernel images in /EFI/Linux, and where ostree, NixOS and the Boot Loader
+// Specification have them) into the existing directory `into`. All disks at once: a logical volume may
 // lie on several. Reads only: they may belong to a running guest.
 //
 // Uses libguestfs, so that no file system of a guest is ever mounted by the host's kernel. It starts a small

@@ -2,6 +2,8 @@
 #include "kernel_source.h"
 
 #include <algorithm>
+#include <cstring>
+#include <set>
 
 #include <spdlog/spdlog.h>
 
@@ -83,6 +85,16 @@ std::vector<KernelDescriptor> SourceReader::read_disks(const KernelSource& sourc
     }
     if (kernels.empty())
         throw Error("none of its kernels can be used: " + problems, to_string(source));
+    return newest_first(std::move(kernels));
+}
+
+std::vector<KernelDescriptor> newest_first(std::vector<KernelDescriptor> kernels)
+{
+    std::set<std::string> seen;
+    std::erase_if(kernels, [&](const KernelDescriptor& kernel) { return !seen.insert(kernel.id).second; });
+    std::stable_sort(kernels.begin(), kernels.end(), [](const KernelDescriptor& a, const KernelDescriptor& b) {
+        return strverscmp(a.release.c_str(), b.release.c_str()) > 0; // 6.1.0-10 is newer than 6.1.0-9
+    });
     return kernels;
 }
 

@@ -28,6 +28,10 @@ struct KernelSource {
 // "/boot/vmlinuz", "/srv/a.qcow2, /srv/b.raw"
 std::string to_string(const KernelSource& source);
 
+// The same kernel once, and the one with the highest release first: a guest with more than can be looked for boots the
+// newest.
+std::vector<KernelDescriptor> newest_first(std::vector<KernelDescriptor> kernels);
+
 // Reads sources. What a kernel's file holds is worked out once: guests made from one image, or an image that
 // is read again, have the same files. Copies share what they know; safe to use from several threads.
 class SourceReader {
@@ -36,7 +40,7 @@ public:
 
     SourceReader();
 
-    // Of disks every kernel that can be read. Throws Error if there is none, or when `stop` is requested.
+    // Of disks every kernel that can be read, the newest first. Throws Error if there is none, or when `stop` is requested.
     // Takes seconds.
     std::vector<KernelDescriptor> operator()(const KernelSource& source, std::stop_token stop = {}) const;
 

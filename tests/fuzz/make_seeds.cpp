@@ -37,7 +37,8 @@ int main(int argc, char** argv)
     const auto size = static_cast<std::uint32_t>(vmlinux.size());
     good = write("xz", bz_image(xz(vmlinux), size)) && write("lzma", bz_image(lzma(vmlinux), size)) &&
            write("gzip", bz_image(gzip(vmlinux), size, false)) &&
-           write("zstd", bz_image(zstd(vmlinux), size)) && write("lz4", bz_image(lz4(vmlinux), size)) && good;
+           write("zstd", bz_image(zstd(vmlinux), size)) && write("lz4", bz_image(lz4(vmlinux), size)) &&
+           write("bzip2", bz_image(bzip2(vmlinux), size)) && write("lzo", bz_image(lzo(vmlinux), size)) && good;
     if (!good)
         std::cerr << "make_seeds: cannot write to " << directory << '\n';
     return good ? 0 : 1;

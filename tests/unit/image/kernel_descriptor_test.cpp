@@ -94,8 +94,7 @@ TEST_F(Describe, KnowsOlderNames)
 
 TEST_F(Describe, NamesTheMissingSymbol)
 {
-    for (const char* name :
-         {"_text", "_end", "init_task", "modules", "kernel_clone", "release_task", "do_one_initcall"}) {
+    for (const char* name : {"init_task", "modules", "kernel_clone", "release_task", "do_one_initcall"}) {
         kernel = Kernel();
         kernel.absolute_percpu = true;
         kernel.remove(name);
@@ -122,11 +121,40 @@ TEST_F(Describe, DoesWithoutWhatTheImageShowsByItself)
 {
     kernel.remove("init_top_pgt");
     kernel.remove("linux_banner");
+    kernel.remove("_end");
     const KernelDescriptor descriptor = describe();
+    EXPECT_EQ(descriptor.text, text_address);
+    EXPECT_EQ(descriptor.end, data_address + 0x4000);
     EXPECT_EQ(descriptor.page_table, 0u);
     EXPECT_EQ(descriptor.banner_address, rodata_address + 0x20);
     EXPECT_EQ(descriptor.notices,
-              std::vector<std::string>{"linux_banner is not in kallsyms, found by its text"});
+              (std::vector<std::string>{"_end is not in kallsyms, found as the end of the last segment",
+                                        "linux_banner is not in kallsyms, found by its text"}));
+}
+
+TEST_F(Describe, FindsTheStartOfTheCode)
+{
+    kernel.remove("_text");
+    EXPECT_EQ(describe().text, text_address);
+}
+
+// One landmark alone is no proof.
+TEST_F(Describe, ATableThatCannotBeComparedIsNotBelieved)
+{
+    for (const char* name : {"_text", "linux_banner"})
+        kernel.remove(name);
+    EXPECT_ERROR(describe(), "too little of it can be compared with the image");
+}
+
+// An assembler's file may have a label of that name, in the middle of the code.
+TEST_F(Describe, OfSeveralSymbolsThePlaceAndTheKindDecide)
+{
+    kernel.symbols.insert(kernel.symbols.begin() + 8, {text_address + 0x100, 't', "_end"});
+    EXPECT_EQ(describe().end, data_address + 0x4000);
+    kernel.symbols.pop_back(); // the real one
+    EXPECT_EQ(describe().end, data_address + 0x4000);
+    kernel.symbols.insert(kernel.symbols.begin() + 8, {text_address + 0x100, 't', "init_task"});
+    EXPECT_ERROR(describe(), "init_task");
 }
 
 TEST_F(Describe, SaysWhenTheCurrentTaskCannotBeFound)

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "expect_error.h"
+#include "kernel_image.h"
 #include "synthetic_kernel.h"
 #include "temporary_directory.h"
 
@@ -73,7 +74,8 @@ TEST_P(EveryFormat, NeverUnpacksMoreThanAnnounced)
 INSTANTIATE_TEST_SUITE_P(Payload, EveryFormat,
                          testing::Values(Format{"xz", xz, true}, Format{"lzma", lzma, true},
                                          Format{"gzip", gzip, false}, Format{"zstd", zstd, true},
-                                         Format{"lz4", lz4, true}),
+                                         Format{"lz4", lz4, true}, Format{"bzip2", bzip2, true},
+                                         Format{"lzo", lzo, true}),
                          [](const auto& test) { return test.param.name; });
 
 TEST(Payload, ElfIsTakenAsItIs)
@@ -114,15 +116,70 @@ TEST(Payload, NoCutCrashes)
 
 TEST(Payload, UnknownPacking)
 {
-    EXPECT_ERROR(extract_vmlinux(bz_image(Bytes{'B', 'Z', 'h', '9', 1, 2, 3, 4}, 1000), "bzip2.img"),
+    EXPECT_ERROR(extract_vmlinux(bz_image(Bytes{'B', 'Z', 'i', 'p', 1, 2, 3, 4}, 1000), "odd.img"),
                  "packed in a way Lacuna does not know");
 }
 
+TEST(Payload, OneThatIsNotPacked)
+{
+    const Bytes vmlinux = Kernel().vmlinux();
+    EXPECT_TRUE(extract_vmlinux(bz_image(vmlinux, 0, false), "plain.img") == vmlinux);
+}
+
+// A PE program with two sections, the second of which is the kernel's image, as ukify makes it.
+TEST(Payload, AUnifiedKernelImage)
+{
+    const Bytes vmlinux = Kernel().vmlinux();
+    const Bytes kernel = bz_image(zstd(vmlinux), static_cast<std::uint32_t>(vmlinux.size()));
+    Bytes uki(0x400, 0);
+    const auto put = [&](std::size_t at, const Bytes& bytes) {
+        std::copy(bytes.begin(), bytes.end(), uki.begin() + static_cast<std::ptrdiff_t>(at));
+    };
+    Bytes section = {'.', 'l', 'i', 'n', 'u', 'x', 0, 0};
+    append<std::uint32_t>(section, static_cast<std::uint32_t>(kernel.size()));
+    append<std::uint32_t>(section, 0x20000);
+    append<std::uint32_t>(section, static_cast<std::uint32_t>((kernel.size() + 511) / 512 * 512));
+    append<std::uint32_t>(section, 0x400);
+    put(0, {'M', 'Z'}), put(0x3c, {0x80}), put(0x80, {'P', 'E', 0, 0, 0x64, 0x86, 2, 0}), put(0x94, {0xf0});
+    put(0x80 + 24 + 0xf0, {'.', 'o', 's', 'r', 'e', 'l', 0, 0});
+    put(0x80 + 24 + 0xf0 + 40, section);
+    uki.insert(uki.end(), kernel.begin(), kernel.end());
+    uki.resize((uki.size() + 511) / 512 * 512);
+    EXPECT_TRUE(extract_vmlinux(uki, "uki.efi") == vmlinux);
+    EXPECT_ERROR(extract_vmlinux(ByteView(uki).first(uki.size() / 2), "uki.efi"), "uki.efi");
+}
+
+// A block of lzo says how much it unpacks to, before anything of it has been seen.
+TEST(Payload, ABlockThatLies)
+{
+    const Bytes vmlinux = Kernel().vmlinux();
+    const Bytes packed = lzo(vmlinux);
+    constexpr std::size_t first_block = 38;
+    for (const std::uint8_t highest : Bytes{0x03, 0x7f, 0xff}) {
+        Bytes liar = packed;
+        liar[first_block] = highest;
+        EXPECT_ERROR(extract_vmlinux(bz_image(liar, static_cast<std::uint32_t>(vmlinux.size())), "liar.img"),
+                     "the lzo payload cannot be unpacked");
+    }
+}
+
+// Before 2.08 the header does not say where the payload is.
 TEST(Payload, OldBootProtocol)
 {
-    Bytes image = bz_image(xz(Kernel().vmlinux()), 1);
+    Bytes memory = large_vmlinux();
+    memory[0] = 0xfc; // no ELF file
+    Bytes image = bz_image(gzip(memory), 0, false);
     image[0x206] = 0x07;
-    EXPECT_ERROR(extract_vmlinux(image, "old.img"), "boot protocol older than 2.08");
+    EXPECT_TRUE(extract_vmlinux(image, "old.img") == memory);
+
+    const Bytes magic = {0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3};
+    std::copy(magic.begin(), magic.end(), image.begin() + 3 * 512 + 8); // in the code
+    EXPECT_TRUE(extract_vmlinux(image, "old.img") == memory);
+
+    image.resize(image.size() - 2000);
+    EXPECT_ERROR(extract_vmlinux(image, "old.img"), "old.img: is a kernel with a boot protocol older than 2.08");
+    image.resize(700);
+    EXPECT_ERROR(extract_vmlinux(image, "old.img"), "old.img");
 }
 
 TEST(Payload, AnnouncedSizeIsBounded)
@@ -134,7 +191,8 @@ TEST(Payload, AnnouncedSizeIsBounded)
 TEST(Payload, PayloadThatIsNoKernel)
 {
     const Bytes letter(5000, 'x');
-    EXPECT_ERROR(extract_vmlinux(bz_image(xz(letter), 5000), "letter.img"), "not an ELF vmlinux");
+    EXPECT_ERROR(KernelImage(bz_image(xz(letter), 5000), "letter.img"),
+                 "neither an ELF vmlinux nor a kernel whose address can be found");
 }
 
 TEST(ReadFile, NamesWhatIsMissing)

@@ -71,6 +71,26 @@ TEST_F(DiskImage, FindsEveryKernelAlsoOnASeparateBoot)
     EXPECT_GE(told.size(), 2u) << "it takes long: the person must see why";
 }
 
+TEST_F(DiskImage, FindsKernelsWhereOtherSystemsHaveThem)
+{
+    const std::string machine = "0123456789abcdef0123456789abcdef";
+    write("root/EFI/Linux/arch-linux.efi", "unified");
+    write("root/EFI/Linux/readme.txt", "no kernel");
+    write("root/EFI/nixos/abc-linux-6.12-bzImage.efi", "nixos");
+    write("root/EFI/nixos/abc-initrd-linux-6.12-initrd.efi", "no kernel");
+    write("root/" + machine + "/6.12.1/linux", "by the specification");
+    write("root/" + machine + "/6.12.1/initrd", "no kernel");
+    write("root/ostree/fedora-0123/vmlinuz-6.11", "ostree");
+    run("mke2fs -q -t ext4 -d root disk.raw 16M");
+    std::vector<std::string> found;
+    for (const ImageKernel& kernel : copy_kernels({{directory.path() / "disk.raw", "raw"}}, out))
+        found.push_back(kernel.guest_path + "=" + text(kernel.vmlinuz));
+    EXPECT_EQ(found, (std::vector<std::string>{"/" + machine + "/6.12.1/linux=by the specification",
+                                               "/EFI/Linux/arch-linux.efi=unified",
+                                               "/EFI/nixos/abc-linux-6.12-bzImage.efi=nixos",
+                                               "/ostree/fedora-0123/vmlinuz-6.11=ostree"}));
+}
+
 TEST_F(DiskImage, WithoutAKernelSaysSo)
 {
     write("root/etc/hostname", "guest");

@@ -15,6 +15,7 @@ namespace lacuna::synthetic {
 // A small image with sections: one segment, in the order given, each section at its place in it.
 template <typename Header, typename Program, typename SectionHeader> class Image {
 public:
+    using Word = decltype(SectionHeader::sh_addr);
     static constexpr std::uint64_t base =
         sizeof(Header) == sizeof(Elf64_Ehdr) ? 0xffffffff81000000 : 0xc1000000;
 

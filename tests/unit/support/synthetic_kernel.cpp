@@ -5,9 +5,11 @@
 #include <array>
 #include <stdexcept>
 
+#include <bzlib.h>
 #include <elf.h>
 #include <lz4.h>
 #include <lzma.h>
+#include <lzo/lzo1x.h>
 #include <zlib.h>
 #include <zstd.h>
 
@@ -207,6 +209,9 @@ Bytes Kernel::vmlinux() const
 
     Bytes data(0x4000, 0);
     std::copy(first_comm.begin(), first_comm.end(), data.begin() + 0x1000 + 0xb90);
+    Bytes empty_list; // modules
+    append<std::uint64_t>(empty_list, data_address + 0x3000), append<std::uint64_t>(empty_list, data_address + 0x3000);
+    std::copy(empty_list.begin(), empty_list.end(), data.begin() + 0x3000);
 
     Bytes notes;
     if (!build_id.empty()) {
@@ -337,6 +342,45 @@ Bytes lz4(const Bytes& data)
         packed.resize(static_cast<std::size_t>(count));
         append_bytes(out, packed);
     }
+    return out;
+}
+
+Bytes bzip2(const Bytes& data)
+{
+    Bytes out(data.size() + data.size() / 100 + 600);
+    auto size = static_cast<unsigned>(out.size());
+    if (BZ2_bzBuffToBuffCompress(reinterpret_cast<char*>(out.data()), &size,
+                                 reinterpret_cast<char*>(const_cast<std::uint8_t*>(data.data())),
+                                 static_cast<unsigned>(data.size()), 9, 0, 0) != BZ_OK)
+        throw std::runtime_error("bzip2");
+    out.resize(size);
+    return out;
+}
+
+Bytes lzo(const Bytes& data)
+{
+    constexpr std::size_t block = std::size_t{256} << 10;
+    Bytes out = {0x89, 'L', 'Z', 'O', 0, '\r', '\n', 0x1a, '\n', 0x10, 0x40, 0x20, 0xa0, 0x09, 0x40, 1, 9};
+    const auto put = [&](std::uint32_t value) {
+        for (const unsigned shift : {24U, 16U, 8U, 0U})
+            out.push_back(static_cast<std::uint8_t>(value >> shift));
+    };
+    put(0x1);                      // flags: a checksum of what is packed
+    put(0), put(0), put(0);        // mode and time
+    out.push_back(0);              // no name
+    put(lzo_adler32(1, nullptr, 0)); // nobody looks at it
+    Bytes work(LZO1X_1_MEM_COMPRESS), packed(block + block / 16 + 64 + 3);
+    for (std::size_t at = 0; at < data.size(); at += block) {
+        const std::size_t size = std::min(block, data.size() - at);
+        lzo_uint count = packed.size();
+        if (lzo1x_1_compress(data.data() + at, size, packed.data(), &count, work.data()) != LZO_E_OK)
+            throw std::runtime_error("lzo");
+        const bool smaller = count < size;
+        put(static_cast<std::uint32_t>(size)), put(static_cast<std::uint32_t>(smaller ? count : size));
+        put(lzo_adler32(1, data.data() + at, size));
+        append_bytes(out, smaller ? ByteView(packed).first(count) : ByteView(data).subspan(at, size));
+    }
+    put(0);
     return out;
 }
 

@@ -55,6 +55,8 @@ Bytes lzma(const Bytes& data);
 Bytes gzip(const Bytes& data);
 Bytes zstd(const Bytes& data);
 Bytes lz4(const Bytes& data); // the legacy frame
+Bytes bzip2(const Bytes& data);
+Bytes lzo(const Bytes& data); // as lzop(1) writes it, with a checksum of each block
 
 // A bzImage around a packed payload (which must not have the trailing size yet, unless it is gzip).
 Bytes bz_image(Bytes packed, std::uint32_t unpacked_size, bool append_size = true);
