@@ -6,6 +6,7 @@ install(TARGETS lacunactl RUNTIME DESTINATION bin COMPONENT lacuna)
 install(DIRECTORY constraints/ DESTINATION share/lacuna/constraints COMPONENT lacuna FILES_MATCHING PATTERN "*.json")
 install(FILES README.md DESTINATION share/doc/lacuna COMPONENT lacuna)
 install(FILES constraints/README.md DESTINATION share/doc/lacuna RENAME constraints.md COMPONENT lacuna)
+install(FILES daemon/store/profile.schema.json DESTINATION share/lacuna COMPONENT lacuna)
 install(FILES packaging/lacunad.toml DESTINATION /etc/lacuna COMPONENT lacuna)
 install(FILES packaging/lacunad.service DESTINATION /lib/systemd/system COMPONENT lacuna)
 
@@ -33,6 +34,7 @@ install(DIRECTORY kmod include DESTINATION ${source} COMPONENT lacuna-dkms
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/packaging/dkms.conf DESTINATION ${source} COMPONENT lacuna-dkms)
 install(FILES packaging/modules-load.conf DESTINATION /usr/lib/modules-load.d RENAME lacuna.conf COMPONENT lacuna-dkms)
 install(DIRECTORY include/lacuna DESTINATION include COMPONENT lacuna-dev FILES_MATCHING PATTERN "*.h")
+install(DIRECTORY examples DESTINATION share/doc/lacuna-dev COMPONENT lacuna-dev)
 
 set(scripts ${CMAKE_CURRENT_BINARY_DIR}/packaging)
 # dpkg wants each under its own name, so each package has a folder.
@@ -80,9 +82,10 @@ set(CPACK_DEBIAN_LACUNA-DKMS_PACKAGE_ARCHITECTURE all)
 set(CPACK_DEBIAN_LACUNA-DKMS_PACKAGE_SECTION kernel)
 set(CPACK_DEBIAN_LACUNA-DKMS_PACKAGE_DEPENDS "dkms (>= 2.1.0.0)")
 set(CPACK_DEBIAN_LACUNA-DKMS_PACKAGE_CONTROL_EXTRA "${scripts}/lacuna-dkms/postinst;${scripts}/lacuna-dkms/prerm")
-set(CPACK_COMPONENT_LACUNA-DEV_DESCRIPTION "Finds where Linux guests' kernels keep their data: header of the module's ABI
-For programs that talk to Lacuna's kernel module by netlink, or read its
-recordings.")
+set(CPACK_COMPONENT_LACUNA-DEV_DESCRIPTION "Finds where Linux guests' kernels keep their data: headers and examples
+For programs that read profiles, talk to Lacuna's kernel module by netlink,
+or read its recordings; with examples.")
+set(CPACK_DEBIAN_LACUNA-DEV_PACKAGE_SUGGESTS "libjson-c-dev, nlohmann-json3-dev")
 set(CPACK_DEBIAN_LACUNA-DEV_PACKAGE_ARCHITECTURE all)
 set(CPACK_DEBIAN_LACUNA-DEV_PACKAGE_SECTION libdevel)
 include(CPack)

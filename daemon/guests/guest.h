@@ -65,6 +65,8 @@ struct Guest {
     std::vector<KernelDescriptor> kernels; // it was armed with; empty after a restart of the daemon
     std::string constraints; // digest of the set it was armed with; empty: not known to be another
 
+    std::uint32_t engine = 0; // LACUNA_ENGINE_VERSION of the module; 0: not told
+
     Boot boot;
     lacuna_stats stats{};
     std::chrono::steady_clock::time_point seen = std::chrono::steady_clock::now(); // first heard of
