@@ -40,6 +40,8 @@ Profile sample()
                        member("mm_struct", "pgd", LACUNA_CONTRADICTED, 0),
                        member("module", "name", LACUNA_RESOLVED, -16),
                        member("module", "module_core", LACUNA_ABSENT, 0)};
+    profile.members.push_back(member("task_struct", "files", LACUNA_RESOLVED, 3048));
+    profile.members.back().deep = true;
     return profile;
 }
 

@@ -7,12 +7,14 @@
 #include <optional>
 
 #include <CLI/CLI.hpp>
+#include <spdlog/fmt/fmt.h>
 #include <unistd.h>
 
 #include "config.h"
 #include "control.h"
 #include "doctor.h"
 #include "exports.h"
+#include "guest_dump.h"
 #include "presentation.h"
 #include "requests.h"
 #include "store.h"
@@ -35,7 +37,7 @@ struct Options {
     std::string guest; // or kernel id
     bool until_done = false, wait = false, record = false;
     pid_t pid = 0;
-    std::string name, out, system_map, format, memory;
+    std::string name, out, system_map, format, memory, qmp;
     bool all_symbols = false;
     std::vector<std::string> kernels;
 };
@@ -160,6 +162,44 @@ int export_form(const Options& options, const Streams& streams)
     else
         write_atomically(std::filesystem::absolute(options.out), text,
                          options.format == "isf" ? 0644 : 0600); // the others tell where a guest's kernel is
+    return exit_ok;
+}
+
+// What Volatility needs beside the memory, if it is there to be had: of a guest that Lacuna has learned nothing of there is none.
+std::optional<std::filesystem::path> write_volatility_config(const Options& options, const std::filesystem::path& memory)
+{
+    const std::filesystem::path file = memory.string() + ".vol.json";
+    try {
+        write_atomically(file, make_export(Store::existing(store_of(options)), {"vol-config", options.guest, memory, false}), 0600);
+        return file;
+    } catch (const Error&) {
+        return std::nullopt;
+    }
+}
+
+int dump(const Options& options, const Streams& streams)
+{
+    const auto file = std::filesystem::absolute(options.out);
+    std::string libvirt = Config().libvirt;
+    try {
+        libvirt = load_config(default_config).libvirt;
+    } catch (const Error&) { // as it is by default
+    }
+    const auto progress = [&](unsigned percent) {
+        if (streams.out_is_terminal)
+            streams.err << fmt::format("\r{:3} %", percent) << std::flush;
+    };
+    dump_guest({options.guest, file, options.format == "elf" ? DumpFormat::elf : DumpFormat::raw, options.qmp, libvirt}, progress);
+    if (streams.out_is_terminal)
+        streams.err << "\r     \r";
+    const auto config = options.format == "elf" ? std::nullopt : write_volatility_config(options, file);
+    show(options, streams,
+         {{"file", file.string()}, {"bytes", std::filesystem::file_size(file)}, {"volatility", config ? Json(config->string()) : Json()}},
+         [](std::ostream& out, const Json& answer) {
+             out << answer.at("file").get<std::string>() << ": " << answer.at("bytes") << " bytes\n";
+             if (answer.at("volatility").is_string())
+                 out << "for Volatility: vol -c " << answer.at("volatility").get<std::string>() << " PLUGIN\n";
+         });
     return exit_ok;
 }
 
@@ -325,6 +365,12 @@ void add_commands(CLI::App& app, Options& options, Command& chosen)
     exporting->add_option("--memory", options.memory, "file with the guest's memory, for vol-config");
     exporting->add_flag("--all-symbols", options.all_symbols, "of the kernel, not only those that tools ask for; for isf");
     exporting->add_option("--store", options.store, "folder of profiles [the configured one]");
+    CLI::App* dumping = add("dump", "copy the guest's memory, which stands still meanwhile, into a file", dump);
+    of_guest(dumping);
+    dumping->add_option("file", options.out, "to write; there must be none")->required();
+    dumping->add_option("--format", options.format, "raw or elf [raw]")->check(CLI::IsMember({"raw", "elf"}));
+    dumping->add_option("--qmp", options.qmp, "QEMU's QMP socket, for a guest that is no domain of libvirt");
+    dumping->add_option("--store", options.store, "folder of profiles [the configured one]");
     CLI::App* forgetting = add("forget", "remove what was learned of a kernel: it is learned anew", forget);
     forgetting->add_option("kernel", options.guest, "kernel id")->required();
     forgetting->add_option("--store", options.store,

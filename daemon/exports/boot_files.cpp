@@ -93,6 +93,8 @@ std::string why_no_libvmi_stanza(const BootFacts& boot, const std::filesystem::p
 {
     if (boot.paging == "5-level")
         return five_levels;
+    if (boot.architecture == "i386")
+        return "LibVMI does not find a 32-bit kernel that has slid";
     if (!is_libvmi_word(boot.guest))
         return "LibVMI's grammar does not take a guest of this name, and would refuse the file for all";
     if (!isf.is_absolute() || !all_of(isf.string(), "/._@-"))

@@ -47,16 +47,18 @@ Json base_types(unsigned word)
             {"unsigned long long", base_type(8, false, "int")}};
 }
 
-// What C writes, as ISF does: "struct mm_struct *", "unsigned long", "char[]" (of `size` bytes).
-Json type_json(std::string_view c_type, unsigned size)
+// What C writes, as ISF does: "struct mm_struct *", "unsigned long", "char[]" and "void *[]" (of `size` bytes).
+Json type_json(std::string_view c_type, unsigned size, unsigned word)
 {
     constexpr std::string_view pointer = " *", text = "[]", structure = "struct ";
     if (c_type.ends_with(pointer))
-        return {{"kind", "pointer"}, {"subtype", type_json(c_type.substr(0, c_type.size() - pointer.size()), size)}};
-    if (c_type.ends_with(text))
+        return {{"kind", "pointer"}, {"subtype", type_json(c_type.substr(0, c_type.size() - pointer.size()), size, word)}};
+    if (c_type.ends_with(text)) {
+        const auto element = c_type.substr(0, c_type.size() - text.size());
         return {{"kind", "array"},
-                {"count", size},
-                {"subtype", type_json(c_type.substr(0, c_type.size() - text.size()), size)}};
+                {"count", element.ends_with(pointer) ? size / word : size},
+                {"subtype", type_json(element, size, word)}};
+    }
     if (c_type.starts_with(structure))
         return {{"kind", "struct"}, {"name", c_type.substr(structure.size())}};
     return {{"kind", "base"}, {"name", c_type}};
@@ -78,12 +80,12 @@ std::string_view c_type_of(const ProfileMember& member)
 // The structures of a file, with all that they refer to.
 class Structures {
 public:
-    explicit Structures(unsigned word) : word_(word)
+    explicit Structures(unsigned word)
     {
         for (const std::string_view name : expected_structures())
             add(name);
-        add("list_head", "next", 0, type_json("struct list_head *", word));
-        add("list_head", "prev", static_cast<std::int64_t>(word_), type_json("struct list_head *", word));
+        add("list_head", "next", 0, type_json("struct list_head *", 0, word));
+        add("list_head", "prev", static_cast<std::int64_t>(word), type_json("struct list_head *", 0, word));
     }
 
     void add(std::string_view structure)
@@ -106,7 +108,6 @@ public:
     Json take() { return std::move(json_); }
 
 private:
-    unsigned word_;
     Json json_ = Json::object();
 };
 
@@ -115,14 +116,15 @@ Json user_types(const Profile& profile, unsigned word)
     Structures structures(word);
     // Offsets that count from a list node are of use once it is known where in the structure that lies.
     const ProfileMember* list = profile.find("module.list");
-    const bool list_known = list && list->usable() && !list->relative_to_list;
+    const bool list_known = list && list->usable();
     for (const ProfileMember& member : profile.members) {
-        if (!member.usable() || (member.relative_to_list && !list_known))
+        const bool relative = member.relative_to_list && &member != list;
+        if (!member.usable() || (relative && !list_known))
             continue;
-        const std::int64_t base = member.relative_to_list ? list->offset : 0;
-        if (member.offset + base >= 0)
-            structures.add(member.structure, member.name, member.offset + base,
-                           type_json(c_type_of(member), member.size));
+        const std::int64_t offset = member.offset + (relative ? list->offset : 0);
+        // Of a member of a member ("f_path.dentry") it is not known where the inner structure begins.
+        if (offset >= 0 && member.name.find('.') == std::string::npos)
+            structures.add(member.structure, member.name, offset, type_json(c_type_of(member), member.size, word));
     }
     return structures.take();
 }
@@ -131,7 +133,7 @@ Json symbol_json(std::uint64_t address, std::string_view c_type)
 {
     Json json = {{"address", address}};
     if (!c_type.empty())
-        json["type"] = type_json(c_type, 0);
+        json["type"] = type_json(c_type, 0, 0);
     return json;
 }
 
@@ -141,7 +143,7 @@ Json symbols_json(const Profile& profile, const std::map<std::string, std::uint6
     for (const TypedName& symbol : exported_symbols())
         if (const auto found = symbols.find(std::string(symbol.name)); found != symbols.end())
             json[found->first] = symbol_json(found->second, symbol.c_type);
-    json["linux_banner"]["type"] = type_json("char[]", static_cast<unsigned>(profile.banner.size()));
+    json["linux_banner"]["type"] = type_json("char[]", static_cast<unsigned>(profile.banner.size()), 0);
     json["linux_banner"]["constant_data"] = banner_key(profile);
     // Not in kallsyms, and by definition this (arch/x86/kernel/vmlinux.lds.S): LibVMI finds the kernel by it.
     if (const auto start = symbols.find("startup_64"); start != symbols.end() && wide(profile))

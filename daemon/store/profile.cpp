@@ -51,6 +51,8 @@ Json member_to_json(const ProfileMember& member)
     }
     if (member.relative_to_list)
         json["relative_to"] = "list";
+    if (member.deep)
+        json["deep"] = true;
     json["type"] = member.type;
     json["size"] = member.size;
     json["evidence"] = {{"events", member.evidence.events},
@@ -108,6 +110,7 @@ ProfileMember member_from_json(const std::string& structure, const std::string& 
     member.type = json.at("type").get<std::string>();
     member.size = json.at("size").get<unsigned>();
     member.relative_to_list = json.value("relative_to", "") == "list";
+    member.deep = json.value("deep", false);
     if (member.usable())
         member.offset = json.at("offset").get<std::int32_t>();
     if (member.lists_candidates()) {
@@ -176,13 +179,13 @@ bool ProfileMember::rules_out(std::int32_t other) const
 bool Profile::complete() const
 {
     return !members.empty() &&
-           std::all_of(members.begin(), members.end(), [](const ProfileMember& m) { return m.answered(); });
+           std::all_of(members.begin(), members.end(), [](const ProfileMember& m) { return m.deep || m.answered(); });
 }
 
 bool Profile::confirmed_by(std::uint32_t boots) const
 {
     return std::all_of(members.begin(), members.end(), [=](const ProfileMember& member) {
-        return !member.answered() || member.evidence.boots >= boots;
+        return member.deep || !member.answered() || member.evidence.boots >= boots;
     });
 }
 
@@ -309,6 +312,36 @@ Profile join(const Profile& old, const Profile& fresh)
     }
     joined.provenance.without_news = has_news(old, joined) ? 0 : joined.provenance.without_news + 1;
     return joined;
+}
+
+std::vector<std::string> join_deep(Profile& profile, const std::vector<ProfileMember>& members)
+{
+    std::vector<std::string> objections;
+    for (ProfileMember member : members) {
+        member.deep = true;
+        member.evidence.boots = member.answered() ? 1 : 0;
+        const auto known = std::find_if(profile.members.begin(), profile.members.end(), [&](const ProfileMember& other) {
+            return other.qualified() == member.qualified();
+        });
+        if (known == profile.members.end())
+            profile.members.push_back(std::move(member));
+        else if (!known->deep)
+            continue; // the hunt's word counts
+        else if (disagree(*known, member)) {
+            objections.push_back(
+                fmt::format("{} {} in the store, but {} now", member.qualified(), claim(*known), claim(member)));
+            known->state = LACUNA_CONTRADICTED;
+            known->candidates.clear();
+            known->remaining = 0;
+            known->evidence.boots = 0;
+        } else if (known->state == LACUNA_CONTRADICTED)
+            continue; // for good: a third boot could only outvote one of two
+        else if (member.says_more_than(*known))
+            *known = std::move(member);
+        else if (member.says_the_same_as(*known))
+            known->evidence.boots++;
+    }
+    return objections;
 }
 
 bool has_news(const Profile& old, const Profile& joined)

@@ -39,6 +39,7 @@ struct ProfileMember {
     std::vector<std::int32_t> candidates; // when ambiguous: the first of those left; when tied: all
     std::uint32_t remaining = 0;          // when ambiguous or tied: how many are left
     bool relative_to_list = false;        // to the structure's list node, not to its start (struct module)
+    bool deep = false;                    // beyond those that the hunt is for: a profile is complete without it
     Evidence evidence;
 
     std::string qualified() const { return structure + "." + name; }
@@ -95,9 +96,9 @@ struct Profile {
     Provenance provenance;
     std::vector<ProfileMember> members; // in the order of the constraint set
 
-    // All members are settled.
+    // All members but deep ones are settled.
     bool complete() const;
-    // Two boots at least agree on each member that is settled.
+    // Two boots at least agree on each of these that is settled.
     bool confirmed() const { return confirmed_by(confirming_boots); }
     bool confirmed_by(std::uint32_t boots) const;
     std::size_t resolved() const;
@@ -127,6 +128,9 @@ std::vector<std::string> contradictions(const Profile& old, const Profile& fresh
 // Of each member what says more in either of two agreeing profiles; `old` where both say as much. Counts who said so:
 // from the beginning where the fresh one was found by a newer engine, or with other constraints.
 Profile join(const Profile& old, const Profile& fresh);
+// Puts deep members that one boot has found into a profile. Returns one sentence per member of which it said something else:
+// those are contradicted from then on, since of the two nobody knows which is right.
+std::vector<std::string> join_deep(Profile& profile, const std::vector<ProfileMember>& members);
 // Whether the second one says something of a member that the first one does not say.
 bool has_news(const Profile& old, const Profile& joined);
 

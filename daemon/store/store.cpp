@@ -214,6 +214,16 @@ Stored Store::put_contradicting(const Profile& old, const Profile& profile,
     return {Stored::refused, beside, std::move(objections)};
 }
 
+std::vector<std::string> Store::put_deep(const std::string& kernel_id, const std::vector<ProfileMember>& members)
+{
+    auto profile = this->profile(kernel_id);
+    if (!profile)
+        throw Error("there is no profile to add to", "kernel " + kernel_id);
+    auto objections = join_deep(*profile, members);
+    write_profile(profile_file(kernel_id), *profile);
+    return objections;
+}
+
 bool Store::forget_profile(const std::string& kernel_id)
 {
     bool found = false;

@@ -64,6 +64,13 @@ TEST(LibvmiStanza, OnlyOfNamesAndPathsThatItsGrammarTakes)
         EXPECT_FALSE(why_no_libvmi_stanza(one, path).empty()) << path;
 }
 
+TEST(LibvmiStanza, NotOf32BitKernelsWhichItDoesNotFind)
+{
+    BootFacts one = boot();
+    one.architecture = "i386";
+    EXPECT_ERROR(libvmi_stanza(one, isf), "32-bit");
+}
+
 TEST(BootFiles, FiveLevelsAreNotForToolsThatMisreadThem)
 {
     BootFacts one = boot();

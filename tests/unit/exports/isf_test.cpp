@@ -73,6 +73,10 @@ TEST_F(Isf, MembersHaveTheTypesThatCGivesThem)
 TEST_F(Isf, WhateverElseIsLearnedAppearsByItself)
 {
     add("task_struct.files", "pointer", 8, 3048);
+    add("maple_range_64.slot", "array", 128, 128);
+    add("file.f_path.dentry", "pointer", 8, 24); // where the path begins is not known
+    EXPECT_EQ(fields("maple_range_64").at("slot").at("type").at("count"), 16);
+    EXPECT_FALSE(fields("file").contains("f_path.dentry"));
     add("fdtable.fd", "pointer", 8, 8);
     add("new_struct.new_pointer", "pointer", 8, 24);
     add("new_struct.new_text", "text", 5, 32);

@@ -365,6 +365,44 @@ TEST(Store, TwoBootsThatAgreeReplaceOneThatNobodyConfirmed)
     EXPECT_EQ(store.profile("6.1-abc")->provenance.contradicted, 5u);
 }
 
+TEST(Store, DeepMembersAreAddedAndDoNotMakeAProfileIncomplete)
+{
+    const TemporaryDirectory root;
+    Store store(root.path());
+    const auto files_at = [](lacuna_member_state state, std::int32_t offset) {
+        ProfileMember files;
+        files.structure = "task_struct";
+        files.name = "files";
+        files.type = "pointer";
+        files.size = 8;
+        files.state = state;
+        files.offset = offset;
+        return files;
+    };
+    const auto files = [&] { return *store.profile("6.1-abc")->find("task_struct.files"); };
+    EXPECT_ERROR(store.put_deep("6.1-abc", {files_at(LACUNA_RESOLVED, 24)}), "there is no profile to add to");
+    store.put_profile(all_at(4));
+    store.put_profile(all_at(4, web2));
+    EXPECT_TRUE(store.put_deep("6.1-abc", {files_at(LACUNA_AMBIGUOUS, 0)}).empty());
+    EXPECT_TRUE(store.profile("6.1-abc")->complete());
+    EXPECT_TRUE(store.put_deep("6.1-abc", {files_at(LACUNA_RESOLVED, 24)}).empty());
+    EXPECT_TRUE(store.put_deep("6.1-abc", {files_at(LACUNA_RESOLVED, 24)}).empty());
+    EXPECT_EQ(files().offset, 24);
+    EXPECT_EQ(files().evidence.boots, 2u);
+    EXPECT_TRUE(store.profile("6.1-abc")->confirmed());
+    store.put_profile(all_at(4)); // what a hunt has found leaves them alone
+    EXPECT_EQ(files().offset, 24);
+    EXPECT_EQ(store.put_deep("6.1-abc", {files_at(LACUNA_RESOLVED, 32)}),
+              std::vector<std::string>{"task_struct.files is at 24 in the store, but is at 32 now"});
+    EXPECT_EQ(files().state, LACUNA_CONTRADICTED);
+    store.put_deep("6.1-abc", {files_at(LACUNA_RESOLVED, 32)});
+    EXPECT_EQ(files().state, LACUNA_CONTRADICTED);
+    ProfileMember pid = files_at(LACUNA_RESOLVED, 1000); // of the hunt's own members deep learning says nothing
+    pid.name = "pid";
+    store.put_deep("6.1-abc", {pid});
+    EXPECT_EQ(store.profile("6.1-abc")->offset("task_struct.pid"), 4);
+}
+
 TEST(Store, ForgetsAKernel)
 {
     const TemporaryDirectory root;
