@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "exports.h"
 
-#include <spdlog/fmt/fmt.h>
+#include <spdlog/spdlog.h>
 
 #include "error.h"
 #include "isf.h"
@@ -53,12 +53,14 @@ std::filesystem::path expected_memory(const Store& store, const std::string& gue
 
 Exports::Exports(const Store& store) : store_(store)
 {
-    store_.remove_boots();
-    for (const std::string& kernel_id : store_.kernels())
-        missing_.insert(kernel_id);
-    store_.put_private(store_.export_folder() / "libvmi.conf", {});
-    for (const std::string& kernel_id : missing())
-        update_kernel(kernel_id);
+    try {
+        store_.remove_boots();
+        write_libvmi();
+        for (const std::string& kernel_id : store_.kernels())
+            update_kernel(kernel_id);
+    } catch (const std::exception& error) { // guests are more than files for tools
+        spdlog::error("{}", error.what());
+    }
 }
 
 void Exports::update_kernel(const std::string& kernel_id)
@@ -70,8 +72,9 @@ void Exports::update_kernel(const std::string& kernel_id)
         store_.remove_file(file);
     } else {
         const auto symbols = addresses_in(store_, kernel_id);
-        if (!why_no_isf(*profile, symbols).empty()) {
+        if (symbols.empty())
             missing_.insert(kernel_id);
+        if (!why_no_isf(*profile, symbols).empty()) {
             store_.remove_file(file);
         } else if (const auto text = as_text(make_isf(*profile, symbols)); store_.text_of(file) != text) {
             // What says nothing new is not touched: tools keep what they have read by the time of its change.
@@ -85,7 +88,7 @@ std::vector<std::string> Exports::missing() const
 {
     std::vector<std::string> ready;
     for (const std::string& kernel_id : missing_)
-        if (store_.symbols(kernel_id))
+        if (std::filesystem::exists(store_.symbols_file(kernel_id)))
             ready.push_back(kernel_id);
     return ready;
 }

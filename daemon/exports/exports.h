@@ -43,7 +43,7 @@ private:
     void write_libvmi() const;
 
     const Store& store_;
-    std::set<std::string> missing_; // kernels with a profile
+    std::set<std::string> missing_; // kernels with a profile, but without symbols
     std::map<std::string, Written> guests_;
 };
 

@@ -244,12 +244,17 @@ void Store::remove_file(const std::filesystem::path& file) const
 
 std::optional<std::string> Store::symbols(const std::string& kernel_id) const
 {
-    return text_of(root_ / "symbols" / (file_name(kernel_id) + ".map"));
+    return text_of(symbols_file(kernel_id));
+}
+
+std::filesystem::path Store::symbols_file(const std::string& kernel_id) const
+{
+    return root_ / "symbols" / (file_name(kernel_id) + ".map");
 }
 
 void Store::put_symbols(const std::string& kernel_id, const std::string& text) const
 {
-    put_public(root_ / "symbols" / (file_name(kernel_id) + ".map"), text);
+    put_public(symbols_file(kernel_id), text);
 }
 
 void Store::forget_symbols() const

@@ -77,6 +77,7 @@ public:
     // ---- the forms that other tools read: what is in them is for exports.h to say ----
 
     std::filesystem::path export_folder() const { return root_ / "export"; }
+    std::filesystem::path symbols_file(const std::string& kernel_id) const;
     std::filesystem::path isf_file(const std::string& kernel_id) const;
     std::filesystem::path boot_folder(const std::string& guest) const;
     std::optional<std::string> text_of(const std::filesystem::path& file) const;

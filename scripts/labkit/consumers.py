@@ -176,6 +176,30 @@ def volatility(trial, folder):
             trial.compare("Volatility", what, sorted(tuple(str(row[column]) for column in columns) for row in rows), trial.told(part, keys))
 
 
+def drgn(trial, folder):
+    """lacuna-drgn with a drgn that has been built in this folder."""
+    program = REPOSITORY / "python/lacuna-drgn"
+    environment = {
+        **os.environ,
+        "PYTHONPATH": f"{folder}:{program.parent}",
+        "PATH": f"{Path(trial.lacunactl).parent}:{os.environ['PATH']}",
+    }
+    for option, file in (("--raw", trial.memory), ("--core", trial.results / "memory.core")):
+        if not file.exists():
+            trial.note("drgn", f"tasks ({option})", "needs", file.name)
+            continue
+        command = [sys.executable, program, "--store", trial.store, option, file, trial.guest, SOURCES / "drgn_tasks.py"]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=SECONDS, check=False)
+        if done.returncode:
+            trial.note("drgn", f"tasks ({option})", "FAILS", done.stderr.strip().splitlines()[-1][-160:])
+            continue
+        found = json.loads(done.stdout)
+        trial.compare("drgn", f"tasks ({option})", sorted((str(pid), comm[:COMM_LENGTH]) for pid, comm, _ in found), trial.told("processes", ("pid", "comm")))
+        users = {str(pid) for pid, _, has_code in found if has_code}
+        told = {pid for pid, kind in trial.told("processes", ("pid", "kind")) if kind == "user"}
+        trial.compare("drgn", f"code of processes ({option})", sorted(users), sorted(told))
+
+
 def flat(rows):
     """Rows of a tree, those below others too."""
     for row in rows:
@@ -190,6 +214,8 @@ def consumers(options):
         trial = Trial(options.results, lacunactl, Path(scratch))
         if options.libvmi:
             libvmi(trial, options.libvmi.resolve())
+        if options.drgn:
+            drgn(trial, options.drgn.resolve())
         if options.volatility:
             volatility(trial, options.volatility.resolve())
     bad = [one for one in trial.outcomes if one[2] in ("WRONG", "FAILS")]

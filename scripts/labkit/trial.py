@@ -192,6 +192,7 @@ class Trial:
             answer = self.lacuna.ask(*words, seconds=RECORDING_SECONDS)
             self.check("lacunactl dump copies the guest's memory", answer and same_memory(memory, dumped))
             dumped.unlink(missing_ok=True)
+            self.lacuna.ask(*words[:2], guest.out / "memory.core", *words[3:], "--format", "elf", seconds=RECORDING_SECONDS)
         subprocess.run(["cp", "-rT", STORE, guest.out / "store-of-boot"], check=True)
         guest.qmp("cont")
 

@@ -173,6 +173,15 @@ TEST_F(ExportsTest, SymbolsThatComeLaterCompleteAKernel)
     EXPECT_FALSE(store.symbols("k2"));
 }
 
+TEST_F(ExportsTest, WhatCannotBeWrittenStopsNothing)
+{
+    learn();
+    std::filesystem::remove_all(out / "banners.json");
+    std::filesystem::create_directories(out / "banners.json/full");
+    EXPECT_NO_THROW(exports.emplace(store));
+    EXPECT_THROW(exports->update_kernel("k1"), Error);
+}
+
 TEST_F(ExportsTest, OnRequest)
 {
     learn();
