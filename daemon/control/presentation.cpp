@@ -192,7 +192,8 @@ void print_provenance(std::ostream& out, const Profile& profile)
 {
     const Provenance& provenance = profile.provenance;
     if (!provenance.boots) {
-        out << "learned   by an older version, which did not say from whom\n";
+        out << (provenance.engine ? "learned   from a boot that is still being learned from\n"
+                                  : "learned   by an older version, which did not say from whom\n");
         return;
     }
     out << "learned   from " << provenance.boots << " boots: " << harmless(teachers_text(provenance)) << '\n'

@@ -92,7 +92,7 @@ bool Guest::update(const GuestReport& report)
         boot.kernel_id = *report.kernel_id;
         boot.kernel.reset();
         boot.outcome = Outcome::none;
-        boot.tasks_published = false;
+        boot.tasks_published = boot.counted = boot.had_news = false;
     }
     engine = report.engine.value_or(engine);
     boot.slide = report.slide.value_or(boot.slide);

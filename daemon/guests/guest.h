@@ -40,6 +40,8 @@ struct Boot {
     std::shared_ptr<const KernelDescriptor> kernel; // null until its source has been read
     Outcome outcome = Outcome::none;
     bool tasks_published = false; // while modules are still looked at
+    bool counted = false;         // among the boots that its profile has been learned from
+    bool had_news = false;        // something has been added to the profile by it
     std::chrono::steady_clock::time_point unverified_since;
 
     std::vector<lacuna_member_report> members; // in the order of the constraint set; empty: no report yet

@@ -81,16 +81,16 @@ std::set<std::string> KernelKnowledge::with_profile(const std::vector<KernelDesc
     return among(kernels, [](const Profile&) { return true; });
 }
 
-std::optional<Stored::Outcome> KernelKnowledge::publish(const Guest& guest)
+std::optional<Stored::Outcome> KernelKnowledge::publish(const Guest& guest, Lesson::Weight weight)
 {
     const Profile profile = make_profile(*guest.boot.kernel, constraints_, guest.boot.members,
-                                         {guest.name, guest.engine, constraints_digest_, iso_now()});
+                                         {guest.name, guest.engine, constraints_digest_, iso_now(), weight});
     if (std::none_of(profile.members.begin(), profile.members.end(),
                      [](const ProfileMember& member) { return member.was_seen(); })) {
         spdlog::info("[{}] nothing was seen of its members: there is no profile of this boot", guest.name);
         return std::nullopt;
     }
-    const Stored stored = store_.put_profile(profile);
+    const Stored stored = store_.put_profile(profile, guest.boot.had_news);
     const auto found = fmt::format("{} of {} members", profile.resolved(), profile.present());
     switch (stored.outcome) {
     case Stored::written:

@@ -37,7 +37,7 @@ public:
 
     // Gives what was learned from the guest to the store, and logs what became of it. Nothing: there was
     // nothing to give. Throws Error.
-    std::optional<Stored::Outcome> publish(const Guest& guest);
+    std::optional<Stored::Outcome> publish(const Guest& guest, Lesson::Weight weight = Lesson::Weight::whole);
 
     // Throws Error that says what of the profile of the guest's kernel does not hold in the guest; early in a
     // boot nothing does yet.

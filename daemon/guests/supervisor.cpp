@@ -242,10 +242,10 @@ void Supervisor::advance(Guest& guest)
         if (guest.state == LACUNA_GUEST_TRAPPING && guest.boot.kernel && guest.stats.process_done_ns &&
             !guest.boot.tasks_published) {
             guest.boot.tasks_published = true;
-            knowledge_.publish(guest);
+            publish(guest, Lesson::Weight::preliminary);
         }
         if (guest.state == LACUNA_GUEST_DONE && guest.boot.kernel && guest.boot.outcome == Outcome::none)
-            guest.only_observed() ? expect_verification(guest) : publish(guest);
+            guest.only_observed() ? expect_verification(guest) : finish(guest);
     } catch (const ModuleGone&) {
         throw;
     } catch (const std::exception& error) {
@@ -420,12 +420,19 @@ void Supervisor::find_descriptor(Guest& guest)
                   guest.name, boot.kernel_id);
 }
 
-void Supervisor::publish(Guest& guest)
+void Supervisor::finish(Guest& guest)
 {
     guest.boot.outcome = Outcome::published; // one try: what fails now fails again
-    const auto outcome = knowledge_.publish(guest);
-    if (outcome == Stored::refused || outcome == Stored::replaced)
+    const bool counted = std::exchange(guest.boot.counted, true);
+    publish(guest, counted ? Lesson::Weight::repeated : Lesson::Weight::whole);
+}
+
+void Supervisor::publish(Guest& guest, Lesson::Weight weight)
+{
+    const auto outcome = knowledge_.publish(guest, weight);
+    if (weight != Lesson::Weight::preliminary && (outcome == Stored::refused || outcome == Stored::replaced))
         errors_["contradiction"]++;
+    guest.boot.had_news |= outcome && outcome != Stored::kept && outcome != Stored::refused;
     export_kernel(guest.boot.kernel_id);
 }
 

@@ -124,7 +124,8 @@ private:
     void try_to_arm(Guest& guest);
     void let_go(Guest& guest, const std::string& why);
     void find_descriptor(Guest& guest);
-    void publish(Guest& guest);
+    void finish(Guest& guest);
+    void publish(Guest& guest, Lesson::Weight weight);
     void log(const Guest& guest, lacuna_event event);
     void changed(const Guest& guest, bool facts);
     void export_boot(const Guest& guest);

@@ -243,11 +243,16 @@ Profile make_profile(const KernelDescriptor& kernel, const lacuna_constraints& s
     profile.architecture = to_string(kernel.architecture);
     profile.provenance.engine = lesson.engine;
     profile.provenance.constraints = lesson.constraints;
-    profile.provenance.teachers = {{lesson.guest, 1, lesson.when}};
-    profile.provenance.boots = 1;
+    if (lesson.weight == Lesson::Weight::whole) {
+        profile.provenance.teachers = {{lesson.guest, 1, lesson.when}};
+        profile.provenance.boots = 1;
+    }
     for (std::size_t i = 0; i < reports.size(); i++)
         profile.members.push_back(
             make_member(set, i, reports[i], static_cast<lacuna_architecture>(kernel.architecture)));
+    if (lesson.weight == Lesson::Weight::preliminary)
+        for (ProfileMember& member : profile.members)
+            member.evidence.boots = 0;
     return profile;
 }
 
@@ -290,7 +295,7 @@ void count(Provenance& known, const Provenance& fresh)
 
 } // namespace
 
-Profile join(const Profile& old, const Profile& fresh)
+Profile join(const Profile& old, const Profile& fresh, bool had_news)
 {
     Profile joined = old;
     if (begins_anew(old.provenance, fresh.provenance)) {
@@ -307,10 +312,13 @@ Profile join(const Profile& old, const Profile& fresh)
             joined.members.push_back(member);
         else if (member.says_more_than(*known))
             *known = member;
-        else if (member.says_the_same_as(*known))
+        else if (member.says_the_same_as(*known) && fresh.provenance.boots)
             known->evidence.boots += member.evidence.boots;
     }
-    joined.provenance.without_news = has_news(old, joined) ? 0 : joined.provenance.without_news + 1;
+    if (had_news || has_news(old, joined))
+        joined.provenance.without_news = 0;
+    else
+        joined.provenance.without_news += fresh.provenance.boots;
     return joined;
 }
 

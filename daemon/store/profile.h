@@ -110,12 +110,19 @@ struct Profile {
     bool operator==(const Profile&) const = default;
 };
 
-// One boot of a guest, as a profile remembers it.
+// What one hunt in one boot of a guest has taught, as a profile remembers it. A boot is counted once.
 struct Lesson {
+    enum class Weight {
+        preliminary, // the hunt goes on, and will be told of as a whole
+        whole,
+        repeated, // an earlier hunt of this boot has been counted
+    };
+
     std::string guest;
     std::uint32_t engine = 0;
     std::string constraints;
     std::string when; // ISO 8601, UTC
+    Weight weight = Weight::whole;
 };
 
 // Throws Error if the reports do not belong to the set.
@@ -126,8 +133,9 @@ Profile make_profile(const KernelDescriptor& kernel, const lacuna_constraints& s
 std::vector<std::string> contradictions(const Profile& old, const Profile& fresh);
 
 // Of each member what says more in either of two agreeing profiles; `old` where both say as much. Counts who said so:
-// from the beginning where the fresh one was found by a newer engine, or with other constraints.
-Profile join(const Profile& old, const Profile& fresh);
+// from the beginning where the fresh one was found by a newer engine, or with other constraints. `had_news`: what was told of this
+// boot before has added something.
+Profile join(const Profile& old, const Profile& fresh, bool had_news = false);
 // Puts deep members that one boot has found into a profile. Returns one sentence per member of which it said something else:
 // those are contradicted from then on, since of the two nobody knows which is right.
 std::vector<std::string> join_deep(Profile& profile, const std::vector<ProfileMember>& members);

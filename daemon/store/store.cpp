@@ -171,7 +171,7 @@ Store Store::existing(std::filesystem::path root)
     return Store(std::move(root), ReadOnly{});
 }
 
-Stored Store::put_profile(const Profile& profile)
+Stored Store::put_profile(const Profile& profile, bool had_news)
 {
     const auto file = profile_file(profile.kernel_id);
     const auto old = this->profile(profile.kernel_id);
@@ -182,7 +182,7 @@ Stored Store::put_profile(const Profile& profile)
     auto objections = contradictions(*old, profile);
     if (!objections.empty())
         return put_contradicting(*old, profile, std::move(objections));
-    const Profile joined = join(*old, profile);
+    const Profile joined = join(*old, profile, had_news);
     write_profile(file, joined); // that this boot agrees is worth knowing too
     return {has_news(*old, joined) ? Stored::improved : Stored::kept, file, {}};
 }
@@ -207,8 +207,8 @@ Stored Store::put_contradicting(const Profile& old, const Profile& profile,
         return {Stored::replaced, file, std::move(objections)};
     }
     Profile contradicted = old;
-    contradicted.provenance.contradicted++;
-    contradicted.provenance.without_news++;
+    contradicted.provenance.contradicted += profile.provenance.boots;
+    contradicted.provenance.without_news += profile.provenance.boots;
     write_profile(file, contradicted);
     write_profile(beside, against);
     return {Stored::refused, beside, std::move(objections)};

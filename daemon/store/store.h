@@ -47,7 +47,8 @@ public:
 
     // What contradicts a stored profile takes its place if a newer engine has found it, or once several boots have
     // agreed on it of which that one had a single one.
-    Stored put_profile(const Profile& profile);
+    // `had_news`: see join().
+    Stored put_profile(const Profile& profile, bool had_news = false);
     // Adds deep members to the profile of a kernel, see join_deep(). Throws Error if there is none.
     std::vector<std::string> put_deep(const std::string& kernel_id, const std::vector<ProfileMember>& members);
     // Removes all that is kept of the kernel. Returns whether there was anything.

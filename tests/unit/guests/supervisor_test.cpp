@@ -611,6 +611,31 @@ TEST_F(SupervisorTest, ASecondHuntOfABootIsPublished)
     EXPECT_TRUE(supervisor->store().profile("id-web")->complete());
 }
 
+TEST_F(SupervisorTest, ABootIsCountedOnceHoweverOftenItIsPublished)
+{
+    create(1);
+    GuestReport so_far = finished(1, "id-web");
+    so_far.event = LACUNA_EVENT_PROGRESS;
+    so_far.state = LACUNA_GUEST_TRAPPING;
+    so_far.members->front() = open_with({8, 16});
+    so_far.stats.emplace();
+    so_far.stats->process_done_ns = 1;
+    tell(so_far);
+    const auto provenance = [&] { return supervisor->store().profile("id-web")->provenance; };
+    EXPECT_EQ(provenance().boots, 0u);
+    tell(finished(1, "id-web"));
+    EXPECT_EQ(provenance().boots, 1u);
+    EXPECT_EQ(provenance().without_news, 0u);
+    supervisor->learn("web1");
+    tell(finished(1, "id-web"));
+    EXPECT_EQ(provenance().boots, 1u);
+    EXPECT_FALSE(supervisor->store().profile("id-web")->confirmed());
+    tell(report(1, LACUNA_EVENT_RESET, LACUNA_GUEST_CREATED));
+    tell(finished(1, "id-web"));
+    EXPECT_EQ(provenance().boots, 2u);
+    EXPECT_TRUE(supervisor->store().profile("id-web")->confirmed());
+}
+
 TEST_F(SupervisorTest, AResetAsksAgainWhatIsToBeDone)
 {
     create(8);

@@ -403,6 +403,47 @@ TEST(Store, DeepMembersAreAddedAndDoNotMakeAProfileIncomplete)
     EXPECT_EQ(store.profile("6.1-abc")->offset("task_struct.pid"), 4);
 }
 
+TEST(Store, ABootIsCountedOnce)
+{
+    const TemporaryDirectory root;
+    Store store(root.path());
+    Lesson so_far = web1, again = web1;
+    so_far.weight = Lesson::Weight::preliminary;
+    again.weight = Lesson::Weight::repeated;
+    const auto boots = [&](const char* member) { return store.profile("6.1-abc")->find(member)->evidence.boots; };
+    for (std::uint32_t boot = 1; boot <= 2; boot++) {
+        SCOPED_TRACE(boot);
+        const auto outcome =
+            store.put_profile(profile_with(resolved_at(4), resolved_at(8), open_with({16, 20}), so_far)).outcome;
+        EXPECT_EQ(boots("task_struct.pid"), boot - 1);
+        EXPECT_EQ(store.profile("6.1-abc")->provenance.boots, boot - 1);
+        EXPECT_FALSE(store.profile("6.1-abc")->confirmed());
+        store.put_profile(all_at(4), outcome != Stored::kept);
+        store.put_profile(all_at(4, again), true);
+        EXPECT_EQ(boots("task_struct.pid"), boot);
+        EXPECT_EQ(boots("module.name"), boot);
+        EXPECT_EQ(store.profile("6.1-abc")->provenance.boots, boot);
+    }
+    EXPECT_TRUE(store.profile("6.1-abc")->confirmed());
+    for (const Lesson& lesson : {so_far, web2, again})
+        EXPECT_EQ(store.put_profile(all_at(12, lesson)).outcome, Stored::refused);
+    EXPECT_EQ(store.profile("6.1-abc")->provenance.contradicted, 1u);
+}
+
+// What a second hunt of a boot finds first is that boot's word all the same.
+TEST(Store, ASecondHuntOfABootAddsWhatItFinds)
+{
+    const TemporaryDirectory root;
+    Store store(root.path());
+    Lesson again = web1;
+    again.weight = Lesson::Weight::repeated;
+    store.put_profile(profile_with(resolved_at(4), resolved_at(8), open_with({16, 20})));
+    EXPECT_EQ(store.put_profile(all_at(4, again), true).outcome, Stored::improved);
+    EXPECT_EQ(store.profile("6.1-abc")->find("module.name")->evidence.boots, 1u);
+    EXPECT_EQ(store.profile("6.1-abc")->find("task_struct.pid")->evidence.boots, 1u);
+    EXPECT_EQ(store.profile("6.1-abc")->provenance.without_news, 0u);
+}
+
 TEST(Store, ForgetsAKernel)
 {
     const TemporaryDirectory root;
