@@ -314,8 +314,9 @@ static int put_guest(struct sk_buff *msg, struct lac_guest *guest, enum lacuna_e
 
 	mutex_lock(&guest->lock);
 	err = nla_put_u32(msg, LACUNA_A_VERSION, LACUNA_ABI_VERSION) ||
-	      nla_put_u8(msg, LACUNA_A_EVENT, event) || nla_put_u32(msg, LACUNA_A_GUEST, guest->id) ||
-	      nla_put_u32(msg, LACUNA_A_VMM_PID, guest->vmm_pid) || nla_put_u8(msg, LACUNA_A_STATE, guest->state) ||
+	      nla_put_u32(msg, LACUNA_A_ENGINE, LACUNA_ENGINE_VERSION) || nla_put_u8(msg, LACUNA_A_EVENT, event) ||
+	      nla_put_u32(msg, LACUNA_A_GUEST, guest->id) || nla_put_u32(msg, LACUNA_A_VMM_PID, guest->vmm_pid) ||
+	      nla_put_u8(msg, LACUNA_A_STATE, guest->state) ||
 	      (guest->reason && nla_put_string(msg, LACUNA_A_REASON, guest->reason)) || put_kernel(msg, guest) ||
 	      nla_put(msg, LACUNA_A_MEMBERS, guest->members_nr * sizeof(guest->members[0]), guest->members) ||
 	      put_stats(msg, guest);

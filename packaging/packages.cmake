@@ -1,28 +1,34 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-# What is installed, and the Debian packages it makes: lacuna (daemon, tools), lacuna-dkms (module), lacuna-dev (ABI).
+# What is installed, and the Debian packages it makes: lacuna (daemon, tools), lacuna-dkms (module), lacuna-dev (headers),
+# lacuna-drgn (drgn on guests).
 # `cpack -G DEB` or scripts/package; everything has its place below /usr, /etc and /lib as Debian's policy wants it.
 install(TARGETS lacunad RUNTIME DESTINATION sbin COMPONENT lacuna)
 install(TARGETS lacunactl RUNTIME DESTINATION bin COMPONENT lacuna)
 install(DIRECTORY constraints/ DESTINATION share/lacuna/constraints COMPONENT lacuna FILES_MATCHING PATTERN "*.json")
 install(FILES README.md DESTINATION share/doc/lacuna COMPONENT lacuna)
 install(FILES constraints/README.md DESTINATION share/doc/lacuna RENAME constraints.md COMPONENT lacuna)
+install(FILES daemon/store/profile.schema.json DESTINATION share/lacuna COMPONENT lacuna)
 install(FILES packaging/lacunad.toml DESTINATION /etc/lacuna COMPONENT lacuna)
 install(FILES packaging/lacunad.service DESTINATION /lib/systemd/system COMPONENT lacuna)
 
 install(FILES packaging/lacunactl.bash-completion DESTINATION share/bash-completion/completions RENAME lacunactl COMPONENT lacuna)
 # Debian's policy wants manual pages compressed, and without the time of day in them.
-foreach(page lacunactl.1 lacunad.toml.5 lacunad.8)
+foreach(page lacunactl.1 lacuna-drgn.1 lacunad.toml.5 lacunad.8)
     string(REGEX MATCH "[0-9]$" section ${page})
     add_custom_command(OUTPUT packaging/${page}.gz VERBATIM DEPENDS ${PROJECT_SOURCE_DIR}/packaging/man/${page}
         COMMAND sh -c "gzip -9nc '${PROJECT_SOURCE_DIR}/packaging/man/${page}' > 'packaging/${page}.gz'")
     list(APPEND pages ${CMAKE_CURRENT_BINARY_DIR}/packaging/${page}.gz)
-    install(FILES ${CMAKE_CURRENT_BINARY_DIR}/packaging/${page}.gz DESTINATION share/man/man${section} COMPONENT lacuna)
+    set(package lacuna)
+    if(page MATCHES drgn)
+        set(package lacuna-drgn)
+    endif()
+    install(FILES ${CMAKE_CURRENT_BINARY_DIR}/packaging/${page}.gz DESTINATION share/man/man${section} COMPONENT ${package})
 endforeach()
 set(changelog ${CMAKE_CURRENT_BINARY_DIR}/packaging/changelog.Debian.gz)
 add_custom_command(OUTPUT ${changelog} VERBATIM DEPENDS ${PROJECT_SOURCE_DIR}/packaging/changelog
     COMMAND sh -c "gzip -9nc '${PROJECT_SOURCE_DIR}/packaging/changelog' > '${changelog}'")
 add_custom_target(package_documentation ALL DEPENDS ${pages} ${changelog})
-foreach(package lacuna lacuna-dkms lacuna-dev)
+foreach(package lacuna lacuna-dkms lacuna-dev lacuna-drgn)
     install(FILES packaging/copyright ${changelog} DESTINATION share/doc/${package} COMPONENT ${package})
 endforeach()
 
@@ -33,6 +39,10 @@ install(DIRECTORY kmod include DESTINATION ${source} COMPONENT lacuna-dkms
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/packaging/dkms.conf DESTINATION ${source} COMPONENT lacuna-dkms)
 install(FILES packaging/modules-load.conf DESTINATION /usr/lib/modules-load.d RENAME lacuna.conf COMPONENT lacuna-dkms)
 install(DIRECTORY include/lacuna DESTINATION include COMPONENT lacuna-dev FILES_MATCHING PATTERN "*.h")
+install(PROGRAMS python/lacuna-drgn DESTINATION bin COMPONENT lacuna-drgn)
+install(FILES python/lacuna_drgn.py DESTINATION lib/python3/dist-packages COMPONENT lacuna-drgn)
+install(FILES docs/vmi-tools.md DESTINATION share/doc/lacuna COMPONENT lacuna)
+install(DIRECTORY examples DESTINATION share/doc/lacuna-dev COMPONENT lacuna-dev)
 
 set(scripts ${CMAKE_CURRENT_BINARY_DIR}/packaging)
 # dpkg wants each under its own name, so each package has a folder.
@@ -51,14 +61,14 @@ set(CPACK_PACKAGE_CONTACT "The Lacuna developers <lacuna@localhost>")
 set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
 set(CPACK_OUTPUT_FILE_PREFIX packages)
 set(CPACK_STRIP_FILES ON)
-set(CPACK_COMPONENTS_ALL lacuna lacuna-dkms lacuna-dev)
+set(CPACK_COMPONENTS_ALL lacuna lacuna-dkms lacuna-dev lacuna-drgn)
 set(CPACK_COMPONENTS_GROUPING ONE_PER_GROUP)
 set(CPACK_DEB_COMPONENT_INSTALL ON)
 set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
 set(CPACK_DEBIAN_PACKAGE_RELEASE 1)
 set(CPACK_DEBIAN_PACKAGE_SECTION admin)
 set(CPACK_DEBIAN_PACKAGE_CONTROL_STRICT_PERMISSION ON)
-foreach(package lacuna lacuna-dkms lacuna-dev)
+foreach(package lacuna lacuna-dkms lacuna-dev lacuna-drgn)
     string(TOUPPER ${package} upper)
     set(CPACK_DEBIAN_${upper}_PACKAGE_NAME ${package})
 endforeach()
@@ -80,9 +90,18 @@ set(CPACK_DEBIAN_LACUNA-DKMS_PACKAGE_ARCHITECTURE all)
 set(CPACK_DEBIAN_LACUNA-DKMS_PACKAGE_SECTION kernel)
 set(CPACK_DEBIAN_LACUNA-DKMS_PACKAGE_DEPENDS "dkms (>= 2.1.0.0)")
 set(CPACK_DEBIAN_LACUNA-DKMS_PACKAGE_CONTROL_EXTRA "${scripts}/lacuna-dkms/postinst;${scripts}/lacuna-dkms/prerm")
-set(CPACK_COMPONENT_LACUNA-DEV_DESCRIPTION "Finds where Linux guests' kernels keep their data: header of the module's ABI
-For programs that talk to Lacuna's kernel module by netlink, or read its
-recordings.")
+set(CPACK_COMPONENT_LACUNA-DEV_DESCRIPTION "Finds where Linux guests' kernels keep their data: headers and examples
+For programs that read profiles, talk to Lacuna's kernel module by netlink,
+or read its recordings; with examples.")
+set(CPACK_DEBIAN_LACUNA-DEV_PACKAGE_SUGGESTS "libjson-c-dev, nlohmann-json3-dev")
 set(CPACK_DEBIAN_LACUNA-DEV_PACKAGE_ARCHITECTURE all)
 set(CPACK_DEBIAN_LACUNA-DEV_PACKAGE_SECTION libdevel)
+set(CPACK_COMPONENT_LACUNA-DRGN_DESCRIPTION "Finds where Linux guests' kernels keep their data: drgn on guests
+Opens the programmable debugger drgn on a guest's memory, with types and
+symbols from what Lacuna has learned in place of debugging information.")
+set(CPACK_DEBIAN_LACUNA-DRGN_PACKAGE_ARCHITECTURE all)
+set(CPACK_DEBIAN_LACUNA-DRGN_PACKAGE_SECTION python)
+set(CPACK_DEBIAN_LACUNA-DRGN_PACKAGE_DEPENDS "python3:any, lacuna (>= ${PROJECT_VERSION})")
+# No dependency: that of Debian 12 is too old, and who builds a newer one has no package of it.
+set(CPACK_DEBIAN_LACUNA-DRGN_PACKAGE_RECOMMENDS "python3-drgn (>= 0.0.25)")
 include(CPack)

@@ -26,6 +26,12 @@ private:
     std::string hint_;
 };
 
+// Somebody asked for a guest, kernel or profile that is not known.
+class Unknown : public Error {
+public:
+    using Error::Error;
+};
+
 // An Error for the last failed system call: appends strerror(errno) to `failed`.
 Error system_error(const std::string& failed, const std::string& subject, const std::string& hint = {});
 

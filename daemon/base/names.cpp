@@ -2,6 +2,7 @@
 #include "names.h"
 
 #include <cctype>
+#include <ctime>
 
 #include <spdlog/fmt/fmt.h>
 
@@ -15,6 +16,16 @@ std::string hex(std::uint64_t value)
 std::string hex(ByteView bytes)
 {
     return fmt::format("{:02x}", fmt::join(bytes, ""));
+}
+
+std::string iso_now()
+{
+    const std::time_t now = std::time(nullptr);
+    std::tm utc{};
+    gmtime_r(&now, &utc);
+    char text[32];
+    std::strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &utc);
+    return text;
 }
 
 std::string file_name(const std::string& name)

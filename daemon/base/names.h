@@ -11,6 +11,8 @@ namespace lacuna {
 std::string hex(std::uint64_t value); // "0x1f"
 std::string hex(ByteView bytes);      // "1f00": two digits each
 
+std::string iso_now(); // "2026-11-27T10:00:00Z"
+
 // `name` fit to be a file name: letters, digits, '.', '_' and '-', not beginning with a dot, at most 100
 // characters.
 std::string file_name(const std::string& name);

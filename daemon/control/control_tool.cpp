@@ -7,12 +7,16 @@
 #include <optional>
 
 #include <CLI/CLI.hpp>
+#include <spdlog/fmt/fmt.h>
 #include <unistd.h>
 
 #include "config.h"
 #include "control.h"
 #include "doctor.h"
+#include "exports.h"
+#include "guest_dump.h"
 #include "presentation.h"
+#include "requests.h"
 #include "store.h"
 
 namespace lacuna {
@@ -33,7 +37,8 @@ struct Options {
     std::string guest; // or kernel id
     bool until_done = false, wait = false, record = false;
     pid_t pid = 0;
-    std::string name, out, system_map;
+    std::string name, out, system_map, format, memory, qmp;
+    bool all_symbols = false;
     std::vector<std::string> kernels;
 };
 
@@ -117,9 +122,7 @@ std::optional<Json> profile_from_store(const Store& store, const std::string& gu
     }
     if (!profile)
         return std::nullopt;
-    return Json{{"profile", to_json(*profile)},
-                {"file", store.profile_file(id).string()},
-                {"facts", std::move(facts)}};
+    return profile_answer(store, id, facts);
 }
 
 int profile(const Options& options, const Streams& streams)
@@ -127,6 +130,7 @@ int profile(const Options& options, const Streams& streams)
     const auto print = [](std::ostream& out, const Json& answer) {
         const auto file = answer.at("file").get<std::string>();
         print_profile(out, profile_from_json(answer.at("profile"), file), file);
+        print_exports(out, answer.at("exports"));
     };
     Json answer;
     try {
@@ -145,6 +149,75 @@ int profile(const Options& options, const Streams& streams)
         streams.out << to_text(answer.at("profile"), 2) << '\n';
     else
         print(streams.out, answer);
+    return exit_ok;
+}
+
+// The store has all that it takes: no daemon is asked.
+int export_form(const Options& options, const Streams& streams)
+{
+    const std::string text = make_export(Store::existing(store_of(options)),
+                                         {options.format, options.guest, options.memory, options.all_symbols});
+    if (options.out.empty())
+        streams.out << text;
+    else
+        write_atomically(std::filesystem::absolute(options.out), text,
+                         options.format == "isf" ? 0644 : 0600); // the others tell where a guest's kernel is
+    return exit_ok;
+}
+
+// What Volatility needs beside the memory, if it is there to be had: of a guest that Lacuna has learned nothing of there is none.
+std::optional<std::filesystem::path> write_volatility_config(const Options& options, const std::filesystem::path& memory)
+{
+    const std::filesystem::path file = memory.string() + ".vol.json";
+    try {
+        write_atomically(file, make_export(Store::existing(store_of(options)), {"vol-config", options.guest, memory, false}), 0600);
+        return file;
+    } catch (const Error&) {
+        return std::nullopt;
+    }
+}
+
+int dump(const Options& options, const Streams& streams)
+{
+    const auto file = std::filesystem::absolute(options.out);
+    std::string libvirt = Config().libvirt;
+    try {
+        libvirt = load_config(default_config).libvirt;
+    } catch (const Error&) { // as it is by default
+    }
+    const auto progress = [&](unsigned percent) {
+        if (streams.out_is_terminal)
+            streams.err << fmt::format("\r{:3} %", percent) << std::flush;
+    };
+    dump_guest({options.guest, file, options.format == "elf" ? DumpFormat::elf : DumpFormat::raw, options.qmp, libvirt}, progress);
+    if (streams.out_is_terminal)
+        streams.err << "\r     \r";
+    const auto config = options.format == "elf" ? std::nullopt : write_volatility_config(options, file);
+    show(options, streams,
+         {{"file", file.string()}, {"bytes", std::filesystem::file_size(file)}, {"volatility", config ? Json(config->string()) : Json()}},
+         [](std::ostream& out, const Json& answer) {
+             out << answer.at("file").get<std::string>() << ": " << answer.at("bytes") << " bytes\n";
+             if (answer.at("volatility").is_string())
+                 out << "for Volatility: vol -c " << answer.at("volatility").get<std::string>() << " PLUGIN\n";
+         });
+    return exit_ok;
+}
+
+int forget(const Options& options, const Streams& streams)
+{
+    try {
+        ControlClient client(std::filesystem::path(options.socket));
+        checked(client.request({{"command", "forget"}, {"kernel", options.guest}}));
+    } catch (const DaemonUnreachable& unreachable) {
+        const auto folder = store_of(options);
+        if (!Store::existing(folder).forget_profile(options.guest))
+            throw Refused("no profile of " + options.guest + " in " + folder.string() + " (" +
+                              unreachable.what() + ")",
+                          std::filesystem::exists(folder) ? exit_unknown : exit_unreachable);
+    }
+    show(options, streams, {{"forgotten", options.guest}}, [](std::ostream& out, const Json& answer) {
+        out << "forgotten: " << answer.at("forgotten").get<std::string>() << '\n';
+    });
     return exit_ok;
 }
 
@@ -283,6 +356,25 @@ void add_commands(CLI::App& app, Options& options, Command& chosen)
     profiling->add_option("name", options.guest, "name of the guest, or kernel id")->required();
     profiling->add_option("--store", options.store,
                           "where to look when the daemon is not there [the configured one]");
+    CLI::App* exporting = add("export", "what was learned in the form that a tool reads; needs no daemon", export_form);
+    exporting->add_option("name", options.guest, "name of the guest, or kernel id")->required();
+    exporting->add_option("--format", options.format, "isf, libvmi, vol-config, vmcoreinfo or map")
+        ->required()
+        ->check(CLI::IsMember({"isf", "libvmi", "vol-config", "vmcoreinfo", "map"}));
+    exporting->add_option("--out", options.out, "file to write [standard output]");
+    exporting->add_option("--memory", options.memory, "file with the guest's memory, for vol-config");
+    exporting->add_flag("--all-symbols", options.all_symbols, "of the kernel, not only those that tools ask for; for isf");
+    exporting->add_option("--store", options.store, "folder of profiles [the configured one]");
+    CLI::App* dumping = add("dump", "copy the guest's memory, which stands still meanwhile, into a file", dump);
+    of_guest(dumping);
+    dumping->add_option("file", options.out, "to write; there must be none")->required();
+    dumping->add_option("--format", options.format, "raw or elf [raw]")->check(CLI::IsMember({"raw", "elf"}));
+    dumping->add_option("--qmp", options.qmp, "QEMU's QMP socket, for a guest that is no domain of libvirt");
+    dumping->add_option("--store", options.store, "folder of profiles [the configured one]");
+    CLI::App* forgetting = add("forget", "remove what was learned of a kernel: it is learned anew", forget);
+    forgetting->add_option("kernel", options.guest, "kernel id")->required();
+    forgetting->add_option("--store", options.store,
+                           "where to look when the daemon is not there [the configured one]");
     of_guest(add("ps", "the guest's processes, rebuilt from outside", about_guest("ps", print_processes)));
     of_guest(add("lsmod", "the guest's modules, rebuilt from outside", about_guest("lsmod", print_modules)));
     of_guest(add("stats", "traps, and what they cost", about_guest("stats", print_stats)));
@@ -338,6 +430,9 @@ int run_lacunactl(std::vector<std::string> arguments, const Streams& streams)
     } catch (const Refused& error) {
         streams.err << "lacunactl: " << harmless(error.what()) << '\n';
         return error.code;
+    } catch (const Unknown& error) {
+        streams.err << "lacunactl: " << harmless(error.what()) << '\n';
+        return exit_unknown;
     } catch (const std::exception& error) {
         streams.err << "lacunactl: " << harmless(error.what()) << '\n';
         return exit_failed;

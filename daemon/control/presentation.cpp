@@ -161,12 +161,62 @@ void print_modules(std::ostream& out, const Json& answer)
     warn_if_unstable(out, answer);
 }
 
+namespace {
+
+std::string teachers_text(const Provenance& provenance)
+{
+    std::string text;
+    std::uint32_t named = 0;
+    for (const Teacher& teacher : provenance.teachers) {
+        text += fmt::format("{}{} ({}, last {})", text.empty() ? "" : ", ", teacher.guest, teacher.boots,
+                            teacher.last);
+        named += teacher.boots;
+    }
+    if (named < provenance.boots)
+        text += fmt::format(", others ({})", provenance.boots - named);
+    return text;
+}
+
+std::string confirmation_text(const Profile& profile)
+{
+    if (profile.confirmed())
+        return "yes: two boots at least have found each of its members at the same place";
+    std::string once;
+    for (const ProfileMember& member : profile.members)
+        if (member.answered() && member.evidence.boots < Profile::confirming_boots)
+            once += (once.empty() ? "" : ", ") + member.qualified();
+    return "not yet: a second boot has still to agree on " + once;
+}
+
+void print_provenance(std::ostream& out, const Profile& profile)
+{
+    const Provenance& provenance = profile.provenance;
+    if (!provenance.boots) {
+        out << (provenance.engine ? "learned   from a boot that is still being learned from\n"
+                                  : "learned   by an older version, which did not say from whom\n");
+        return;
+    }
+    out << "learned   from " << provenance.boots << " boots: " << harmless(teachers_text(provenance)) << '\n'
+        << "by        engine " << provenance.engine << ", constraints " << provenance.constraints.substr(0, 16)
+        << '\n'
+        << "confirmed " << confirmation_text(profile) << '\n';
+    if (provenance.without_news)
+        out << "no news   in the last " << provenance.without_news << " of these boots\n";
+    if (provenance.contradicted)
+        out << "DOUBTFUL  contradicted by " << provenance.contradicted
+            << " boots: what they say lies in contradicting/\n";
+}
+
+} // namespace
+
 void print_profile(std::ostream& out, const Profile& profile, const std::string& file)
 {
-    out << "kernel   " << profile.kernel_id << '\n'
-        << "banner   " << harmless(profile.banner) << '\n'
-        << "file     " << file << '\n'
-        << "complete " << (profile.complete() ? "yes" : "no") << "\n\n";
+    out << "kernel    " << profile.kernel_id << '\n'
+        << "banner    " << harmless(profile.banner) << '\n'
+        << "file      " << file << '\n'
+        << "complete  " << (profile.complete() ? "yes" : "no") << '\n';
+    print_provenance(out, profile);
+    out << '\n';
     Table table({"MEMBER", "TYPE", "OFFSET", "EVIDENCE"});
     for (const ProfileMember& member : profile.members) {
         std::string offset = to_string(member.state);
@@ -181,8 +231,21 @@ void print_profile(std::ostream& out, const Profile& profile, const std::string&
                             member.candidates.size() < member.remaining ? " ..." : "");
         table.add(
             {member.qualified(), fmt::format("{}, {} bytes", member.type, member.size), offset,
-             fmt::format("{} events, {} instances, {} witnesses, {} eliminated", member.evidence.events,
-                         member.evidence.instances, member.evidence.witnesses, member.evidence.eliminated)});
+             fmt::format("{} events, {} instances, {} witnesses, {} eliminated, {} boots", member.evidence.events,
+                         member.evidence.instances, member.evidence.witnesses, member.evidence.eliminated,
+                         member.evidence.boots)});
+    }
+    table.print(out);
+}
+
+void print_exports(std::ostream& out, const Json& exports)
+{
+    out << '\n';
+    Table table({"FOR TOOLS", "FILE"});
+    for (const Json& one : exports) {
+        const auto why_not = one.at("why_not").get<std::string>();
+        table.add({one.at("what").get<std::string>(),
+                   why_not.empty() ? one.at("file").get<std::string>() : "none: " + harmless(why_not)});
     }
     table.print(out);
 }

@@ -17,6 +17,7 @@ void print_findings(std::ostream& out, const Json& answer);
 void print_processes(std::ostream& out, const Json& answer);
 void print_modules(std::ostream& out, const Json& answer);
 void print_profile(std::ostream& out, const Profile& profile, const std::string& file);
+void print_exports(std::ostream& out, const Json& exports);
 void print_kernel(std::ostream& out, const KernelDescriptor& kernel);
 
 // `text` with everything that could command a terminal replaced: names of processes come from the guest.

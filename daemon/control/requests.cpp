@@ -86,9 +86,7 @@ Json profile(const Supervisor& supervisor, const std::string& name)
         if (!store.profile(kernel_id)) // neither a guest nor a kernel
             throw;
     }
-    return {{"profile", to_json(*store.profile(kernel_id))},
-            {"file", store.profile_file(kernel_id).string()},
-            {"facts", std::move(facts)}};
+    return profile_answer(store, kernel_id, facts);
 }
 
 Supervisor::ArmRequest arm_request(const Json& request)
@@ -144,6 +142,10 @@ std::optional<Json> result(Supervisor& supervisor, const Json& request)
             return std::nullopt;
         return Json::object({{"guest", guest->name}});
     }
+    if (command == "forget") {
+        supervisor.forget(text(request, "kernel"));
+        return Json::object();
+    }
     if (command == "disarm") {
         supervisor.disarm(text(request, "guest"));
         return Json::object();
@@ -159,6 +161,17 @@ Json accepted(Json json)
 }
 
 } // namespace
+
+Json profile_answer(const Store& store, const std::string& kernel_id, const Json& facts)
+{
+    Json json = {{"profile", to_json(*store.profile(kernel_id))},
+                 {"file", store.profile_file(kernel_id).string()},
+                 {"facts", facts},
+                 {"exports", Json::array()}};
+    for (const Export& one : exports_of(store, kernel_id, facts))
+        json["exports"].push_back({{"what", one.what}, {"file", one.file.string()}, {"why_not", one.why_not}});
+    return json;
+}
 
 std::optional<Json> answer(Supervisor& supervisor, const Json& request)
 {

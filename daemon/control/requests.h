@@ -12,16 +12,19 @@ namespace lacuna {
 //   {"command": "status"}                                    {"module": bool, "preparing": n, "guests":
 //   [...]}
 //   {"command": "stats" | "ps" | "lsmod", "guest": NAME}     as `lacunactl --json` prints them
-//   {"command": "profile", "name": GUEST or KERNEL-ID}       {"profile": {...}, "file": ..., "facts": {...}
-//   or null}
+//   {"command": "profile", "name": GUEST or KERNEL-ID}       profile_answer()
 //   {"command": "arm", "pid": n, "name": ..., "kernels": [...], "system_map": ..., "record": bool} {"guest":
 //   NAME}
 //   {"command": "learn", "guest": NAME or process number}    {"guest": NAME}
 //   {"command": "disarm", "guest": NAME}                     {}
+//   {"command": "forget", "kernel": KERNEL-ID}               {}
 //   {"command": "record", "guest": NAME, "offset": n}        {"data": hex digits, empty at the end}
 // Nothing: its kernels are still being read, ask again after Supervisor::kernels_ready().
 // Throws ModuleGone only; other errors become answers.
 std::optional<Json> answer(Supervisor& supervisor, const Json& request);
+
+// {"profile": {...}, "file": ..., "facts": {...} or null, "exports": [{"what", "file", "why_not"}]}. The profile must be there.
+Json profile_answer(const Store& store, const std::string& kernel_id, const Json& facts);
 
 // {"ok": false, ...} for what has been thrown.
 Json error_answer(const std::exception& error);

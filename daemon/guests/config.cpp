@@ -110,6 +110,16 @@ private:
     std::filesystem::path file_;
 };
 
+Trust read_trust(const Table& table)
+{
+    constexpr unsigned most_boots = 1000, most = 1'000'000;
+    Trust trust;
+    trust.confirm_boots = table.integer("confirm_boots", 1, most_boots, trust.confirm_boots);
+    trust.compare_one_in = table.integer("compare_one_in", 0, most, trust.compare_one_in);
+    trust.final_after_boots = table.integer("final_after_boots", 1, most_boots, trust.final_after_boots);
+    return trust;
+}
+
 std::optional<std::string> read_metrics(const Table& table)
 {
     const auto address = table.text("metrics");
@@ -222,7 +232,7 @@ Config parse_config(std::string_view text, const std::filesystem::path& file)
     }
     const Table top(parsed, file);
     top.allow({"store", "socket", "constraints", "deadline_seconds", "record", "group", "log_level",
-               "libvirt", "metrics", "guest"});
+               "libvirt", "metrics", "confirm_boots", "compare_one_in", "final_after_boots", "guest"});
     Config config;
     config.store = top.path("store").value_or(config.store);
     config.socket = top.path("socket").value_or(config.socket);
@@ -230,6 +240,7 @@ Config parse_config(std::string_view text, const std::filesystem::path& file)
     config.deadline_seconds =
         top.integer("deadline_seconds", 1, max_deadline_seconds, config.deadline_seconds);
     config.record = top.flag("record", config.record);
+    config.trust = read_trust(top);
     config.group = top.text("group").value_or(config.group);
     config.log_level = top.text("log_level").value_or(config.log_level);
     if (std::find(log_levels.begin(), log_levels.end(), config.log_level) == log_levels.end())

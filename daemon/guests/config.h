@@ -36,12 +36,22 @@ inline constexpr const char* default_store = "/var/lib/lacuna";
 inline constexpr const char* default_socket = "/run/lacuna/lacunad.sock";
 inline constexpr const char* default_config = "/etc/lacuna/lacunad.toml";
 
+// How much is asked before a profile is believed, and when no more is asked.
+struct Trust {
+    unsigned confirm_boots = 2;     // that must agree on each member
+    unsigned compare_one_in = 100;  // later boots is learned from all the same, and compared; 0: none
+    unsigned final_after_boots = 3; // in a row that add nothing: what is open then stays open
+
+    bool operator==(const Trust&) const = default;
+};
+
 struct Config {
     std::filesystem::path store = default_store;
     std::filesystem::path socket = default_socket;
     std::filesystem::path constraints = "/usr/share/lacuna/constraints";
     unsigned deadline_seconds = 120;        // of trapping
     bool record = false;                    // keep a recording of the boot
+    Trust trust;                            // for "learn-if-unknown"
     std::string group;                      // may read the profiles; empty: everybody
     std::string log_level = "info";         // as spdlog calls them
     std::string metrics;                    // address and port to serve Prometheus metrics at; empty: none

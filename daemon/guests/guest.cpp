@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "guest.h"
 
-#include <ctime>
 #include <numeric>
 
 #include "abi_names.h"
@@ -10,16 +9,6 @@
 namespace lacuna {
 
 namespace {
-
-std::string iso_now()
-{
-    const std::time_t now = std::time(nullptr);
-    std::tm utc{};
-    gmtime_r(&now, &utc);
-    char text[32];
-    std::strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &utc);
-    return text;
-}
 
 Json member_status(const lacuna_member_report& report)
 {
@@ -40,6 +29,10 @@ Json member_status(const lacuna_member_report& report)
 Json kernel_facts(const Guest& guest)
 {
     Json json = {{"id", guest.boot.kernel_id.empty() ? Json() : Json(guest.boot.kernel_id)}};
+    if (guest.boot.kernel) {
+        json["release"] = guest.boot.kernel->release;
+        json["architecture"] = to_string(guest.boot.kernel->architecture);
+    }
     json["sources"] = Json::array();
     for (const KernelSource& source : guest.sources) {
         Json entry = Json::object();
@@ -51,6 +44,14 @@ Json kernel_facts(const Guest& guest)
             entry["disks"].push_back({{"file", disk.file.string()}, {"format", disk.format}});
         json["sources"].push_back(entry);
     }
+    return json;
+}
+
+Json addresses(const Boot& boot)
+{
+    Json json = {{"text", hex(boot.kernel->text + boot.slide)}, {"init_task", hex(boot.kernel->init_task_at(boot.slide))}};
+    json["modules"] = hex(boot.kernel->modules_at(boot.slide));
+    json["page_table_gpa"] = hex(boot.page_table_gpa());
     return json;
 }
 
@@ -91,8 +92,9 @@ bool Guest::update(const GuestReport& report)
         boot.kernel_id = *report.kernel_id;
         boot.kernel.reset();
         boot.outcome = Outcome::none;
-        boot.tasks_published = false;
+        boot.tasks_published = boot.counted = boot.had_news = false;
     }
+    engine = report.engine.value_or(engine);
     boot.slide = report.slide.value_or(boot.slide);
     boot.text_gpa = report.text_gpa.value_or(boot.text_gpa);
     boot.paging = report.paging.value_or(boot.paging);
@@ -177,9 +179,7 @@ Json facts_json(const Guest& guest)
     if (guest.boot.has_known_profile())
         json["verified"] = guest.boot.outcome == Outcome::verified;
     if (guest.boot.kernel)
-        json["addresses"] = {{"init_task", hex(guest.boot.kernel->init_task_at(guest.boot.slide))},
-                             {"modules", hex(guest.boot.kernel->modules_at(guest.boot.slide))},
-                             {"page_table_gpa", hex(guest.boot.page_table_gpa())}};
+        json["addresses"] = addresses(guest.boot);
     json["updated"] = iso_now();
     return json;
 }

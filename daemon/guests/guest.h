@@ -40,6 +40,8 @@ struct Boot {
     std::shared_ptr<const KernelDescriptor> kernel; // null until its source has been read
     Outcome outcome = Outcome::none;
     bool tasks_published = false; // while modules are still looked at
+    bool counted = false;         // among the boots that its profile has been learned from
+    bool had_news = false;        // something has been added to the profile by it
     std::chrono::steady_clock::time_point unverified_since;
 
     std::vector<lacuna_member_report> members; // in the order of the constraint set; empty: no report yet
@@ -64,6 +66,8 @@ struct Guest {
     std::vector<KernelSource> sources;     // where its possible kernels are
     std::vector<KernelDescriptor> kernels; // it was armed with; empty after a restart of the daemon
     std::string constraints; // digest of the set it was armed with; empty: not known to be another
+
+    std::uint32_t engine = 0; // LACUNA_ENGINE_VERSION of the module; 0: not told
 
     Boot boot;
     lacuna_stats stats{};

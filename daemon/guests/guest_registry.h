@@ -9,12 +9,6 @@
 
 namespace lacuna {
 
-// Somebody asked for a guest, kernel or profile that is not known.
-class Unknown : public Error {
-public:
-    using Error::Error;
-};
-
 // The guests of this host, under the numbers, processes and names they go by. What must outlive this process
 // is in the store, as their facts.
 class GuestRegistry {

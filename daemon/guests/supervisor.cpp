@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include "abi_names.h"
-#include "digest.h"
 
 namespace lacuna {
 
@@ -40,10 +39,11 @@ Supervisor::Supervisor(Config config, const lacuna_constraints& constraints, Ker
       host_(std::move(host)),
       store_(config_.store, config_.group),
       guests_(store_),
-      knowledge_(store_, constraints_),
-      constraints_digest_(
-          digest_of({ByteView(reinterpret_cast<const std::uint8_t*>(&constraints_), sizeof(constraints_))}))
-{}
+      knowledge_(store_, constraints_, host_.choose),
+      exports_(store_)
+{
+    store_.forget_symbols();
+}
 
 void Supervisor::reconfigure(Config config)
 {
@@ -161,7 +161,7 @@ void Supervisor::read_events()
 // Members are told by their numbers in the set that the guest was armed with, perhaps by an earlier daemon.
 GuestReport Supervisor::understood(GuestReport report, const Guest& guest) const
 {
-    if (!guest.constraints.empty() && guest.constraints != constraints_digest_)
+    if (!guest.constraints.empty() && guest.constraints != knowledge_.constraints_digest())
         report.members.reset();
     return report;
 }
@@ -188,6 +188,7 @@ void Supervisor::handle(const GuestReport& report)
 void Supervisor::kernels_ready()
 {
     library_.acknowledge();
+    export_missing();
     for (Guest& guest : guests_.all()) {
         const bool had_kernel = guest.boot.kernel != nullptr;
         const auto before = guest.state;
@@ -241,10 +242,10 @@ void Supervisor::advance(Guest& guest)
         if (guest.state == LACUNA_GUEST_TRAPPING && guest.boot.kernel && guest.stats.process_done_ns &&
             !guest.boot.tasks_published) {
             guest.boot.tasks_published = true;
-            knowledge_.publish(guest);
+            publish(guest, Lesson::Weight::preliminary);
         }
         if (guest.state == LACUNA_GUEST_DONE && guest.boot.kernel && guest.boot.outcome == Outcome::none)
-            guest.only_observed() ? expect_verification(guest) : publish(guest);
+            guest.only_observed() ? expect_verification(guest) : finish(guest);
     } catch (const ModuleGone&) {
         throw;
     } catch (const std::exception& error) {
@@ -287,8 +288,10 @@ void Supervisor::try_to_arm(Guest& guest)
         auto kernels = kernels_of(guest.sources);
         if (!kernels)
             return;
-        const auto known = guest.wanted == Policy::learn_if_unknown ? knowledge_.known_among(*kernels)
-                                                                    : std::set<std::string>();
+        std::set<std::string> known;
+        if (guest.wanted == Policy::learn_if_unknown) // one that runs is not asked for more, only seen to keep to it
+            known = guest.boot.adopted ? knowledge_.with_profile(*kernels)
+                                       : knowledge_.known_among(*kernels, guest.name, config_.trust);
         if (guest.boot.adopted)
             std::erase_if(*kernels,
                           [&](const KernelDescriptor& kernel) { return !known.contains(kernel.id); });
@@ -311,7 +314,7 @@ void Supervisor::start_hunt(Guest& guest, std::vector<KernelDescriptor> kernels,
 {
     need_link().arm(guest.number, kernels, {config_.deadline_seconds * 1000, guest.record, known});
     guest.kernels = std::move(kernels);
-    guest.constraints = constraints_digest_;
+    guest.constraints = knowledge_.constraints_digest();
     guest.state = LACUNA_GUEST_WAITING;
     guest.reason.clear();
     if (guest.wanted == Policy::ignore)
@@ -417,11 +420,53 @@ void Supervisor::find_descriptor(Guest& guest)
                   guest.name, boot.kernel_id);
 }
 
-void Supervisor::publish(Guest& guest)
+void Supervisor::finish(Guest& guest)
 {
     guest.boot.outcome = Outcome::published; // one try: what fails now fails again
-    if (knowledge_.publish(guest) == Stored::refused)
+    const bool counted = std::exchange(guest.boot.counted, true);
+    publish(guest, counted ? Lesson::Weight::repeated : Lesson::Weight::whole);
+}
+
+void Supervisor::publish(Guest& guest, Lesson::Weight weight)
+{
+    const auto outcome = knowledge_.publish(guest, weight);
+    if (weight != Lesson::Weight::preliminary && (outcome == Stored::refused || outcome == Stored::replaced))
         errors_["contradiction"]++;
+    guest.boot.had_news |= outcome && outcome != Stored::kept && outcome != Stored::refused;
+    export_kernel(guest.boot.kernel_id);
+}
+
+// ---- what tools read: that it cannot be written must stop nothing ----
+
+void Supervisor::export_kernel(const std::string& kernel_id)
+{
+    try {
+        exports_.update_kernel(kernel_id);
+    } catch (const std::exception& error) {
+        spdlog::error("{}: {}", kernel_id, error.what());
+    }
+    for (const Guest& guest : guests_.all())
+        if (guest.present() && guest.boot.kernel_id == kernel_id)
+            export_boot(guest);
+}
+
+void Supervisor::export_missing()
+{
+    try {
+        for (const std::string& kernel_id : exports_.missing())
+            export_kernel(kernel_id);
+    } catch (const std::exception& error) {
+        spdlog::error("{}", error.what());
+    }
+}
+
+void Supervisor::export_boot(const Guest& guest)
+{
+    try {
+        exports_.update_guest(facts_json(guest));
+    } catch (const std::exception& error) {
+        spdlog::error("[{}] {}", guest.name, error.what());
+    }
 }
 
 void Supervisor::log(const Guest& guest, lacuna_event event)
@@ -441,8 +486,10 @@ void Supervisor::log(const Guest& guest, lacuna_event event)
 
 void Supervisor::changed(const Guest& guest, bool facts)
 {
-    if (facts)
+    if (facts) {
         guests_.remember(guest);
+        export_boot(guest);
+    }
     if (on_change_)
         on_change_(guest);
 }
@@ -469,8 +516,10 @@ const Guest* Supervisor::arm(const ArmRequest& request)
     if (!kernels)
         return nullptr;
 
-    if (!request.name.empty())
+    if (!request.name.empty()) {
+        exports_.remove_guest(guest->name);
         guests_.name(*guest, request.name);
+    }
     guest->record = request.record || config_.record;
     start_hunt(*guest, std::move(*kernels), {});
     guest->sources = std::move(sources);
@@ -516,6 +565,20 @@ void Supervisor::disarm(const std::string& name)
         throw Error("is gone", name);
     need_link().disarm(known.number);
     spdlog::info("[{}] disarmed on request", name);
+}
+
+void Supervisor::forget(const std::string& kernel_id)
+{
+    if (!store_.forget_profile(kernel_id))
+        throw Unknown("there is no profile of a kernel with this id", kernel_id,
+                      "lacunactl status shows the ids of the kernels that guests run");
+    spdlog::info("{}: its profile has been removed on request", kernel_id);
+    export_kernel(kernel_id);
+    for (Guest& guest : guests_.all())
+        if (guest.boot.kernel_id == kernel_id && guest.boot.has_known_profile()) {
+            guest.boot.outcome = Outcome::published; // there is nothing to verify any more
+            changed(guest, guest.present());
+        }
 }
 
 AddressSpace Supervisor::memory_of(const Guest& guest) const

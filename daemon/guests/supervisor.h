@@ -12,6 +12,7 @@
 #include "address_space.h"
 #include "config.h"
 #include "domain.h"
+#include "exports.h"
 #include "guest.h"
 #include "guest_registry.h"
 #include "kernel_knowledge.h"
@@ -28,6 +29,7 @@ struct Host {
     std::function<VmmProcess(pid_t)> find_vmm = [](pid_t pid) { return lacuna::find_vmm(pid); };
     std::function<std::vector<RunningVm>()> running_vms = [] { return lacuna::running_vms(); };
     std::function<Fd(const RunningVm&)> open_vm = lacuna::open_vm;
+    KernelKnowledge::Choose choose = KernelKnowledge::by_chance;
 };
 
 // Decides what happens to guests: arms those that the configuration names, takes in what the module tells of
@@ -90,6 +92,8 @@ public:
     // `name`: the guest's, or the number of its VMM's process. Null and errors as of arm().
     const Guest* learn(const std::string& name);
     void disarm(const std::string& name);
+    // Removes what has been learned of a kernel. Throws Unknown if there is nothing.
+    void forget(const std::string& kernel_id);
 
     // Throws Error if the kernel has not been found, or the module is not loaded.
     AddressSpace memory_of(const Guest& guest) const;
@@ -120,9 +124,13 @@ private:
     void try_to_arm(Guest& guest);
     void let_go(Guest& guest, const std::string& why);
     void find_descriptor(Guest& guest);
-    void publish(Guest& guest);
+    void finish(Guest& guest);
+    void publish(Guest& guest, Lesson::Weight weight);
     void log(const Guest& guest, lacuna_event event);
     void changed(const Guest& guest, bool facts);
+    void export_boot(const Guest& guest);
+    void export_kernel(const std::string& kernel_id);
+    void export_missing();
     ModuleLink& need_link() const;
 
     Config config_;
@@ -132,7 +140,7 @@ private:
     Store store_;
     GuestRegistry guests_;
     KernelKnowledge knowledge_;
-    std::string constraints_digest_; // which set a guest was armed with
+    Exports exports_;
     OnChange on_change_;
     std::unique_ptr<ModuleLink> link_;
     std::vector<Domain> domains_;

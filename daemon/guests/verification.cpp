@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <optional>
 #include <string>
 
 #include <spdlog/fmt/fmt.h>
@@ -31,24 +32,25 @@ public:
 
     void tasks()
     {
-        const std::uint64_t tasks = at("task_struct.tasks");
-        if (!name(place_.init_task, "task_struct.comm").starts_with("swapper"))
-            fails("task_struct.comm", "the idle task is not called swapper");
+        if (const auto comm = at("task_struct.comm"))
+            if (!name(place_.init_task, *comm, "task_struct.comm").starts_with("swapper"))
+                fails("task_struct.comm", "the idle task is not called swapper");
+        const auto tasks = at("task_struct.tasks"), pid = at("task_struct.pid"),
+                   comm = at("task_struct.comm"), mm = at("task_struct.mm");
+        if (!tasks)
+            return;
         std::uint64_t task = place_.init_task;
-        for (const std::int32_t pid : {0, 1, 2}) {
-            if (memory_.value<std::int32_t>(task + at("task_struct.pid")) != pid)
-                fails("task_struct.pid", fmt::format("task {} of the list has another number", pid));
-            name(task, "task_struct.comm");
-            const std::uint64_t mm = memory_.word(task + at("task_struct.mm"));
-            if ((mm != 0) != (pid == 1)) // the other two are of the kernel
-                fails("task_struct.mm",
-                      fmt::format("process {} {} an address space", pid, mm ? "has" : "lacks"));
+        for (const std::int32_t number : {0, 1, 2}) {
+            if (pid && memory_.value<std::int32_t>(task + *pid) != number)
+                fails("task_struct.pid", fmt::format("task {} of the list has another number", number));
+            if (comm)
+                name(task, *comm, "task_struct.comm");
             if (mm)
-                process(mm);
-            const std::uint64_t node = task + tasks, next = memory_.word(node);
+                address_space(memory_.word(task + *mm), number);
+            const std::uint64_t node = task + *tasks, next = memory_.word(node);
             if (memory_.word(next + memory_.word_size()) != node)
                 fails("task_struct.tasks", "the list does not lead back");
-            task = next - tasks;
+            task = next - *tasks;
         }
     }
 
@@ -60,22 +62,35 @@ public:
         const std::uint64_t node = memory_.word(place_.modules + memory_.word_size());
         if (node == place_.modules)
             return;
-        name(node, "module.name");
-        const std::uint64_t text = memory_.word(node + at("module.module_core"));
+        if (const auto place = at("module.name"))
+            name(node, *place, "module.name");
+        const auto core = at("module.module_core"), size = at("module.core_text_size");
+        if (!core)
+            return;
+        const std::uint64_t text = memory_.word(node + *core);
         if (text % page_size || !memory_.translate(text))
             fails("module.module_core", "the first module has no text");
-        const auto size = memory_.value<std::uint32_t>(node + at("module.core_text_size"));
-        if (!size || size % page_size || size > largest_text || !memory_.translate(text + size - page_size))
+        if (!size)
+            return;
+        const auto bytes = memory_.value<std::uint32_t>(node + *size);
+        if (!bytes || bytes % page_size || bytes > largest_text ||
+            !memory_.translate(text + bytes - page_size))
             fails("module.core_text_size", "the first module's text has no end");
     }
 
 private:
-    std::uint64_t at(const char* member) const { return static_cast<std::uint64_t>(profile_.offset(member)); }
-
-    std::string name(std::uint64_t instance, const char* member)
+    // Nothing: it is open where the member is, or there is none. Throws Error if the profile does not know of it.
+    std::optional<std::uint64_t> at(const char* member) const
     {
-        const std::uint64_t address = instance + at(member); // throws if the profile has no such member
-        const Bytes bytes = memory_.read(address, profile_.find(member)->size);
+        const ProfileMember* found = profile_.find(member);
+        if (found && !found->usable())
+            return std::nullopt;
+        return static_cast<std::uint64_t>(profile_.offset(member));
+    }
+
+    std::string name(std::uint64_t instance, std::uint64_t offset, const char* member)
+    {
+        const Bytes bytes = memory_.read(instance + offset, profile_.find(member)->size);
         const std::string text(bytes.begin(), std::find(bytes.begin(), bytes.end(), 0));
         if (text.empty() || text.size() == bytes.size() ||
             !std::all_of(text.begin(), text.end(), [](unsigned char c) { return std::isprint(c); }))
@@ -83,14 +98,22 @@ private:
         return text;
     }
 
-    void process(std::uint64_t mm)
+    // Of the first three tasks two are of the kernel.
+    void address_space(std::uint64_t mm, std::int32_t pid)
     {
-        const std::uint64_t pgd = memory_.word(mm + at("mm_struct.pgd"));
-        const auto root = memory_.translate(pgd);
-        if (!root || memory_.under(*root).translate(place_.text) != place_.text_gpa)
-            fails("mm_struct.pgd", "process 1's page tables do not map the kernel");
-        const std::uint64_t start = memory_.word(mm + at("mm_struct.start_code")),
-                            end = memory_.word(mm + at("mm_struct.end_code"));
+        if ((mm != 0) != (pid == 1))
+            fails("task_struct.mm", fmt::format("process {} {} an address space", pid, mm ? "has" : "lacks"));
+        if (!mm)
+            return;
+        if (const auto pgd = at("mm_struct.pgd")) {
+            const auto root = memory_.translate(memory_.word(mm + *pgd));
+            if (!root || memory_.under(*root).translate(place_.text) != place_.text_gpa)
+                fails("mm_struct.pgd", "process 1's page tables do not map the kernel");
+        }
+        const auto start_code = at("mm_struct.start_code"), end_code = at("mm_struct.end_code");
+        if (!start_code || !end_code)
+            return;
+        const std::uint64_t start = memory_.word(mm + *start_code), end = memory_.word(mm + *end_code);
         if (start >= end || end - start > largest_text || end > place_.text)
             fails("mm_struct.start_code", "process 1 has no code there");
     }

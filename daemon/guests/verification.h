@@ -16,7 +16,8 @@ struct KernelPlace {
 
 // Does the profile hold in this guest? A handful of reads: the first three tasks are what they are in every
 // Linux that has come as far as to its first process (idle task 0, process 1, kthreadd 2), process 1 runs on
-// page tables that map the kernel where it is, and what is loaded first of modules has a name and text.
+// page tables that map the kernel where it is, and what is loaded first of modules has a name and text. Asked is
+// what the profile says; what it leaves open is not.
 // Throws Error that says what does not hold; early in a boot nothing does yet.
 void verify(AddressSpace& memory, const Profile& profile, const KernelPlace& place);
 

@@ -272,6 +272,7 @@ KernelDescriptor describe_kernel(const KernelImage& kernel, const std::optional<
     if (descriptor.modules)
         descriptor.sites.push_back(
             site_in(kernel, symbols, locator.need_function({"do_one_initcall"}), SiteKind::initcall));
+    descriptor.symbols = std::make_shared<const Symbols>(symbols);
     return descriptor;
 }
 

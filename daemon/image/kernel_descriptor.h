@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -65,6 +66,7 @@ struct KernelDescriptor {
     std::vector<TrapSite> sites; // one per kind: fork, exit, and initcall if there are modules
     std::string symbol_source;        // "kallsyms" or the path of the System.map
     std::vector<std::string> notices; // for the log: "System.map is Debian's stub, ignored", …
+    std::shared_ptr<const Symbols> symbols; // all of them; whoever keeps many descriptors lets go of it
 };
 
 // Describes a kernel. Uses no debug information.

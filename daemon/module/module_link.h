@@ -26,6 +26,7 @@ struct GuestReport {
     std::optional<std::uint32_t> vmm_pid;
     std::optional<std::string> reason;
     std::optional<std::string> kernel_id;
+    std::optional<std::uint32_t> engine;   // LACUNA_ENGINE_VERSION of the module
     std::optional<std::uint64_t> slide;    // run-time minus link-time address
     std::optional<std::uint64_t> text_gpa; // physical address of _text
     std::optional<lacuna_paging> paging;

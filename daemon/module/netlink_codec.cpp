@@ -228,6 +228,7 @@ GuestReport parse_report(nlmsghdr* header)
     report.vmm_pid = attributes.integer<std::uint32_t>(LACUNA_A_VMM_PID);
     report.reason = attributes.text(LACUNA_A_REASON);
     report.kernel_id = attributes.text(LACUNA_A_KERNEL_ID);
+    report.engine = attributes.integer<std::uint32_t>(LACUNA_A_ENGINE);
     report.slide = attributes.integer<std::uint64_t>(LACUNA_A_SLIDE);
     report.text_gpa = attributes.integer<std::uint64_t>(LACUNA_A_TEXT_GPA);
     if (const auto paging = attributes.integer<std::uint8_t>(LACUNA_A_PAGING)) {

@@ -12,6 +12,7 @@
 #include "constraint_set.h"
 #include "names.h"
 #include "requests.h"
+#include "symbol_file.h"
 
 namespace lacuna {
 
@@ -32,9 +33,26 @@ int watchdog_ms()
 
 } // namespace
 
+namespace {
+
+// It has a store of its own: it may still be reading when the rest of the daemon has gone.
+KernelLibrary::Reader reader_for(const Config& config)
+{
+    const auto keep = [store = Store(config.store, config.group)](const KernelDescriptor& kernel, const Symbols& symbols) {
+        try {
+            store.put_symbols(kernel.id, symbol_text(kernel, symbols));
+        } catch (const Error& error) { // exports lack them
+            spdlog::warn("{}", error.what());
+        }
+    };
+    return SourceReader(keep);
+}
+
+} // namespace
+
 Daemon::Daemon(Config config, Connect connect, KernelLibrary::Reader reader)
     : connect_(std::move(connect)),
-      library_(std::move(reader)),
+      library_(reader ? std::move(reader) : reader_for(config)),
       supervisor_(config, load_constraints(config.constraints), library_),
       control_(config.socket),
       wake_ms_(watchdog_ms())

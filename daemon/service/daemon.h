@@ -20,7 +20,8 @@ public:
 
     // Connects to the module and takes over its guests; without the module it is waited for. Throws Error if
     // the module will not be talked to, or the constraints, the store or the socket are not usable.
-    Daemon(Config config, Connect connect, KernelLibrary::Reader reader = SourceReader());
+    // `reader`: by default files and disks are read, and the symbols of kernels put into the store.
+    Daemon(Config config, Connect connect, KernelLibrary::Reader reader = {});
 
     // Whenever `fd` is readable, `read` reads it and gives another configuration; if it throws, the one that
     // counts goes on counting.

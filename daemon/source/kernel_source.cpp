@@ -43,7 +43,10 @@ private:
 
 } // namespace
 
-SourceReader::SourceReader() : known_(std::make_shared<Known>()) {}
+SourceReader::SourceReader(OnKernel on_kernel)
+    : known_(std::make_shared<Known>()),
+      on_kernel_(std::move(on_kernel))
+{}
 
 KernelDescriptor SourceReader::describe(const std::filesystem::path& vmlinuz,
                                         const std::optional<std::filesystem::path>& system_map) const
@@ -60,6 +63,9 @@ KernelDescriptor SourceReader::describe(const std::filesystem::path& vmlinuz,
             return found->second;
     }
     KernelDescriptor descriptor = describe_kernel(KernelImage(image, vmlinuz.string()), map);
+    if (on_kernel_)
+        on_kernel_(descriptor, *descriptor.symbols);
+    descriptor.symbols.reset(); // some 20 MiB
     const std::scoped_lock lock(known_->mutex);
     known_->descriptors.emplace_back(content, descriptor);
     if (known_->descriptors.size() > kept)

@@ -38,7 +38,10 @@ class SourceReader {
 public:
     static constexpr std::size_t kept = 256; // descriptors, a few KiB each
 
-    SourceReader();
+    // Told of each kernel that is read, and of its symbols; from several threads.
+    using OnKernel = std::function<void(const KernelDescriptor&, const Symbols&)>;
+
+    explicit SourceReader(OnKernel on_kernel = {});
 
     // Of disks every kernel that can be read, the newest first. Throws Error if there is none, or when `stop` is requested.
     // Takes seconds.
@@ -55,6 +58,7 @@ private:
             descriptors; // by SHA-256 of the files; oldest first
     };
     std::shared_ptr<Known> known_;
+    OnKernel on_kernel_;
 };
 
 } // namespace lacuna

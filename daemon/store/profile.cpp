@@ -30,6 +30,7 @@ ProfileMember make_member(const lacuna_constraints& set, std::size_t index,
     member.evidence = {report.events, report.instances, report.witnesses, report.eliminated};
     if (member.usable())
         member.offset = report.candidates[0];
+    member.evidence.boots = member.answered() ? 1 : 0;
     if (member.lists_candidates()) {
         member.remaining = report.remaining;
         const auto listed = std::min<std::uint32_t>(report.remaining, LACUNA_LISTED_CANDIDATES);
@@ -50,13 +51,46 @@ Json member_to_json(const ProfileMember& member)
     }
     if (member.relative_to_list)
         json["relative_to"] = "list";
+    if (member.deep)
+        json["deep"] = true;
     json["type"] = member.type;
     json["size"] = member.size;
     json["evidence"] = {{"events", member.evidence.events},
                         {"instances", member.evidence.instances},
                         {"witnesses", member.evidence.witnesses},
-                        {"eliminated", member.evidence.eliminated}};
+                        {"eliminated", member.evidence.eliminated},
+                        {"boots", member.evidence.boots}};
     return json;
+}
+
+Json provenance_to_json(const Profile& profile)
+{
+    const Provenance& provenance = profile.provenance;
+    Json json;
+    json["engine"] = provenance.engine;
+    json["constraints"] = provenance.constraints;
+    json["confirmed"] = profile.confirmed();
+    json["boots"] = provenance.boots;
+    json["without_news"] = provenance.without_news;
+    json["contradicted"] = provenance.contradicted;
+    json["guests"] = Json::object();
+    for (const Teacher& teacher : provenance.teachers)
+        json["guests"][teacher.guest] = {{"boots", teacher.boots}, {"last", teacher.last}};
+    return json;
+}
+
+Provenance provenance_from_json(const Json& json)
+{
+    Provenance provenance;
+    provenance.engine = json.at("engine").get<std::uint32_t>();
+    provenance.constraints = json.at("constraints").get<std::string>();
+    provenance.boots = json.at("boots").get<std::uint32_t>();
+    provenance.without_news = json.at("without_news").get<std::uint32_t>();
+    provenance.contradicted = json.at("contradicted").get<std::uint32_t>();
+    for (const auto& [guest, teacher] : json.at("guests").items())
+        provenance.teachers.push_back(
+            {guest, teacher.at("boots").get<std::uint32_t>(), teacher.at("last").get<std::string>()});
+    return provenance;
 }
 
 lacuna_member_state state_from_name(const std::string& name)
@@ -76,6 +110,7 @@ ProfileMember member_from_json(const std::string& structure, const std::string& 
     member.type = json.at("type").get<std::string>();
     member.size = json.at("size").get<unsigned>();
     member.relative_to_list = json.value("relative_to", "") == "list";
+    member.deep = json.value("deep", false);
     if (member.usable())
         member.offset = json.at("offset").get<std::int32_t>();
     if (member.lists_candidates()) {
@@ -85,13 +120,16 @@ ProfileMember member_from_json(const std::string& structure, const std::string& 
     const Json& evidence = json.at("evidence");
     member.evidence = {
         evidence.at("events").get<std::uint32_t>(), evidence.at("instances").get<std::uint32_t>(),
-        evidence.at("witnesses").get<std::uint32_t>(), evidence.at("eliminated").get<std::uint32_t>()};
+        evidence.at("witnesses").get<std::uint32_t>(), evidence.at("eliminated").get<std::uint32_t>(),
+        evidence.value("boots", std::uint32_t{0})};
     return member;
 }
 
-// Whether both say where the member is, and no place of the one is one of the other.
+// Whether both say where the member is, and no place of the one is one of the other; or one that there is none.
 bool disagree(const ProfileMember& one, const ProfileMember& other)
 {
+    if (one.absent() != other.absent())
+        return one.answered() && other.answered();
     if (!one.usable() || !other.usable())
         return false;
     const std::vector<std::int32_t> places =
@@ -100,9 +138,11 @@ bool disagree(const ProfileMember& one, const ProfileMember& other)
                        [&](std::int32_t place) { return other.rules_out(place); });
 }
 
-// Of one that is usable.
+// Of one that is settled.
 std::string claim(const ProfileMember& member)
 {
+    if (member.absent())
+        return "is absent";
     if (member.resolved())
         return fmt::format("is at {}", member.offset);
     return fmt::format("is at one of {}", fmt::join(member.candidates, ", "));
@@ -119,8 +159,16 @@ bool ProfileMember::says_more_than(const ProfileMember& other) const
     return rank(*this) > rank(other) || (tied() && other.tied() && remaining < other.remaining);
 }
 
+bool ProfileMember::says_the_same_as(const ProfileMember& other) const
+{
+    return answered() && state == other.state &&
+           (absent() || (tied() ? candidates == other.candidates : offset == other.offset));
+}
+
 bool ProfileMember::rules_out(std::int32_t other) const
 {
+    if (absent())
+        return true;
     if (resolved())
         return offset != other;
     // What was left open, or fitted nowhere, in one boot says nothing against what was seen at work in another.
@@ -131,7 +179,14 @@ bool ProfileMember::rules_out(std::int32_t other) const
 bool Profile::complete() const
 {
     return !members.empty() &&
-           std::all_of(members.begin(), members.end(), [](const ProfileMember& m) { return m.answered(); });
+           std::all_of(members.begin(), members.end(), [](const ProfileMember& m) { return m.deep || m.answered(); });
+}
+
+bool Profile::confirmed_by(std::uint32_t boots) const
+{
+    return std::all_of(members.begin(), members.end(), [=](const ProfileMember& member) {
+        return member.deep || !member.answered() || member.evidence.boots >= boots;
+    });
 }
 
 std::size_t Profile::resolved() const
@@ -144,6 +199,13 @@ std::size_t Profile::present() const
 {
     return static_cast<std::size_t>(std::count_if(
         members.begin(), members.end(), [](const ProfileMember& member) { return !member.absent(); }));
+}
+
+const Teacher* Provenance::find(const std::string& guest) const
+{
+    const auto found = std::find_if(teachers.begin(), teachers.end(),
+                                    [&](const Teacher& teacher) { return teacher.guest == guest; });
+    return found == teachers.end() ? nullptr : &*found;
 }
 
 const ProfileMember* Profile::find(const std::string& qualified) const
@@ -168,7 +230,7 @@ std::int64_t Profile::offset(const std::string& qualified) const
 }
 
 Profile make_profile(const KernelDescriptor& kernel, const lacuna_constraints& set,
-                     const std::vector<lacuna_member_report>& reports)
+                     const std::vector<lacuna_member_report>& reports, const Lesson& lesson)
 {
     if (reports.size() != set.members_nr)
         throw Error(fmt::format("{} members are reported, but the constraint set has {}", reports.size(),
@@ -179,9 +241,18 @@ Profile make_profile(const KernelDescriptor& kernel, const lacuna_constraints& s
     profile.release = kernel.release;
     profile.banner = kernel.banner;
     profile.architecture = to_string(kernel.architecture);
+    profile.provenance.engine = lesson.engine;
+    profile.provenance.constraints = lesson.constraints;
+    if (lesson.weight == Lesson::Weight::whole) {
+        profile.provenance.teachers = {{lesson.guest, 1, lesson.when}};
+        profile.provenance.boots = 1;
+    }
     for (std::size_t i = 0; i < reports.size(); i++)
         profile.members.push_back(
             make_member(set, i, reports[i], static_cast<lacuna_architecture>(kernel.architecture)));
+    if (lesson.weight == Lesson::Weight::preliminary)
+        for (ProfileMember& member : profile.members)
+            member.evidence.boots = 0;
     return profile;
 }
 
@@ -200,9 +271,39 @@ std::vector<std::string> contradictions(const Profile& old, const Profile& fresh
     return sentences;
 }
 
-Profile join(const Profile& old, const Profile& fresh)
+namespace {
+
+// An older engine's word changes nothing of whose the profile is.
+bool begins_anew(const Provenance& old, const Provenance& fresh)
+{
+    return fresh.engine > old.engine ||
+           (fresh.engine == old.engine && fresh.constraints != old.constraints);
+}
+
+void count(Provenance& known, const Provenance& fresh)
+{
+    known.boots += fresh.boots;
+    for (const Teacher& teacher : fresh.teachers) {
+        const Teacher* before = known.find(teacher.guest);
+        const Teacher now{teacher.guest, teacher.boots + (before ? before->boots : 0), teacher.last};
+        std::erase_if(known.teachers, [&](const Teacher& other) { return other.guest == teacher.guest; });
+        known.teachers.push_back(now);
+    }
+    if (known.teachers.size() > Provenance::kept)
+        known.teachers.erase(known.teachers.begin(), known.teachers.end() - Provenance::kept);
+}
+
+} // namespace
+
+Profile join(const Profile& old, const Profile& fresh, bool had_news)
 {
     Profile joined = old;
+    if (begins_anew(old.provenance, fresh.provenance)) {
+        joined.provenance = {fresh.provenance.engine, fresh.provenance.constraints, {}, 0, 0, 0};
+        for (ProfileMember& member : joined.members)
+            member.evidence.boots = 0;
+    }
+    count(joined.provenance, fresh.provenance);
     for (const ProfileMember& member : fresh.members) {
         const auto known =
             std::find_if(joined.members.begin(), joined.members.end(),
@@ -211,8 +312,52 @@ Profile join(const Profile& old, const Profile& fresh)
             joined.members.push_back(member);
         else if (member.says_more_than(*known))
             *known = member;
+        else if (member.says_the_same_as(*known) && fresh.provenance.boots)
+            known->evidence.boots += member.evidence.boots;
     }
+    if (had_news || has_news(old, joined))
+        joined.provenance.without_news = 0;
+    else
+        joined.provenance.without_news += fresh.provenance.boots;
     return joined;
+}
+
+std::vector<std::string> join_deep(Profile& profile, const std::vector<ProfileMember>& members)
+{
+    std::vector<std::string> objections;
+    for (ProfileMember member : members) {
+        member.deep = true;
+        member.evidence.boots = member.answered() ? 1 : 0;
+        const auto known = std::find_if(profile.members.begin(), profile.members.end(), [&](const ProfileMember& other) {
+            return other.qualified() == member.qualified();
+        });
+        if (known == profile.members.end())
+            profile.members.push_back(std::move(member));
+        else if (!known->deep)
+            continue; // the hunt's word counts
+        else if (disagree(*known, member)) {
+            objections.push_back(
+                fmt::format("{} {} in the store, but {} now", member.qualified(), claim(*known), claim(member)));
+            known->state = LACUNA_CONTRADICTED;
+            known->candidates.clear();
+            known->remaining = 0;
+            known->evidence.boots = 0;
+        } else if (known->state == LACUNA_CONTRADICTED)
+            continue; // for good: a third boot could only outvote one of two
+        else if (member.says_more_than(*known))
+            *known = std::move(member);
+        else if (member.says_the_same_as(*known))
+            known->evidence.boots++;
+    }
+    return objections;
+}
+
+bool has_news(const Profile& old, const Profile& joined)
+{
+    return std::any_of(joined.members.begin(), joined.members.end(), [&](const ProfileMember& member) {
+        const ProfileMember* before = old.find(member.qualified());
+        return !before || member.says_more_than(*before);
+    });
 }
 
 std::string to_text(const Json& json, int indent)
@@ -229,6 +374,7 @@ Json to_json(const Profile& profile)
                       {"banner", profile.banner},
                       {"architecture", profile.architecture}};
     json["complete"] = profile.complete();
+    json["provenance"] = provenance_to_json(profile);
     json["members"] = Json::object();
     for (const ProfileMember& member : profile.members)
         json["members"][member.structure][member.name] = member_to_json(member);
@@ -238,9 +384,12 @@ Json to_json(const Profile& profile)
 Profile profile_from_json(const Json& json, const std::string& file)
 {
     try {
-        if (json.at("schema") != profile_schema)
-            throw Error(fmt::format("it has the schema {}", json.at("schema").dump()));
+        const Json& schema = json.at("schema");
+        if (schema != profile_schema && schema != first_profile_schema)
+            throw Error(fmt::format("it has the schema {}", schema.dump()));
         Profile profile;
+        if (schema == profile_schema)
+            profile.provenance = provenance_from_json(json.at("provenance"));
         const Json& kernel = json.at("kernel");
         profile.kernel_id = kernel.at("id").get<std::string>();
         profile.release = kernel.at("release").get<std::string>();

@@ -15,7 +15,9 @@ namespace lacuna {
 
 using Json = nlohmann::ordered_json;
 
-inline constexpr const char* profile_schema = "lacuna-profile/1";
+inline constexpr const char* profile_schema = "lacuna-profile/2";
+// Without provenance, ties' boots and absence; still read.
+inline constexpr const char* first_profile_schema = "lacuna-profile/1";
 
 // How much stands behind a member.
 struct Evidence {
@@ -23,6 +25,7 @@ struct Evidence {
     std::uint32_t instances = 0;  // different ones it was seen in
     std::uint32_t witnesses = 0;  // events that showed it in action
     std::uint32_t eliminated = 0; // candidates that fell
+    std::uint32_t boots = 0;      // that said the same of it, one by one; of what is open: 0
 
     bool operator==(const Evidence&) const = default;
 };
@@ -36,6 +39,7 @@ struct ProfileMember {
     std::vector<std::int32_t> candidates; // when ambiguous: the first of those left; when tied: all
     std::uint32_t remaining = 0;          // when ambiguous or tied: how many are left
     bool relative_to_list = false;        // to the structure's list node, not to its start (struct module)
+    bool deep = false;                    // beyond those that the hunt is for: a profile is complete without it
     Evidence evidence;
 
     std::string qualified() const { return structure + "." + name; }
@@ -52,17 +56,51 @@ struct ProfileMember {
     bool was_seen() const { return !absent() && (state != LACUNA_AMBIGUOUS || remaining > 0); }
     // Whether a boot that found this has found out more than one that found `other`.
     bool says_more_than(const ProfileMember& other) const;
+    // Whether both are settled in the same way.
+    bool says_the_same_as(const ProfileMember& other) const;
     // Whether this says that the member is not at `other`.
     bool rules_out(std::int32_t other) const;
     bool operator==(const ProfileMember&) const = default;
 };
 
+// A guest that was learned from.
+struct Teacher {
+    std::string guest;
+    std::uint32_t boots = 0; // that said something, and nothing else than the profile
+    std::string last;        // ISO 8601, UTC
+
+    bool operator==(const Teacher&) const = default;
+};
+
+// Whose word a profile is. Whoever relies on it can see how good that is.
+struct Provenance {
+    static constexpr std::size_t kept = 32; // teachers, those heard last
+
+    std::uint32_t engine = 0; // LACUNA_ENGINE_VERSION of the one that found it; 0: not known
+    std::string constraints;  // digest of the set it was found with; empty: not known
+    std::vector<Teacher> teachers;
+    std::uint32_t boots = 0;        // of all teachers, also of those that are not kept
+    std::uint32_t without_news = 0; // the last of these boots in a row that added nothing
+    std::uint32_t contradicted = 0; // boots that said something else
+
+    const Teacher* find(const std::string& guest) const;
+    bool operator==(const Provenance&) const = default;
+};
+
 // Where one build of a kernel keeps its members. Belongs to the build, not to a guest or a boot.
 struct Profile {
+    // So many boots must agree on a member: of several guests where there are any (see KernelKnowledge).
+    static constexpr std::uint32_t confirming_boots = 2;
+
     std::string kernel_id, release, banner, architecture;
+    Provenance provenance;
     std::vector<ProfileMember> members; // in the order of the constraint set
 
+    // All members but deep ones are settled.
     bool complete() const;
+    // Two boots at least agree on each of these that is settled.
+    bool confirmed() const { return confirmed_by(confirming_boots); }
+    bool confirmed_by(std::uint32_t boots) const;
     std::size_t resolved() const;
     std::size_t present() const; // members that are not absent
     const ProfileMember* find(const std::string& qualified) const;
@@ -72,22 +110,44 @@ struct Profile {
     bool operator==(const Profile&) const = default;
 };
 
+// What one hunt in one boot of a guest has taught, as a profile remembers it. A boot is counted once.
+struct Lesson {
+    enum class Weight {
+        preliminary, // the hunt goes on, and will be told of as a whole
+        whole,
+        repeated, // an earlier hunt of this boot has been counted
+    };
+
+    std::string guest;
+    std::uint32_t engine = 0;
+    std::string constraints;
+    std::string when; // ISO 8601, UTC
+    Weight weight = Weight::whole;
+};
+
 // Throws Error if the reports do not belong to the set.
 Profile make_profile(const KernelDescriptor& kernel, const lacuna_constraints& set,
-                     const std::vector<lacuna_member_report>& reports);
+                     const std::vector<lacuna_member_report>& reports, const Lesson& lesson);
 
 // One sentence per member that one of them gives an offset which the other rules out; empty: they agree.
 std::vector<std::string> contradictions(const Profile& old, const Profile& fresh);
 
-// Of each member what says more in either of two agreeing profiles; `old` where both say as much.
-Profile join(const Profile& old, const Profile& fresh);
+// Of each member what says more in either of two agreeing profiles; `old` where both say as much. Counts who said so:
+// from the beginning where the fresh one was found by a newer engine, or with other constraints. `had_news`: what was told of this
+// boot before has added something.
+Profile join(const Profile& old, const Profile& fresh, bool had_news = false);
+// Puts deep members that one boot has found into a profile. Returns one sentence per member of which it said something else:
+// those are contradicted from then on, since of the two nobody knows which is right.
+std::vector<std::string> join_deep(Profile& profile, const std::vector<ProfileMember>& members);
+// Whether the second one says something of a member that the first one does not say.
+bool has_news(const Profile& old, const Profile& joined);
 
 // As text; bytes that are no UTF-8 (names that guests and files have) are replaced. `indent`: -1 for one
 // line.
 std::string to_text(const Json& json, int indent = -1);
 
 Json to_json(const Profile& profile);
-// Throws Error that names `file` if it is not a profile of this schema.
+// Throws Error that names `file` if it is not a profile of a schema that is known.
 Profile profile_from_json(const Json& json, const std::string& file);
 
 } // namespace lacuna

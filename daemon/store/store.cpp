@@ -70,6 +70,12 @@ std::optional<Json> read_json(const std::filesystem::path& file)
     }
 }
 
+std::optional<Profile> read_profile(const std::filesystem::path& file)
+{
+    const auto json = read_json(file);
+    return json ? std::optional(profile_from_json(*json, file.string())) : std::nullopt;
+}
+
 void write_all(int fd, const std::string& text, const std::string& file)
 {
     for (std::size_t done = 0; done < text.size();) {
@@ -117,9 +123,10 @@ void write_atomically(const std::filesystem::path& file, const std::string& text
     sync_directory(file.parent_path());
 }
 
-void write_at_once(const std::filesystem::path& file, const std::string& text, mode_t mode)
+void write_at_once(const std::filesystem::path& file, const std::string& text, mode_t mode,
+                   std::optional<gid_t> group)
 {
-    replace(file, text, mode, std::nullopt, false);
+    replace(file, text, mode, group, false);
 }
 
 Store::Store(std::filesystem::path root, const std::string& readers)
@@ -129,8 +136,10 @@ Store::Store(std::filesystem::path root, const std::string& readers)
     make_directory(root_, 0755);
     make_directory(root_ / "guests", 0700);
     let_readers_read(root_ / "profiles");
-    if (std::filesystem::exists(root_ / "contradicting"))
-        let_readers_read(root_ / "contradicting");
+    make_directory(root_ / "export", 0755);
+    for (const char* folder : {"contradicting", "symbols", "export/isf"})
+        if (std::filesystem::exists(root_ / folder))
+            let_readers_read(root_ / folder);
 }
 
 // What is there may be of a time when others were to read it.
@@ -139,7 +148,7 @@ void Store::let_readers_read(const std::filesystem::path& folder) const
     make_profile_folder(folder);
     const gid_t group = readers_.value_or(getegid());
     for (const auto& entry : std::filesystem::directory_iterator(folder)) {
-        if (!entry.is_regular_file() || entry.path().extension() != ".json")
+        if (!entry.is_regular_file() || entry.path().filename().string().starts_with('.'))
             continue;
         if (chown(entry.path().c_str(), static_cast<uid_t>(-1), group) != 0 ||
             chmod(entry.path().c_str(), file_mode()) != 0)
@@ -162,7 +171,7 @@ Store Store::existing(std::filesystem::path root)
     return Store(std::move(root), ReadOnly{});
 }
 
-Stored Store::put_profile(const Profile& profile)
+Stored Store::put_profile(const Profile& profile, bool had_news)
 {
     const auto file = profile_file(profile.kernel_id);
     const auto old = this->profile(profile.kernel_id);
@@ -171,24 +180,167 @@ Stored Store::put_profile(const Profile& profile)
         return {Stored::written, file, {}};
     }
     auto objections = contradictions(*old, profile);
-    if (!objections.empty()) {
-        const auto beside = root_ / "contradicting" / file.filename();
-        make_profile_folder(beside.parent_path());
-        write_profile(beside, profile);
-        return {Stored::refused, beside, std::move(objections)};
+    if (!objections.empty())
+        return put_contradicting(*old, profile, std::move(objections));
+    const Profile joined = join(*old, profile, had_news);
+    write_profile(file, joined); // that this boot agrees is worth knowing too
+    return {has_news(*old, joined) ? Stored::improved : Stored::kept, file, {}};
+}
+
+// Which of the two is right cannot be told from one boot: those that contradict are collected as well.
+Stored Store::put_contradicting(const Profile& old, const Profile& profile,
+                                std::vector<std::string> objections)
+{
+    const auto file = profile_file(profile.kernel_id), beside = contradicting_file(profile.kernel_id);
+    make_profile_folder(beside.parent_path());
+    std::optional<Profile> others;
+    try {
+        others = contradicting(profile.kernel_id);
+    } catch (const Error&) { // it is replaced
     }
-    const Profile joined = join(*old, profile);
-    if (joined == *old)
-        return {Stored::kept, file, {}};
-    write_profile(file, joined);
-    return {Stored::improved, file, {}};
+    const Profile against = others && contradictions(*others, profile).empty() ? join(*others, profile) : profile;
+    const bool newer = profile.provenance.engine > old.provenance.engine;
+    if (newer || (against.confirmed() && !old.confirmed() &&
+                  against.provenance.engine >= old.provenance.engine)) {
+        write_profile(beside, old);
+        write_profile(file, newer ? profile : against);
+        return {Stored::replaced, file, std::move(objections)};
+    }
+    Profile contradicted = old;
+    contradicted.provenance.contradicted += profile.provenance.boots;
+    contradicted.provenance.without_news += profile.provenance.boots;
+    write_profile(file, contradicted);
+    write_profile(beside, against);
+    return {Stored::refused, beside, std::move(objections)};
+}
+
+std::vector<std::string> Store::put_deep(const std::string& kernel_id, const std::vector<ProfileMember>& members)
+{
+    auto profile = this->profile(kernel_id);
+    if (!profile)
+        throw Error("there is no profile to add to", "kernel " + kernel_id);
+    auto objections = join_deep(*profile, members);
+    write_profile(profile_file(kernel_id), *profile);
+    return objections;
+}
+
+bool Store::forget_profile(const std::string& kernel_id)
+{
+    bool found = false;
+    for (const auto& file : {profile_file(kernel_id), contradicting_file(kernel_id)}) {
+        found |= std::filesystem::exists(file);
+        remove_file(file);
+    }
+    return found;
+}
+
+void Store::remove_file(const std::filesystem::path& file) const
+{
+    std::error_code error;
+    std::filesystem::remove(file, error);
+    if (error)
+        throw Error("cannot be removed: " + error.message(), file.string());
+}
+
+std::optional<std::string> Store::symbols(const std::string& kernel_id) const
+{
+    return text_of(symbols_file(kernel_id));
+}
+
+std::filesystem::path Store::symbols_file(const std::string& kernel_id) const
+{
+    return root_ / "symbols" / (file_name(kernel_id) + ".map");
+}
+
+void Store::put_symbols(const std::string& kernel_id, const std::string& text) const
+{
+    put_public(symbols_file(kernel_id), text);
+}
+
+void Store::forget_symbols() const
+{
+    std::error_code error;
+    for (const auto& entry : std::filesystem::directory_iterator(root_ / "symbols", error))
+        if (!std::filesystem::exists(profile_file(entry.path().stem().string())))
+            remove_file(entry.path());
+}
+
+std::filesystem::path Store::isf_file(const std::string& kernel_id) const
+{
+    return export_folder() / "isf" / (file_name(kernel_id) + ".json");
+}
+
+std::filesystem::path Store::boot_folder(const std::string& guest) const
+{
+    return export_folder() / "guests" / file_name(guest);
+}
+
+std::optional<std::string> Store::text_of(const std::filesystem::path& file) const
+{
+    return read_text(file);
+}
+
+void Store::put_public(const std::filesystem::path& file, const std::string& text) const
+{
+    if (file.parent_path() != export_folder())
+        make_profile_folder(file.parent_path());
+    write_at_once(file, text, file_mode(), readers_);
+}
+
+void Store::put_private(const std::filesystem::path& file, const std::string& text) const
+{
+    if (file.parent_path() != export_folder()) {
+        make_directory(export_folder() / "guests", 0700);
+        make_directory(file.parent_path(), 0700);
+    }
+    write_at_once(file, text, 0600);
+}
+
+void Store::remove_boot(const std::string& guest) const
+{
+    std::error_code error;
+    std::filesystem::remove_all(boot_folder(guest), error);
+    if (error)
+        throw Error("cannot be removed: " + error.message(), boot_folder(guest).string());
+}
+
+void Store::remove_boots() const
+{
+    std::error_code error;
+    std::filesystem::remove_all(export_folder() / "guests", error);
+    if (error)
+        throw Error("cannot be removed: " + error.message(), (export_folder() / "guests").string());
 }
 
 std::optional<Profile> Store::profile(const std::string& kernel_id) const
 {
-    const auto file = profile_file(kernel_id);
-    const auto json = read_json(file);
-    return json ? std::optional(profile_from_json(*json, file.string())) : std::nullopt;
+    return read_profile(profile_file(kernel_id));
+}
+
+std::optional<Profile> Store::contradicting(const std::string& kernel_id) const
+{
+    return read_profile(contradicting_file(kernel_id));
+}
+
+std::vector<std::string> Store::kernels() const
+{
+    std::vector<std::string> ids;
+    std::error_code error;
+    for (const auto& entry : std::filesystem::directory_iterator(root_ / "profiles", error)) {
+        if (entry.path().extension() != ".json" || entry.path().filename().string().starts_with('.'))
+            continue;
+        try {
+            if (const auto profile = read_profile(entry.path()))
+                ids.push_back(profile->kernel_id);
+        } catch (const Error&) { // a damaged file of one kernel must not hide the others
+        }
+    }
+    return ids;
+}
+
+std::filesystem::path Store::contradicting_file(const std::string& kernel_id) const
+{
+    return root_ / "contradicting" / (file_name(kernel_id) + ".json");
 }
 
 std::filesystem::path Store::profile_file(const std::string& kernel_id) const

@@ -12,6 +12,12 @@
 
 #define LACUNA_ABI_VERSION 6
 
+/*
+ * Which engine it was that found something. Raised with each change to the engine, or to the constraints that come with it, by
+ * which other offsets may be found: what an older one has found is looked at again, and may be replaced.
+ */
+#define LACUNA_ENGINE_VERSION 1
+
 #define LACUNA_GENL_NAME "lacuna"
 #define LACUNA_GENL_EVENTS "events"
 
@@ -267,6 +273,7 @@ enum lacuna_attribute {
 	LACUNA_A_LENGTH, /* u32 */
 	LACUNA_A_DATA, /* binary */
 	LACUNA_A_FD, /* u32 */
+	LACUNA_A_ENGINE, /* u32, LACUNA_ENGINE_VERSION of the module */
 	LACUNA_ATTRIBUTES,
 };
 

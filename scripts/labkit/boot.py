@@ -172,6 +172,7 @@ def make_job(options, kernels, host, system, by_behaviour):
     return {
         "scenario": options.scenario,
         "record": options.record,
+        "keep_memory": options.keep_memory,
         "guests": guests,
         "vmlinux": None if options.native else host.kernel.vmlinux,
         "other_systems": other_systems.floppies(),

@@ -103,7 +103,7 @@ def install(trial):
     trial.check("it answers", trial.lacuna.ask("status") is not None)
     trial.check("the installed configuration is sound", check_config())
     # many guests at once take an emulated host long
-    settings = f'deadline_seconds = 900\nmetrics = "{METRICS}"'
+    settings = f'deadline_seconds = 900\nmetrics = "{METRICS}"\nconfirm_boots = 1\ncompare_one_in = 0'
     trial.lacuna.configure([{"name": "learn-*", "policy": "learn"}], settings)
     trial.lacuna.service("restart")  # metrics count from the next start
 

@@ -313,7 +313,7 @@ def running(trial):
 
 def known(trial):
     """A second boot of a kernel whose profile is complete: not trapped, the profile is seen to hold; nor after a restart."""
-    trial.lacuna.policy = "learn-if-unknown"
+    trial.lacuna.policy, trial.lacuna.confirm_boots = "learn-if-unknown", 1
     trial.start_lacuna()
     guest = trial.start_guest({**trial.job["guests"][0], "folder": "first"})
     if not trial.wait_ready(guest):

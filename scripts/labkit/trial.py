@@ -9,7 +9,7 @@ from pathlib import Path
 from . import behaviour, lost_guest, views
 from .base import LabError
 from .guest import RUN, Guest
-from .lacuna import Lacuna
+from .lacuna import STORE, Lacuna
 
 TRAPPING = ("trapping", "restoring")
 SHOW_SECONDS = 2
@@ -154,6 +154,8 @@ class Trial:
                 got = self.lacuna.ask("record", guest.name, "--out", file, seconds=RECORDING_SECONDS)
                 self.check(f"the boot of {guest.name} was recorded", got, got or "see agent.log")
             self._compare_views(guest)
+            if self.job.get("keep_memory"):
+                self._keep_memory(guest)
         else:
             view = views.next_view(guest, self.end)
             for part, result in (views.guest_only(view[1]) if view else {}).items():
@@ -178,6 +180,21 @@ class Trial:
         if profile and "addresses" in facts and guest.console.views():
             file = RUN / f"{guest.name}.memory"
             self.write(guest, "observation", behaviour.observe(guest, file, facts, profile, lists, self.job["behaviour"]))
+
+    def _keep_memory(self, guest):
+        """Copy the guest's memory while it stands still, and the store as it is then: with what was written for this boot."""
+        guest.qmp("stop")
+        memory, dumped = guest.out / "memory.raw", RUN / f"{guest.name}.dump"
+        guest.qmp("pmemsave", val=0, size=guest.job["memory"] << 20, filename=str(memory))
+        # Not of 32-bit guests: for a core file QEMU reads their vCPUs' registers, see QUIET_APIC in guest.py.
+        if self.lacuna.facts(guest.name).get("paging") in ("4-level", "5-level"):
+            words = ("dump", guest.name, dumped, "--qmp", RUN / f"{guest.name}.qmp", "--store", STORE)
+            answer = self.lacuna.ask(*words, seconds=RECORDING_SECONDS)
+            self.check("lacunactl dump copies the guest's memory", answer and same_memory(memory, dumped))
+            dumped.unlink(missing_ok=True)
+            self.lacuna.ask(*words[:2], guest.out / "memory.core", *words[3:], "--format", "elf", seconds=RECORDING_SECONDS)
+        subprocess.run(["cp", "-rT", STORE, guest.out / "store-of-boot"], check=True)
+        guest.qmp("cont")
 
     def _times(self, guest, stats):
         """Seconds from the guest's creation to its prompt, to the end of the hunt, and to each member's resolution."""
@@ -218,6 +235,20 @@ class Trial:
             "checks": self.checks,
             "seconds": times,
         }
+
+
+def same_memory(one, other):
+    """Whether two raw copies of a guest's memory are equal but for what lies between 640 KiB and 1 MiB: devices and firmware."""
+    pieces = ((0, 640 << 10), (1 << 20, one.stat().st_size))
+    with open(one, "rb") as first, open(other, "rb") as second:
+        for start, end in pieces:
+            first.seek(start)
+            second.seek(start)
+            for at in range(start, end, 1 << 20):
+                size = min(1 << 20, end - at)
+                if first.read(size) != second.read(size):
+                    return False
+    return True
 
 
 def progress(member):

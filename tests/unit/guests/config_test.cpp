@@ -24,6 +24,9 @@ socket = "run/sock"
 constraints = "/srv/constraints"
 deadline_seconds = 30
 record = true
+confirm_boots = 3
+compare_one_in = 0
+final_after_boots = 9
 group = "vmi"
 log_level = "warn"
 [[guest]]
@@ -48,6 +51,9 @@ policy = "ignore"
     EXPECT_EQ(config.constraints, "/srv/constraints");
     EXPECT_EQ(config.deadline_seconds, 30u);
     EXPECT_TRUE(config.record);
+    EXPECT_EQ(config.trust, (Trust{3, 0, 9}));
+    EXPECT_EQ(parse("").trust, (Trust{2, 100, 3}));
+    EXPECT_ERROR(parse("confirm_boots = 0"), "\"confirm_boots\" is out of range");
     EXPECT_EQ(config.group, "vmi");
     EXPECT_EQ(config.log_level, "warn");
     ASSERT_EQ(config.guests.size(), 4u);

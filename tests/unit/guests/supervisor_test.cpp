@@ -94,6 +94,7 @@ protected:
                          rule("same", policy),
                          rule("*-quiet", Policy::ignore)};
         Host host;
+        host.choose = [](unsigned) { return false; };
         host.running_vms = [this] { return running; };
         host.open_vm = [](const RunningVm& vm) { return vm.number == 7 ? Fd(dup(0)) : Fd(); };
         host.find_vmm = [this](pid_t pid) {
@@ -142,6 +143,7 @@ protected:
     {
         GuestReport r = report(guest, LACUNA_EVENT_FINISHED, LACUNA_GUEST_DONE);
         r.kernel_id = kernel;
+        r.engine = LACUNA_ENGINE_VERSION;
         r.slide = 0x1000'0000;
         r.text_gpa = 0x2'0000'0000;
         r.members.emplace();
@@ -491,6 +493,9 @@ protected:
         create(1);
         tell(finished(1, "id-web"));
         tell(report(1, LACUNA_EVENT_GONE, LACUNA_GUEST_GONE));
+        create(1);
+        tell(finished(1, "id-web"));
+        tell(report(1, LACUNA_EVENT_GONE, LACUNA_GUEST_GONE));
         policy = Policy::learn_if_unknown;
         start();
         settle(slow_in_progress);
@@ -534,6 +539,20 @@ TEST_F(KnownKernelTest, IsLearnedAnewWhereItsProfileDoesNotHold)
     EXPECT_FALSE(supervisor->is_verifying());
     EXPECT_EQ(supervisor->guest("web1").state, LACUNA_GUEST_WAITING);
     EXPECT_EQ(module.armed[9].options.known, std::set<std::string>{});
+}
+
+TEST_F(KnownKernelTest, WhatIsForgottenIsLearnedAnew)
+{
+    create(9);
+    tell(recognised(9));
+    ASSERT_TRUE(supervisor->is_verifying());
+    supervisor->forget("id-web");
+    EXPECT_FALSE(supervisor->is_verifying());
+    EXPECT_FALSE(supervisor->store().profile("id-web"));
+    EXPECT_ERROR(supervisor->forget("id-web"), "id-web: there is no profile of a kernel with this id");
+    tell(report(9, LACUNA_EVENT_GONE, LACUNA_GUEST_GONE));
+    create(17); // web1 once more
+    EXPECT_EQ(module.armed[17].options.known, std::set<std::string>{});
 }
 
 TEST_F(KnownKernelTest, WithoutThatPolicyItIsTrapped)
@@ -590,6 +609,31 @@ TEST_F(SupervisorTest, ASecondHuntOfABootIsPublished)
     EXPECT_EQ(guest.boot.outcome, Outcome::none);
     tell(finished(1, "id-web"));
     EXPECT_TRUE(supervisor->store().profile("id-web")->complete());
+}
+
+TEST_F(SupervisorTest, ABootIsCountedOnceHoweverOftenItIsPublished)
+{
+    create(1);
+    GuestReport so_far = finished(1, "id-web");
+    so_far.event = LACUNA_EVENT_PROGRESS;
+    so_far.state = LACUNA_GUEST_TRAPPING;
+    so_far.members->front() = open_with({8, 16});
+    so_far.stats.emplace();
+    so_far.stats->process_done_ns = 1;
+    tell(so_far);
+    const auto provenance = [&] { return supervisor->store().profile("id-web")->provenance; };
+    EXPECT_EQ(provenance().boots, 0u);
+    tell(finished(1, "id-web"));
+    EXPECT_EQ(provenance().boots, 1u);
+    EXPECT_EQ(provenance().without_news, 0u);
+    supervisor->learn("web1");
+    tell(finished(1, "id-web"));
+    EXPECT_EQ(provenance().boots, 1u);
+    EXPECT_FALSE(supervisor->store().profile("id-web")->confirmed());
+    tell(report(1, LACUNA_EVENT_RESET, LACUNA_GUEST_CREATED));
+    tell(finished(1, "id-web"));
+    EXPECT_EQ(provenance().boots, 2u);
+    EXPECT_TRUE(supervisor->store().profile("id-web")->confirmed());
 }
 
 TEST_F(SupervisorTest, AResetAsksAgainWhatIsToBeDone)

@@ -80,6 +80,27 @@ TEST_F(Verification, AProfileThatLacksAMemberDoesNotHold)
     }
 }
 
+TEST_F(Verification, WhatIsOpenIsNotAskedAbout)
+{
+    kernel.memory.put(FakeLayout::modules + 0x100'0000, 0x90);
+    kernel.add_module("dummy", FakeLayout::modules + 0x100'0000 - 0x40, 4096);
+    for (ProfileMember& member : profile.members) {
+        SCOPED_TRACE(member.qualified());
+        const ProfileMember known = member;
+        for (const auto state : {LACUNA_AMBIGUOUS, LACUNA_CONTRADICTED, LACUNA_ABSENT}) {
+            member.state = state;
+            member.offset = 1; // says nothing
+            EXPECT_NO_THROW(verify());
+        }
+        member = known;
+    }
+    for (ProfileMember& member : profile.members)
+        if (member.name != "comm")
+            member.state = LACUNA_AMBIGUOUS;
+    EXPECT_NO_THROW(verify());
+    EXPECT_THROW(verify_with(2, FakeLayout::comm + 8), Error);
+}
+
 TEST_F(Verification, TheRightProfileHolds)
 {
     EXPECT_NO_THROW(verify());

@@ -159,6 +159,7 @@ TEST(NetlinkCodec, ReportsInFull)
     nla_put_u64(m, LACUNA_A_TEXT_GPA, 0x1'2340'0000);
     nla_put_u8(m, LACUNA_A_PAGING, LACUNA_PAGING_PAE);
     nla_put_u64(m, LACUNA_A_ROOT, 0x1a7'0020);
+    nla_put_u32(m, LACUNA_A_ENGINE, 7);
     nla_put(m, LACUNA_A_MEMBERS, sizeof(members), members);
     nla_put(m, LACUNA_A_STATS, sizeof(stats), &stats);
     const GuestReport report = parse(message);
@@ -171,6 +172,7 @@ TEST(NetlinkCodec, ReportsInFull)
     EXPECT_EQ(report.text_gpa, 0x1'2340'0000u);
     EXPECT_EQ(report.paging, LACUNA_PAGING_PAE);
     EXPECT_EQ(report.root, 0x1a7'0020u);
+    EXPECT_EQ(report.engine, 7u);
     EXPECT_EQ(report.reason, std::nullopt);
     ASSERT_EQ(report.members->size(), 2u);
     EXPECT_EQ((*report.members)[0].candidates[0], 1234);

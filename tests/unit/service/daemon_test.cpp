@@ -132,6 +132,7 @@ protected:
         r.event = event;
         r.state = state;
         r.kernel_id = "id-1";
+        r.engine = LACUNA_ENGINE_VERSION;
         r.slide = slide;
         r.text_gpa = 0;
         r.members.emplace();
@@ -159,6 +160,18 @@ protected:
             const Json guests = ctl_json({"status"}).at("guests");
             return !guests.empty() && guests.back().at("state") == state;
         });
+    }
+
+    // Symbols of kernels that have no profile do not outlive the daemon that read them.
+    Profile profile_with_symbols_kept()
+    {
+        Profile profile;
+        const KernelDescriptor kernel = fake_kernel("id-1");
+        profile.kernel_id = kernel.id;
+        profile.release = kernel.release;
+        profile.banner = kernel.banner;
+        profile.architecture = "x86_64";
+        return profile;
     }
 
     void boot()
@@ -280,8 +293,13 @@ TEST_F(DaemonTest, ProfileOfGuestAndOfKernel)
     EXPECT_EQ(profile, ctl_json({"profile", "id-1"}));
     EXPECT_EQ(profile.at("complete"), true);
     EXPECT_EQ(profile.at("members").at("task_struct").at("pid").at("offset"), FakeLayout::pid);
-    EXPECT_NE(ctl({"profile", "web1"}).out.find("task_struct.pid"), std::string::npos);
+    const std::string shown = ctl({"profile", "web1"}).out;
+    EXPECT_NE(shown.find("task_struct.pid"), std::string::npos);
+    EXPECT_NE(shown.find("learned   from 1 boots: web1 (1, last 20"), std::string::npos) << shown;
+    EXPECT_NE(shown.find("confirmed not yet: a second boot has still to agree on module.name, "), std::string::npos) << shown;
     EXPECT_EQ(ctl({"profile", "nobody"}).code, exit_unknown);
+
+    EXPECT_NE(shown.find("none: the symbols of its image have not been read"), std::string::npos) << shown;
 
     // Without the daemon the store is read.
     end();
@@ -289,6 +307,42 @@ TEST_F(DaemonTest, ProfileOfGuestAndOfKernel)
     EXPECT_EQ(ctl_json({"profile", "--store", config.store.string(), "id-1"}), profile);
     EXPECT_EQ(ctl({"profile", "--store", config.store.string(), "nobody"}).code, exit_unknown);
     EXPECT_EQ(ctl({"profile", "--store", "/nonexistent", "nobody"}).code, exit_unreachable);
+}
+
+TEST_F(DaemonTest, ExportsWhatToolsRead)
+{
+    Store(config.store).put_symbols("id-1", "ffffffff81000000 T _text\nffffffff82000000 D linux_banner\n"
+                                            "ffffffff82a00000 D init_task\n");
+    Store(config.store).put_profile(profile_with_symbols_kept());
+    boot_to_the_end();
+    const std::string store = config.store.string();
+    const Json isf = Json::parse(ctl({"export", "--store", store, "--format", "isf", "web1"}).out);
+    EXPECT_EQ(isf.at("user_types").at("task_struct").at("fields").at("pid").at("offset"), FakeLayout::pid);
+    EXPECT_EQ(ctl({"export", "--store", store, "--format", "map", "web1"}).out.substr(0, 25), "ffffffff89000000 T _text\n");
+    const auto file = folder.path() / "out";
+    EXPECT_EQ(ctl({"export", "--store", store, "--format", "isf", "id-1", "--out", file.string()}).code, exit_ok);
+    EXPECT_EQ(Json::parse(std::ifstream(file)), isf);
+    EXPECT_EQ(ctl({"export", "--store", store, "--format", "isf", "nobody"}).code, exit_unknown);
+    EXPECT_EQ(ctl({"export", "--store", store, "--format", "nonsense", "web1"}).code, exit_usage);
+    EXPECT_TRUE(std::filesystem::exists(config.store / "export/guests/web1/System.map"));
+    module.tell(progress(LACUNA_EVENT_GONE, LACUNA_GUEST_GONE, true));
+    EXPECT_TRUE(wait_for([&] { return !std::filesystem::exists(config.store / "export/guests/web1"); }));
+}
+
+TEST_F(DaemonTest, ForgetsAKernelWithAndWithoutTheDaemon)
+{
+    boot_to_the_end();
+    EXPECT_EQ(ctl({"forget", "id-2"}).code, exit_unknown);
+    EXPECT_EQ(ctl({"forget", "id-1"}).out, "forgotten: id-1\n");
+    EXPECT_EQ(ctl({"profile", "id-1"}).code, exit_unknown);
+    module.tell(progress(LACUNA_EVENT_RESET, LACUNA_GUEST_WAITING, false));
+    module.tell(progress(LACUNA_EVENT_FINISHED, LACUNA_GUEST_DONE, true));
+    ASSERT_TRUE(wait_for([&] { return ctl({"profile", "id-1"}).code == exit_ok; }));
+    end();
+    const std::string store = config.store.string();
+    EXPECT_EQ(ctl({"forget", "--store", store, "id-1"}).code, exit_ok);
+    EXPECT_EQ(ctl({"forget", "--store", store, "id-1"}).code, exit_unknown);
+    EXPECT_EQ(ctl({"forget", "--store", "/nonexistent", "id-1"}).code, exit_unreachable);
 }
 
 TEST_F(DaemonTest, Stats)

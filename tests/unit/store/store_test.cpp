@@ -27,10 +27,20 @@ lacuna_constraints small_set()
             {"name": "name", "type": "text", "size": 56, "witnesses": 1, "instances": 1, "constraints": [{"predicate": "text", "witness": true}]}]})"}});
 }
 
+const Lesson web1 = {"web1", 3, "digest", "2026-11-27T10:00:00Z"};
+const Lesson web2 = {"web2", 3, "digest", "2026-11-27T11:00:00Z"};
+const Lesson newer = {"web1", 4, "digest", "2026-11-28T10:00:00Z"};
+
 Profile profile_with(const lacuna_member_report& pid, const lacuna_member_report& mm,
-                     const lacuna_member_report& name)
+                     const lacuna_member_report& name, const Lesson& lesson = web1)
 {
-    return make_profile(fake_kernel("6.1-abc"), small_set(), {pid, mm, name});
+    return make_profile(fake_kernel("6.1-abc"), small_set(), {pid, mm, name}, lesson);
+}
+
+// All is resolved, the first one at `pid`.
+Profile all_at(std::int32_t pid, const Lesson& lesson = web1)
+{
+    return profile_with(resolved_at(pid), resolved_at(8), resolved_at(16), lesson);
 }
 
 std::string text_of(const std::filesystem::path& file)
@@ -57,18 +67,20 @@ TEST(Profile, JsonAsDocumented)
 {
     const Profile profile =
         profile_with(resolved_at(1234), open_with({8, 16}, LACUNA_AMBIGUOUS), resolved_at(-16));
-    EXPECT_EQ(to_json(profile), Json::parse(R"({"schema": "lacuna-profile/1",
+    EXPECT_EQ(to_json(profile), Json::parse(R"({"schema": "lacuna-profile/2",
         "kernel": {"id": "6.1-abc", "release": "6.1.0-test", "banner": "Linux version 6.1.0-test", "architecture": "x86_64"},
         "complete": false,
+        "provenance": {"engine": 3, "constraints": "digest", "confirmed": false, "boots": 1, "without_news": 0, "contradicted": 0,
+                       "guests": {"web1": {"boots": 1, "last": "2026-11-27T10:00:00Z"}}},
         "members": {
             "task_struct": {
                 "pid": {"state": "resolved", "offset": 1234, "type": "int", "size": 4,
-                        "evidence": {"events": 57, "instances": 12, "witnesses": 40, "eliminated": 4095}},
+                        "evidence": {"events": 57, "instances": 12, "witnesses": 40, "eliminated": 4095, "boots": 1}},
                 "mm": {"state": "ambiguous", "candidates": [8, 16], "remaining": 2, "type": "pointer", "size": 8,
-                       "evidence": {"events": 0, "instances": 0, "witnesses": 0, "eliminated": 0}}},
+                       "evidence": {"events": 0, "instances": 0, "witnesses": 0, "eliminated": 0, "boots": 0}}},
             "module": {
                 "name": {"state": "resolved", "offset": -16, "relative_to": "list", "type": "text", "size": 56,
-                         "evidence": {"events": 57, "instances": 12, "witnesses": 40, "eliminated": 4095}}}}})"));
+                         "evidence": {"events": 57, "instances": 12, "witnesses": 40, "eliminated": 4095, "boots": 1}}}}})"));
     EXPECT_EQ(profile_from_json(to_json(profile), "x"), profile);
 }
 
@@ -91,7 +103,7 @@ TEST(Profile, ATieListsItsPlacesAndOffersTheFirst)
     const Profile profile = profile_with(open_with({4, 8}, LACUNA_TIED), resolved_at(8), resolved_at(16));
     EXPECT_EQ(to_json(profile).at("members").at("task_struct").at("pid"),
               Json::parse(R"({"state": "tied", "offset": 4, "candidates": [4, 8], "remaining": 2, "type": "int",
-                  "size": 4, "evidence": {"events": 0, "instances": 0, "witnesses": 0, "eliminated": 0}})"));
+                  "size": 4, "evidence": {"events": 0, "instances": 0, "witnesses": 0, "eliminated": 0, "boots": 1}})"));
     EXPECT_EQ(profile_from_json(to_json(profile), "x"), profile);
     EXPECT_EQ(profile.offset("task_struct.pid"), 4);
 }
@@ -116,13 +128,55 @@ TEST(Profile, CompleteMeansAll)
 
 TEST(Profile, ReportsOfAnotherSetAreRefused)
 {
-    EXPECT_ERROR(make_profile(fake_kernel("k"), small_set(), {resolved_at(1)}),
+    EXPECT_ERROR(make_profile(fake_kernel("k"), small_set(), {resolved_at(1)}, web1),
                  "1 members are reported, but the constraint set has 3");
+}
+
+TEST(Profile, WhatIsAbsentIsSettled)
+{
+    const Profile profile = profile_with(resolved_at(4), resolved_at(8), open_with({}, LACUNA_ABSENT));
+    EXPECT_TRUE(profile.complete());
+    EXPECT_EQ(to_json(profile).at("members").at("module").at("name"),
+              Json::parse(R"({"state": "absent", "relative_to": "list", "type": "text", "size": 56,
+                  "evidence": {"events": 0, "instances": 0, "witnesses": 0, "eliminated": 0, "boots": 1}})"));
+    EXPECT_EQ(profile_from_json(to_json(profile), "x"), profile);
+    EXPECT_ERROR(profile.offset("module.name"), "module.name does not exist");
+    EXPECT_EQ(contradictions(profile, all_at(4)),
+              std::vector<std::string>{"module.name is absent in the store, but is at 16 now"});
+    EXPECT_TRUE(contradictions(profile, profile_with(resolved_at(4), resolved_at(8), open_with({}))).empty());
+}
+
+TEST(Profile, TheFirstSchemaIsRead)
+{
+    Json json = to_json(all_at(4));
+    json["schema"] = "lacuna-profile/1";
+    json.erase("provenance");
+    for (Json& structure : json["members"])
+        for (Json& member : structure)
+            member["evidence"].erase("boots");
+    const Profile profile = profile_from_json(json, "x");
+    EXPECT_EQ(profile.offset("task_struct.pid"), 4);
+    EXPECT_EQ(profile.provenance, Provenance{});
+    EXPECT_FALSE(profile.confirmed());
+    EXPECT_EQ(to_json(profile).at("schema"), "lacuna-profile/2");
+}
+
+TEST(Profile, RemembersThoseWhoTaughtItLast)
+{
+    Profile profile = all_at(4, {"g0", 3, "digest", "t0"});
+    for (int i = 1; i < 100; i++)
+        profile = join(profile, all_at(4, {"g" + std::to_string(i % 50), 3, "digest", "t" + std::to_string(i)}));
+    EXPECT_EQ(profile.provenance.boots, 100u);
+    ASSERT_EQ(profile.provenance.teachers.size(), Provenance::kept);
+    EXPECT_EQ(profile.provenance.find("g17"), nullptr);
+    ASSERT_NE(profile.provenance.find("g49"), nullptr);
+    EXPECT_EQ(profile.provenance.find("g49")->last, "t99");
+    EXPECT_EQ(profile.find("task_struct.pid")->evidence.boots, 100u);
 }
 
 TEST(Profile, DamagedFiles)
 {
-    EXPECT_ERROR(profile_from_json(Json::parse(R"({"schema": "lacuna-profile/2"})"), "p.json"),
+    EXPECT_ERROR(profile_from_json(Json::parse(R"({"schema": "lacuna-profile/3"})"), "p.json"),
                  "p.json: is no profile of schema");
     EXPECT_ERROR(profile_from_json(Json::parse("[]"), "p.json"), "p.json: is no profile");
     Json json = to_json(profile_with(resolved_at(4), resolved_at(8), resolved_at(16)));
@@ -209,16 +263,199 @@ TEST(Store, ContradictingProfileIsKeptApart)
     Store store(root.path());
     const Profile old = profile_with(resolved_at(4), open_with({8, 16}, LACUNA_AMBIGUOUS), resolved_at(16));
     store.put_profile(old);
-    const std::string before = text_of(store.profile_file("6.1-abc"));
-
     const Profile other = profile_with(resolved_at(12), resolved_at(8), resolved_at(16));
     const Stored stored = store.put_profile(other);
     EXPECT_EQ(stored.outcome, Stored::refused);
     ASSERT_EQ(stored.objections.size(), 1u);
     EXPECT_EQ(stored.objections[0], "task_struct.pid is at 4 in the store, but is at 12 now");
     EXPECT_EQ(stored.file, root.path() / "contradicting/6.1-abc.json");
-    EXPECT_EQ(text_of(store.profile_file("6.1-abc")), before);
-    EXPECT_EQ(profile_from_json(Json::parse(text_of(stored.file)), "x"), other);
+    EXPECT_EQ(store.profile("6.1-abc")->members, old.members);
+    EXPECT_EQ(store.profile("6.1-abc")->provenance.contradicted, 1u);
+    EXPECT_EQ(store.contradicting("6.1-abc"), other);
+}
+
+TEST(Store, TwoBootsThatAgreeConfirm)
+{
+    const TemporaryDirectory root;
+    Store store(root.path());
+    store.put_profile(all_at(4));
+    EXPECT_FALSE(store.profile("6.1-abc")->confirmed());
+    EXPECT_EQ(store.put_profile(profile_with(resolved_at(4), resolved_at(8), open_with({16, 20}), web2)).outcome,
+              Stored::kept);
+    const auto half = store.profile("6.1-abc");
+    EXPECT_FALSE(half->confirmed()); // of module.name there is one boot's word
+    EXPECT_EQ(half->find("task_struct.pid")->evidence.boots, 2u);
+    EXPECT_EQ(half->provenance.without_news, 1u);
+    store.put_profile(all_at(4, web2));
+    const auto all = store.profile("6.1-abc");
+    EXPECT_TRUE(all->confirmed());
+    EXPECT_TRUE(all->confirmed_by(2));
+    EXPECT_FALSE(all->confirmed_by(3));
+    EXPECT_EQ(all->provenance.teachers,
+              (std::vector<Teacher>{{"web1", 1, "2026-11-27T10:00:00Z"}, {"web2", 2, "2026-11-27T11:00:00Z"}}));
+    EXPECT_EQ(all->provenance.without_news, 2u);
+}
+
+TEST(Store, NewsBeginTheCountOfBootsWithoutAnew)
+{
+    const TemporaryDirectory root;
+    Store store(root.path());
+    const auto without = [&] { return store.profile("6.1-abc")->provenance.without_news; };
+    const Profile open = profile_with(open_with({4, 8}), resolved_at(8), resolved_at(16));
+    for (const unsigned expected : {0u, 1u, 2u}) {
+        store.put_profile(open);
+        EXPECT_EQ(without(), expected);
+    }
+    EXPECT_EQ(store.put_profile(profile_with(open_with({4, 8}, LACUNA_TIED), resolved_at(8), resolved_at(16))).outcome,
+              Stored::improved);
+    EXPECT_EQ(without(), 0u);
+}
+
+TEST(Store, ANewerEngineReplacesWhatAnOlderOneHasFound)
+{
+    const TemporaryDirectory root;
+    Store store(root.path());
+    store.put_profile(all_at(4));
+    store.put_profile(all_at(4, web2));
+    ASSERT_TRUE(store.profile("6.1-abc")->confirmed());
+    const Stored stored = store.put_profile(all_at(12, newer));
+    EXPECT_EQ(stored.outcome, Stored::replaced);
+    EXPECT_EQ(stored.objections.size(), 1u);
+    EXPECT_EQ(store.profile("6.1-abc"), all_at(12, newer));
+    EXPECT_EQ(store.contradicting("6.1-abc")->offset("task_struct.pid"), 4);
+    // and not the other way round
+    EXPECT_EQ(store.put_profile(all_at(4)).outcome, Stored::refused);
+    EXPECT_EQ(store.put_profile(all_at(4, web2)).outcome, Stored::refused);
+    EXPECT_EQ(store.profile("6.1-abc")->offset("task_struct.pid"), 12);
+}
+
+TEST(Store, WhatANewerEngineFindsTooIsCountedAnew)
+{
+    const TemporaryDirectory root;
+    Store store(root.path());
+    store.put_profile(all_at(4));
+    store.put_profile(all_at(4, web2));
+    EXPECT_EQ(store.put_profile(all_at(4, newer)).outcome, Stored::kept);
+    const auto profile = store.profile("6.1-abc");
+    EXPECT_EQ(profile->provenance.engine, 4u);
+    EXPECT_EQ(profile->provenance.boots, 1u);
+    EXPECT_FALSE(profile->confirmed());
+    Lesson other = newer;
+    other.constraints = "other";
+    store.put_profile(all_at(4, other));
+    EXPECT_EQ(store.profile("6.1-abc")->provenance.constraints, "other");
+    EXPECT_EQ(store.profile("6.1-abc")->provenance.boots, 1u);
+}
+
+// A first boot that was odd must not have the last word.
+TEST(Store, TwoBootsThatAgreeReplaceOneThatNobodyConfirmed)
+{
+    const TemporaryDirectory root;
+    Store store(root.path());
+    store.put_profile(all_at(12));
+    EXPECT_EQ(store.put_profile(all_at(4)).outcome, Stored::refused);
+    EXPECT_EQ(store.put_profile(all_at(20)).outcome, Stored::refused); // agrees with neither
+    EXPECT_EQ(store.put_profile(all_at(4)).outcome, Stored::refused);
+    EXPECT_EQ(store.put_profile(all_at(4, web2)).outcome, Stored::replaced);
+    EXPECT_EQ(store.profile("6.1-abc")->offset("task_struct.pid"), 4);
+    EXPECT_EQ(store.contradicting("6.1-abc")->offset("task_struct.pid"), 12);
+    // what is confirmed is not outvoted: somebody has to look
+    for (int i = 0; i < 5; i++)
+        EXPECT_EQ(store.put_profile(all_at(12)).outcome, Stored::refused);
+    EXPECT_EQ(store.profile("6.1-abc")->provenance.contradicted, 5u);
+}
+
+TEST(Store, DeepMembersAreAddedAndDoNotMakeAProfileIncomplete)
+{
+    const TemporaryDirectory root;
+    Store store(root.path());
+    const auto files_at = [](lacuna_member_state state, std::int32_t offset) {
+        ProfileMember files;
+        files.structure = "task_struct";
+        files.name = "files";
+        files.type = "pointer";
+        files.size = 8;
+        files.state = state;
+        files.offset = offset;
+        return files;
+    };
+    const auto files = [&] { return *store.profile("6.1-abc")->find("task_struct.files"); };
+    EXPECT_ERROR(store.put_deep("6.1-abc", {files_at(LACUNA_RESOLVED, 24)}), "there is no profile to add to");
+    store.put_profile(all_at(4));
+    store.put_profile(all_at(4, web2));
+    EXPECT_TRUE(store.put_deep("6.1-abc", {files_at(LACUNA_AMBIGUOUS, 0)}).empty());
+    EXPECT_TRUE(store.profile("6.1-abc")->complete());
+    EXPECT_TRUE(store.put_deep("6.1-abc", {files_at(LACUNA_RESOLVED, 24)}).empty());
+    EXPECT_TRUE(store.put_deep("6.1-abc", {files_at(LACUNA_RESOLVED, 24)}).empty());
+    EXPECT_EQ(files().offset, 24);
+    EXPECT_EQ(files().evidence.boots, 2u);
+    EXPECT_TRUE(store.profile("6.1-abc")->confirmed());
+    store.put_profile(all_at(4)); // what a hunt has found leaves them alone
+    EXPECT_EQ(files().offset, 24);
+    EXPECT_EQ(store.put_deep("6.1-abc", {files_at(LACUNA_RESOLVED, 32)}),
+              std::vector<std::string>{"task_struct.files is at 24 in the store, but is at 32 now"});
+    EXPECT_EQ(files().state, LACUNA_CONTRADICTED);
+    store.put_deep("6.1-abc", {files_at(LACUNA_RESOLVED, 32)});
+    EXPECT_EQ(files().state, LACUNA_CONTRADICTED);
+    ProfileMember pid = files_at(LACUNA_RESOLVED, 1000); // of the hunt's own members deep learning says nothing
+    pid.name = "pid";
+    store.put_deep("6.1-abc", {pid});
+    EXPECT_EQ(store.profile("6.1-abc")->offset("task_struct.pid"), 4);
+}
+
+TEST(Store, ABootIsCountedOnce)
+{
+    const TemporaryDirectory root;
+    Store store(root.path());
+    Lesson so_far = web1, again = web1;
+    so_far.weight = Lesson::Weight::preliminary;
+    again.weight = Lesson::Weight::repeated;
+    const auto boots = [&](const char* member) { return store.profile("6.1-abc")->find(member)->evidence.boots; };
+    for (std::uint32_t boot = 1; boot <= 2; boot++) {
+        SCOPED_TRACE(boot);
+        const auto outcome =
+            store.put_profile(profile_with(resolved_at(4), resolved_at(8), open_with({16, 20}), so_far)).outcome;
+        EXPECT_EQ(boots("task_struct.pid"), boot - 1);
+        EXPECT_EQ(store.profile("6.1-abc")->provenance.boots, boot - 1);
+        EXPECT_FALSE(store.profile("6.1-abc")->confirmed());
+        store.put_profile(all_at(4), outcome != Stored::kept);
+        store.put_profile(all_at(4, again), true);
+        EXPECT_EQ(boots("task_struct.pid"), boot);
+        EXPECT_EQ(boots("module.name"), boot);
+        EXPECT_EQ(store.profile("6.1-abc")->provenance.boots, boot);
+    }
+    EXPECT_TRUE(store.profile("6.1-abc")->confirmed());
+    for (const Lesson& lesson : {so_far, web2, again})
+        EXPECT_EQ(store.put_profile(all_at(12, lesson)).outcome, Stored::refused);
+    EXPECT_EQ(store.profile("6.1-abc")->provenance.contradicted, 1u);
+}
+
+// What a second hunt of a boot finds first is that boot's word all the same.
+TEST(Store, ASecondHuntOfABootAddsWhatItFinds)
+{
+    const TemporaryDirectory root;
+    Store store(root.path());
+    Lesson again = web1;
+    again.weight = Lesson::Weight::repeated;
+    store.put_profile(profile_with(resolved_at(4), resolved_at(8), open_with({16, 20})));
+    EXPECT_EQ(store.put_profile(all_at(4, again), true).outcome, Stored::improved);
+    EXPECT_EQ(store.profile("6.1-abc")->find("module.name")->evidence.boots, 1u);
+    EXPECT_EQ(store.profile("6.1-abc")->find("task_struct.pid")->evidence.boots, 1u);
+    EXPECT_EQ(store.profile("6.1-abc")->provenance.without_news, 0u);
+}
+
+TEST(Store, ForgetsAKernel)
+{
+    const TemporaryDirectory root;
+    Store store(root.path());
+    EXPECT_FALSE(store.forget_profile("6.1-abc"));
+    store.put_profile(all_at(4));
+    store.put_profile(all_at(12));
+    EXPECT_EQ(store.kernels(), std::vector<std::string>{"6.1-abc"});
+    EXPECT_TRUE(store.forget_profile("6.1-abc"));
+    EXPECT_FALSE(store.profile("6.1-abc"));
+    EXPECT_FALSE(store.contradicting("6.1-abc"));
+    EXPECT_TRUE(store.kernels().empty());
 }
 
 TEST(Store, WhatABootLeftOpenSaysNothingAgainstWhatAnotherResolved)
@@ -229,7 +466,8 @@ TEST(Store, WhatABootLeftOpenSaysNothingAgainstWhatAnotherResolved)
     store.put_profile(known);
     for (const auto& odd : {open_with({12, 20}), open_with({}, LACUNA_CONTRADICTED), open_with({})})
         EXPECT_EQ(store.put_profile(profile_with(odd, resolved_at(8), resolved_at(16))).outcome, Stored::kept);
-    EXPECT_EQ(*store.profile("6.1-abc"), known);
+    EXPECT_EQ(*store.profile("6.1-abc")->find("task_struct.pid"), *known.find("task_struct.pid"));
+    EXPECT_EQ(store.profile("6.1-abc")->find("task_struct.mm")->evidence.boots, 4u);
 }
 
 TEST(Store, WhatIsResolvedReplacesWhatAnEarlierBootLeftOpen)

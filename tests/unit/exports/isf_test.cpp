@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <gtest/gtest.h>
+
+#include "base64.h"
+#include "expect_error.h"
+#include "isf.h"
+#include "isf_types.h"
+
+using namespace lacuna;
+
+namespace {
+
+const std::map<std::string, std::uint64_t> symbols = {{"init_task", 0xffffffff82a1aa40},
+                                                      {"linux_banner", 0xffffffff82000100},
+                                                      {"startup_64", 0xffffffff81000000},
+                                                      {"modules", 0xffffffff82b292a0},
+                                                      {"some_function", 0xffffffff81001000}};
+
+class Isf : public testing::Test {
+protected:
+    Profile profile;
+
+    Isf()
+    {
+        profile.kernel_id = "6.1-abc";
+        profile.banner = "Linux version 6.1.0-test";
+        profile.architecture = "x86_64";
+        add("task_struct.tasks", "list", 16, 2192);
+        add("task_struct.pid", "int", 4, 2416);
+        add("task_struct.comm", "text", 16, 2976);
+        add("task_struct.mm", "pointer", 8, 2272);
+        add("mm_struct.pgd", "pointer", 8, 72);
+        add("mm_struct.start_code", "long", 8, 256);
+        add("module.name", "text", 56, 16, true);
+    }
+
+    ProfileMember& add(const std::string& qualified, const std::string& type, unsigned size, std::int32_t offset,
+                       bool relative_to_list = false)
+    {
+        ProfileMember member;
+        const auto dot = qualified.find('.');
+        member.structure = qualified.substr(0, dot);
+        member.name = qualified.substr(dot + 1);
+        member.type = type;
+        member.size = size;
+        member.state = LACUNA_RESOLVED;
+        member.offset = offset;
+        member.relative_to_list = relative_to_list;
+        return profile.members.emplace_back(member);
+    }
+
+    ProfileMember& member(const std::string& qualified)
+    {
+        return const_cast<ProfileMember&>(*profile.find(qualified));
+    }
+
+    Json fields(const std::string& structure) { return make_isf(profile, symbols).at("user_types").at(structure).at("fields"); }
+};
+
+} // namespace
+
+TEST_F(Isf, MembersHaveTheTypesThatCGivesThem)
+{
+    EXPECT_EQ(fields("task_struct"), Json::parse(R"({
+        "tasks": {"offset": 2192, "type": {"kind": "struct", "name": "list_head"}},
+        "pid": {"offset": 2416, "type": {"kind": "base", "name": "int"}},
+        "comm": {"offset": 2976, "type": {"kind": "array", "count": 16, "subtype": {"kind": "base", "name": "char"}}},
+        "mm": {"offset": 2272, "type": {"kind": "pointer", "subtype": {"kind": "struct", "name": "mm_struct"}}}})"));
+    EXPECT_EQ(fields("list_head").at("prev"), Json::parse(R"({"offset": 8, "type": {"kind": "pointer",
+        "subtype": {"kind": "struct", "name": "list_head"}}})"));
+}
+
+TEST_F(Isf, WhateverElseIsLearnedAppearsByItself)
+{
+    add("task_struct.files", "pointer", 8, 3048);
+    add("maple_range_64.slot", "array", 128, 128);
+    add("file.f_path.dentry", "pointer", 8, 24); // where the path begins is not known
+    EXPECT_EQ(fields("maple_range_64").at("slot").at("type").at("count"), 16);
+    EXPECT_FALSE(fields("file").contains("f_path.dentry"));
+    add("fdtable.fd", "pointer", 8, 8);
+    add("new_struct.new_pointer", "pointer", 8, 24);
+    add("new_struct.new_text", "text", 5, 32);
+    EXPECT_EQ(fields("task_struct").at("files").at("type"),
+              Json::parse(R"({"kind": "pointer", "subtype": {"kind": "struct", "name": "files_struct"}})"));
+    EXPECT_EQ(fields("fdtable").at("fd").at("type"), Json::parse(R"({"kind": "pointer", "subtype":
+        {"kind": "pointer", "subtype": {"kind": "struct", "name": "file"}}})"));
+    EXPECT_EQ(fields("new_struct"), Json::parse(R"({
+        "new_pointer": {"offset": 24, "type": {"kind": "pointer", "subtype": {"kind": "base", "name": "void"}}},
+        "new_text": {"offset": 32, "type": {"kind": "array", "count": 5, "subtype": {"kind": "base", "name": "char"}}}})"));
+}
+
+// Every type that is named must be there, else Volatility does not load the file.
+TEST_F(Isf, NamesNothingThatItDoesNotHave)
+{
+    for (const TypedName& one : member_types())
+        add(std::string(one.name), "pointer", 8, 8);
+    const Json isf = make_isf(profile, symbols);
+    const std::function<void(const Json&)> check = [&](const Json& json) {
+        if (json.is_object() && json.contains("kind") && json.contains("name")) {
+            EXPECT_TRUE(isf.at(json.at("kind") == "base" ? "base_types" : "user_types").contains(json.at("name"))) << json;
+        }
+        if (json.is_structured())
+            for (const Json& inner : json)
+                check(inner);
+    };
+    check(isf.at("user_types"));
+    check(isf.at("symbols"));
+    for (const std::string_view name : expected_structures())
+        EXPECT_TRUE(isf.at("user_types").contains(std::string(name))) << name;
+}
+
+TEST_F(Isf, OnlyWhatIsKnown)
+{
+    add("task_struct.files", "pointer", 8, 0).state = LACUNA_AMBIGUOUS;
+    add("task_struct.tgid", "int", 4, 0).state = LACUNA_ABSENT;
+    member("task_struct.pid").state = LACUNA_TIED;
+    member("task_struct.pid").candidates = {2416, 2420};
+    EXPECT_FALSE(fields("task_struct").contains("files"));
+    EXPECT_FALSE(fields("task_struct").contains("tgid"));
+    EXPECT_EQ(fields("task_struct").at("pid").at("offset"), 2416); // either serves
+    EXPECT_FALSE(make_isf(profile, symbols).at("user_types").contains("module")); // where its list lies is not known
+    add("module.list", "list", 16, 8);
+    EXPECT_EQ(fields("module").at("name").at("offset"), 24);
+    EXPECT_EQ(fields("module").at("list").at("offset"), 8);
+}
+
+TEST_F(Isf, NoneWithoutWhatProcessesAreFoundBy)
+{
+    for (const char* name : {"task_struct.tasks", "task_struct.pid", "task_struct.comm", "task_struct.mm", "mm_struct.pgd"}) {
+        member(name).state = LACUNA_AMBIGUOUS;
+        EXPECT_EQ(why_no_isf(profile, symbols), std::string(name) + " is not known (yet)");
+        EXPECT_ERROR(make_isf(profile, symbols), "kernel 6.1-abc: there is no ISF of it");
+        member(name).state = LACUNA_RESOLVED;
+    }
+    EXPECT_EQ(why_no_isf(profile, symbols), "");
+    EXPECT_EQ(why_no_isf(profile, {}), "the symbols of its image have not been read by this version");
+    EXPECT_EQ(why_no_isf(profile, {{"init_task", 1}}), "its image has no symbol linux_banner");
+}
+
+TEST_F(Isf, SymbolsOfTheImage)
+{
+    const Json isf = make_isf(profile, symbols).at("symbols");
+    EXPECT_EQ(isf.at("init_task"),
+              Json::parse(R"({"address": 18446744071606217280, "type": {"kind": "struct", "name": "task_struct"}})"));
+    EXPECT_EQ(isf.at("linux_banner").at("constant_data"), "TGludXggdmVyc2lvbiA2LjEuMC10ZXN0");
+    EXPECT_EQ(isf.at("phys_startup_64").at("address"), 0x1000000);
+    EXPECT_FALSE(isf.contains("some_function"));
+    EXPECT_FALSE(isf.contains("init_files")); // the image does not say where it is
+    const Json all = make_isf(profile, symbols, true).at("symbols");
+    EXPECT_EQ(all.at("some_function").at("address"), 0xffffffff81001000);
+    EXPECT_EQ(all.at("init_task"), isf.at("init_task"));
+}
+
+TEST_F(Isf, ThirtyTwoBits)
+{
+    profile.architecture = "i386";
+    const Json isf = make_isf(profile, symbols);
+    EXPECT_EQ(isf.at("base_types").at("pointer").at("size"), 4);
+    EXPECT_EQ(isf.at("base_types").at("unsigned long").at("size"), 4);
+    EXPECT_EQ(isf.at("user_types").at("list_head").at("fields").at("prev").at("offset"), 4);
+    EXPECT_FALSE(isf.at("symbols").contains("phys_startup_64"));
+}
+
+TEST(Base64, AsInTheStandard)
+{
+    EXPECT_EQ(base64(""), "");
+    EXPECT_EQ(base64("f"), "Zg==");
+    EXPECT_EQ(base64("fo"), "Zm8=");
+    EXPECT_EQ(base64("foobar"), "Zm9vYmFy");
+    EXPECT_EQ(base64(std::string("\0\xff", 2)), "AP8=");
+}
