@@ -8,6 +8,7 @@
 #include <linux/slab.h>
 #include <net/genetlink.h>
 
+#include "displaced.h"
 #include "engine/engine.h"
 #include "guest.h"
 #include "hunt.h"
@@ -136,11 +137,13 @@ static int parse_site(struct lac_kernel *kernel, const struct nlattr *attr, stru
 	memcpy(site->lengths, nla_data(a[LACUNA_S_LENGTHS]), site->lengths_nr);
 	/* whole instructions, none behind the trap, and one store: see site.c */
 	for (i = 0; i < site->lengths_nr; i++) {
-		if (!site->lengths[i] || site->lengths[i] > LACUNA_SITE_BYTES || displaced >= LACUNA_TRAP_LEN)
+		if (displaced >= LACUNA_TRAP_LEN || displaced + site->lengths[i] > site->bytes_nr ||
+		    !lac_may_be_displaced(site->bytes + displaced, site->lengths[i],
+					  kernel->architecture == LACUNA_X86_64))
 			return -EINVAL;
 		displaced += site->lengths[i];
 	}
-	if (displaced < LACUNA_TRAP_LEN || displaced > site->bytes_nr || site->address % 8 + LACUNA_TRAP_LEN > 8)
+	if (displaced < LACUNA_TRAP_LEN || site->address % 8 + LACUNA_TRAP_LEN > 8)
 		return -EINVAL;
 	return 0;
 }
