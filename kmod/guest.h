@@ -52,6 +52,7 @@ struct lac_guest {
 	struct kref ref;
 	struct rcu_head rcu;
 	struct list_head entry; /* registry.c */
+	struct hlist_node by_kvm;
 	u32 id;
 	pid_t vmm_pid;
 	u64 created_ns;
