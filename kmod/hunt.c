@@ -4,6 +4,8 @@
 #include "hunt.h"
 
 #include <linux/delay.h>
+#include <linux/jiffies.h>
+#include <linux/module.h>
 #include <linux/slab.h>
 
 #include "engine/space.h"
@@ -13,7 +15,13 @@
 #include "recording.h"
 #include "survey.h"
 
+static unsigned int waiting_ms = 10 * 60 * MSEC_PER_SEC;
+module_param(waiting_ms, uint, 0644);
+MODULE_PARM_DESC(waiting_ms, "Milliseconds after which a guest that has started no kernel is given up, whatever it does");
+
 #define RETRY_MS 100
+
+static const char none_in_time[] = "no Linux kernel was started in time";
 
 /* What a hunt needs. */
 static const enum lac_hook hooks[] = { LAC_HOOK_CPUID, LAC_HOOK_EVENTS, LAC_HOOK_HYPERCALL, LAC_HOOK_MEMORY };
@@ -258,6 +266,24 @@ void lac_hunt_wake(struct lac_guest *guest, struct kvm_vcpu *vcpu)
 
 /* ---- begin and start ---- */
 
+/* How long the hunt may go on as it is, in nanoseconds. */
+static u64 time_left(const struct lac_guest *guest)
+{
+	bool waiting = guest->state == LACUNA_GUEST_WAITING;
+	u64 limit = (u64)(waiting ? READ_ONCE(waiting_ms) : guest->orders.deadline_ms) * NSEC_PER_MSEC;
+	u64 over = lac_guest_time(guest) - (waiting ? guest->waiting_ns : guest->stats.found_ns);
+
+	lockdep_assert_held(&guest->lock);
+	return over < limit ? limit - over : 0;
+}
+
+/* What is set already may be for a time that is not the right one any more. */
+static void set_deadline(struct lac_guest *guest)
+{
+	lac_guest_cancel(guest, &guest->deadline_work);
+	lac_guest_queue_delayed(guest, &guest->deadline_work, nsecs_to_jiffies(time_left(guest)) + 1);
+}
+
 void lac_hunt_wait_anew(struct lac_guest *guest)
 {
 	lockdep_assert_held(&guest->lock);
@@ -291,6 +317,7 @@ int lac_hunt_begin(struct lac_guest *guest, struct lac_engine *engine, struct la
 	guest->stats.armed_ns = lac_guest_time(guest);
 	lac_hunt_wait_anew(guest);
 	lac_guest_enter(guest, LACUNA_GUEST_WAITING);
+	set_deadline(guest);
 	return 0;
 }
 
@@ -364,7 +391,7 @@ int lac_hunt_start(struct lac_guest *guest, struct kvm_vcpu *vcpu, const struct 
 	if (err)
 		return err;
 	lac_guest_enter(guest, LACUNA_GUEST_TRAPPING);
-	lac_guest_queue_delayed(guest, &guest->deadline_work, msecs_to_jiffies(guest->orders.deadline_ms));
+	set_deadline(guest);
 	return 0;
 }
 
@@ -374,7 +401,6 @@ void lac_hunt_reset(struct lac_guest *guest, struct kvm_vcpu *vcpu)
 {
 	lockdep_assert_held(&guest->engine_lock);
 	lockdep_assert_held(&guest->lock);
-	lac_guest_cancel(guest, &guest->deadline_work);
 	lac_guest_cancel(guest, &guest->survey_work);
 	release_sites(guest, vcpu->kvm, vcpu);
 	guest->kernel = NULL;
@@ -386,6 +412,7 @@ void lac_hunt_reset(struct lac_guest *guest, struct kvm_vcpu *vcpu)
 	guest->strange_exits = 0;
 	memset(guest->members, 0, sizeof(guest->members));
 	lac_guest_enter(guest, LACUNA_GUEST_WAITING);
+	set_deadline(guest);
 }
 
 /* Is what was done with the guest over, so that it can be asked about again? */
@@ -416,13 +443,25 @@ bool lac_hunt_was_reset(struct lac_guest *guest)
 	return over;
 }
 
-/* What comes back from a snapshot has been running since who knows when, whatever ran here before. */
-void lac_hunt_was_restored(struct lac_guest *guest)
+/*
+ * What comes back from a snapshot has been running since who knows when, whatever ran here before. If it was long on its way it
+ * has been given up meanwhile.
+ */
+bool lac_hunt_was_restored(struct lac_guest *guest)
 {
+	bool over = false;
+
 	mutex_lock(&guest->lock);
 	if (guest->state == LACUNA_GUEST_WAITING)
 		guest->seen_firmware = false;
+	if (guest->reason == none_in_time) {
+		if (guest->state == LACUNA_GUEST_RESTORING || guest->retiring)
+			guest->reset_pending = true;
+		else
+			over = reset_if_over(guest);
+	}
 	mutex_unlock(&guest->lock);
+	return over;
 }
 
 void lac_hunt_gone(struct lac_guest *guest)
@@ -440,22 +479,27 @@ void lac_hunt_gone(struct lac_guest *guest)
 
 /* ---- the end ---- */
 
-void lac_hunt_end(struct lac_guest *guest, struct kvm *kvm, struct kvm_vcpu *vcpu, u8 final, const char *why)
+static void end(struct lac_guest *guest, struct kvm *kvm, struct kvm_vcpu *vcpu, u8 final, const char *why)
 {
 	int err;
 
+	if (!is_on(guest))
+		return;
+	guest->reason = why;
+	err = kvm ? release_sites(guest, kvm, vcpu) : 0;
+	if (err)
+		pr_warn("guest %u (process %d): cannot put original bytes back yet: error %d\n", guest->id,
+			guest->vmm_pid, err);
+	guest->final = final;
+	guest->stats.finished_ns = lac_guest_time(guest);
+	lac_guest_enter(guest, LACUNA_GUEST_RESTORING);
+	lac_guest_queue(guest, &guest->retire_work);
+}
+
+void lac_hunt_end(struct lac_guest *guest, struct kvm *kvm, struct kvm_vcpu *vcpu, u8 final, const char *why)
+{
 	mutex_lock(&guest->lock);
-	if (is_on(guest)) {
-		guest->reason = why;
-		err = kvm ? release_sites(guest, kvm, vcpu) : 0;
-		if (err)
-			pr_warn("guest %u (process %d): cannot put original bytes back yet: error %d\n", guest->id,
-				guest->vmm_pid, err);
-		guest->final = final;
-		guest->stats.finished_ns = lac_guest_time(guest);
-		lac_guest_enter(guest, LACUNA_GUEST_RESTORING);
-		lac_guest_queue(guest, &guest->retire_work);
-	}
+	end(guest, kvm, vcpu, final, why);
 	mutex_unlock(&guest->lock);
 }
 
@@ -470,29 +514,35 @@ void lac_hunt_memory_changed(struct lac_guest *guest, struct kvm *kvm)
 		lac_hunt_end(guest, kvm, NULL, LACUNA_GUEST_DONE, LAC_MEMORY_IS_COPIED);
 }
 
-struct ending {
-	struct lac_guest *guest;
-	u8 final;
-	const char *why;
-};
-
-static void end_in_space(struct kvm *kvm, void *data)
+static void disarm(struct kvm *kvm, void *data)
 {
-	struct ending *ending = data;
+	lac_hunt_end(data, kvm, NULL, LACUNA_GUEST_IGNORED, "disarmed");
+}
 
-	lac_hunt_end(ending->guest, kvm, NULL, ending->final, ending->why);
+/* Not that of a wait or of a hunt that is over, when another has begun since. */
+static void end_if_late(struct kvm *kvm, void *data)
+{
+	struct lac_guest *guest = data;
+
+	mutex_lock(&guest->lock);
+	if (is_on(guest) && time_left(guest))
+		set_deadline(guest);
+	else if (guest->state == LACUNA_GUEST_WAITING)
+		end(guest, kvm, NULL, LACUNA_GUEST_FAILED, none_in_time);
+	else if (guest->state == LACUNA_GUEST_TRAPPING)
+		end(guest, kvm, NULL, LACUNA_GUEST_DONE, "the deadline of trapping was reached");
+	mutex_unlock(&guest->lock);
 }
 
 /* Without the VMM's address space nothing can be written, and no vCPU can run either (KVM_RUN insists on it). */
-static void end_from_thread(struct lac_guest *guest, u8 final, const char *why)
+static void end_from_thread(struct lac_guest *guest, void (*call)(struct kvm *kvm, void *data))
 {
-	struct ending ending = { .guest = guest, .final = final, .why = why };
 	struct kvm *kvm = lac_guest_kvm(guest);
 
 	if (!kvm)
 		return;
-	if (!lac_kvm_in_space(kvm, end_in_space, &ending))
-		lac_hunt_end(guest, NULL, NULL, final, why);
+	if (!lac_kvm_in_space(kvm, call, guest))
+		call(NULL, guest);
 	kvm_put_kvm(kvm);
 }
 
@@ -500,7 +550,7 @@ static void end_from_outside(struct work_struct *work)
 {
 	struct lac_guest *guest = container_of(work, struct lac_guest, end_work);
 
-	end_from_thread(guest, LACUNA_GUEST_IGNORED, "disarmed");
+	end_from_thread(guest, disarm);
 	lac_guest_put(guest);
 }
 
@@ -508,10 +558,7 @@ static void deadline_reached(struct work_struct *work)
 {
 	struct lac_guest *guest = container_of(to_delayed_work(work), struct lac_guest, deadline_work);
 
-	/* not that of a hunt that is over, when another has begun since */
-	if (READ_ONCE(guest->state) == LACUNA_GUEST_TRAPPING &&
-	    lac_guest_time(guest) - READ_ONCE(guest->stats.found_ns) >= (u64)guest->orders.deadline_ms * NSEC_PER_MSEC)
-		end_from_thread(guest, LACUNA_GUEST_DONE, "the deadline of trapping was reached");
+	end_from_thread(guest, end_if_late);
 	lac_guest_put(guest);
 }
 

@@ -59,8 +59,11 @@ void lac_hunt_stop(struct lac_guest *guest);
  * While a hunt is ending there is nothing to be asked: that is told at its end.
  */
 bool lac_hunt_was_reset(struct lac_guest *guest);
-/* Its registers have come from somewhere else while it was waited for: a snapshot, or another host. */
-void lac_hunt_was_restored(struct lac_guest *guest);
+/*
+ * Its registers have come from somewhere else: a snapshot, or another host. True: it had been given up while it was waited for,
+ * and is to be asked about again.
+ */
+bool lac_hunt_was_restored(struct lac_guest *guest);
 /* The virtual machine goes away: the guest has gone. */
 void lac_hunt_gone(struct lac_guest *guest);
 

@@ -85,9 +85,7 @@ static void vcpu_created(struct kvm_vcpu *vcpu)
 
 static void registers_were_set(struct lac_guest *guest, struct kvm_vcpu *vcpu)
 {
-	if (lac_kvm_paging(vcpu))
-		lac_hunt_was_restored(guest);
-	else if (lac_hunt_was_reset(guest))
+	if (lac_kvm_paging(vcpu) ? lac_hunt_was_restored(guest) : lac_hunt_was_reset(guest))
 		lac_orders_ask(guest, LACUNA_EVENT_RESET);
 }
 

@@ -14,6 +14,7 @@ from .trial import FINAL, TRAPPING, require
 
 NOISE = 3000  # messages
 EXITS = ("kvm_emulate_cpuid", "kvm_emulate_halt", "kvm_emulate_hypercall")
+WAITING_MS = Path("/sys/module/lacuna/parameters/waiting_ms")
 BUILDER = b"debian-kernel@lists.debian.org"
 
 
@@ -138,16 +139,54 @@ def save(trial):
 def migrate(trial):
     """Migrated while trapping, to a VMM of the same host: no trap goes with it, and it is learned from there as a guest that runs."""
     trial.start_lacuna()
-    job, way = trial.job["guests"][0], f"unix:{RUN}/migration"
-    there = trial.start_guest({**job, "name": f"{job['name']}-there"}, incoming=way)
+    migrate_to(trial, start_incoming(trial))
+
+
+def migrate_late(trial):
+    """The same with a VMM there that had waited for so long that it was given up: it is asked about again when the guest comes."""
+    trial.start_lacuna("waiting_ms=2000")
+    there = start_incoming(trial)
+    check_given_up(trial, there)
+    WAITING_MS.write_text("600000")
+    migrate_to(trial, there)
+
+
+def start_incoming(trial):
+    """Start a VMM that waits for the job's guest."""
+    job = trial.job["guests"][0]
+    return trial.start_guest({**job, "name": f"{job['name']}-there"}, incoming=f"unix:{RUN}/migration")
+
+
+def migrate_to(trial, there):
+    """Start the job's guest, migrate it while trapping, and look at both."""
     guest = trial.start_guest(append="LACUNA_BUSY=1")
     if trial.wait_trapping(guest):
-        guest.migrate(way)
+        guest.migrate(there.incoming)
         trial.check_let_go_first(guest)
         guest.kill()
         if trial.wait_ready(there):
             trial.collect(there)
             trial.check_trapped(there)
+
+
+def check_given_up(trial, guest):
+    """A guest that executes nothing is let go after waiting_ms, and then no guest pays for it."""
+    state = trial.wait_state(guest, FINAL, 60)
+    told = trial.lacuna.states.get(guest.name, {}).get("reason") or ""
+    trial.check(f"{guest.name} is given up", state == "failed" and "in time" in told, f"state {state}: {told}")
+    check_no_hooks(trial)
+
+
+def stopped(trial):
+    """Stopped before its kernel runs, for longer than it is waited for: let go, and it comes up unhurt when it goes on."""
+    trial.start_lacuna("waiting_ms=6000")
+    guest = trial.start_guest()
+    trial.wait_state(guest, ("waiting",), 30)
+    guest.qmp("stop")
+    check_given_up(trial, guest)
+    guest.qmp("cont")
+    trial.wait_ready(guest)
+    trial.check("the guest is still alive after its work", still_prints(guest))
 
 
 def check_rights(trial):
@@ -423,6 +462,8 @@ SCENARIOS = {
     "netlink": netlink,
     "save": save,
     "migrate": migrate,
+    "migrate-late": migrate_late,
+    "stopped": stopped,
     "other-kernel": other_kernel,
     "not-linux": not_linux,
     "kexec": kexec,
