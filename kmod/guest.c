@@ -76,6 +76,13 @@ void lac_guest_queue_delayed(struct lac_guest *guest, struct delayed_work *work,
 		lac_guest_put(guest);
 }
 
+void lac_guest_hurry(struct lac_guest *guest, struct delayed_work *work)
+{
+	kref_get(&guest->ref);
+	if (mod_delayed_work(work_queue, work, 0))
+		lac_guest_put(guest);
+}
+
 void lac_guest_cancel(struct lac_guest *guest, struct delayed_work *work)
 {
 	if (cancel_delayed_work(work))

@@ -63,8 +63,11 @@ static const char *look_for_kernel(struct lac_guest *guest, struct kvm_vcpu *vcp
 	}
 	if (kernel) {
 		err = lac_hunt_start(guest, vcpu, kernel, slide, &space);
-		return err ? start_failure(err) : NULL;
+		return err && err != -EAGAIN ? start_failure(err) : NULL;
 	}
+	/* what is not there now may be what it is known by */
+	if (reader.incomplete)
+		return NULL;
 	if (++guest->strange_exits < MAX_STRANGE_EXITS)
 		return NULL;
 	if (lac_kvm_cr3(vcpu) & ENCRYPTED_CR3)

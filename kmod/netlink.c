@@ -281,9 +281,11 @@ static int disarm(struct sk_buff *skb, struct genl_info *info)
 	guest = find_guest(info);
 	if (!guest)
 		return -ENOENT;
-	lac_hunt_disarm(guest);
+	err = lac_hunt_disarm(guest);
+	if (err == -EINPROGRESS)
+		GENL_SET_ERR_MSG(info, "the guest's memory does not answer: it is let go as soon as it does");
 	lac_guest_put(guest);
-	return 0;
+	return err;
 }
 
 /* ---- what is told ---- */
@@ -536,8 +538,8 @@ static struct genl_family family = {
 	.version = LACUNA_ABI_VERSION,
 	.maxattr = LACUNA_ATTRIBUTES - 1,
 	/*
-	 * Some orders wait for a guest's memory. Those of other families need not wait with them for genl_mutex; but genetlink
-	 * holds its cb_lock over every order, so no family can come or go meanwhile, and who comes after one that tries waits.
+	 * Some orders take a moment. Those of other families need not wait with them for genl_mutex; but genetlink holds its cb_lock
+	 * over every order, so no family can come or go meanwhile, and who comes after one that tries waits.
 	 */
 	.parallel_ops = true,
 	.policy = policy,

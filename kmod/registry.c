@@ -2,6 +2,7 @@
 #include "registry.h"
 
 #include <linux/hashtable.h>
+#include <linux/jiffies.h>
 #include <linux/rculist.h>
 #include <linux/sched.h>
 
@@ -135,15 +136,23 @@ int lac_registry_init(void)
 	return err;
 }
 
+#define STOP_MS 5000 /* for all guests together */
+
 static void stop_all(void)
 {
+	unsigned long until = jiffies + msecs_to_jiffies(STOP_MS);
 	struct lac_guest *guest;
 	u32 id;
 
 	for (guest = lac_registry_next(0); guest; guest = lac_registry_next(id + 1)) {
 		id = guest->id;
 		lac_orders_wake(guest);
-		lac_hunt_stop(guest);
+		lac_hunt_order_end(guest);
+		lac_guest_put(guest);
+	}
+	for (guest = lac_registry_next(0); guest; guest = lac_registry_next(id + 1)) {
+		id = guest->id;
+		lac_hunt_stop(guest, until);
 		lac_guest_put(guest);
 	}
 }

@@ -46,21 +46,21 @@ static int replace(struct lac_site *site, struct kvm *kvm, struct kvm_vcpu *vcpu
 {
 	u32 shift = site->gpa % 8;
 	u64 old, new;
-	int err, i;
+	int ret, i;
 
-	err = lac_kvm_read(kvm, site->gpa - shift, &old, sizeof(old));
-	if (err)
-		return err;
+	ret = lac_kvm_read_hva(kvm, site->hva - shift, &old, sizeof(old));
+	if (ret)
+		return ret;
 	for (i = 0; i < MAX_TRIES; i++) {
 		if (memcmp((u8 *)&old + shift, from, LACUNA_TRAP_LEN))
 			return -EILSEQ;
 		new = old;
 		memcpy((u8 *)&new + shift, to, LACUNA_TRAP_LEN);
-		err = lac_kvm_exchange(kvm, vcpu, site->gpa - shift, &old, new);
-		if (err != -EAGAIN)
-			return err;
+		ret = lac_kvm_exchange(kvm, vcpu, site->gpa - shift, site->hva - shift, &old, new);
+		if (ret <= 0)
+			return ret;
 	}
-	return err;
+	return -EAGAIN;
 }
 
 int lac_site_arm(struct lac_site *site, struct kvm *kvm, struct kvm_vcpu *vcpu)
@@ -69,6 +69,9 @@ int lac_site_arm(struct lac_site *site, struct kvm *kvm, struct kvm_vcpu *vcpu)
 
 	if (!site->va || site->armed)
 		return 0;
+	site->hva = lac_kvm_hva(kvm, site->gpa, true);
+	if (!site->hva)
+		return -EFAULT;
 	WRITE_ONCE(site->armed, true);
 	err = replace(site, kvm, vcpu, site->descriptor.bytes, lac_kvm_trap());
 	if (err)
@@ -76,6 +79,7 @@ int lac_site_arm(struct lac_site *site, struct kvm *kvm, struct kvm_vcpu *vcpu)
 	return err;
 }
 
+/* What was written to is known by where the VMM has it: the guest may have moved its slot, or made it read-only, meanwhile. */
 int lac_site_release(struct lac_site *site, struct kvm *kvm, struct kvm_vcpu *vcpu)
 {
 	int err;
@@ -83,7 +87,7 @@ int lac_site_release(struct lac_site *site, struct kvm *kvm, struct kvm_vcpu *vc
 	if (!site->va || !site->armed)
 		return 0;
 	err = replace(site, kvm, vcpu, lac_kvm_trap(), site->descriptor.bytes);
-	if (err == -EILSEQ)
+	if (err == -EILSEQ || err == -EFAULT)
 		err = 0;
 	if (!err)
 		WRITE_ONCE(site->armed, false);

@@ -147,6 +147,25 @@ static void filter(struct lac_guest *guest, struct kvm_vcpu *vcpu, struct lac_si
 		lac_guest_tell(guest, LACUNA_EVENT_PROGRESS);
 }
 
+static int read_unrecorded(void *context, u64 gpa, void *buffer, u32 len)
+{
+	return lac_kvm_read(context, gpa, buffer, len);
+}
+
+/*
+ * What is displaced may push something, and KVM waits for a page of the stack that is not there: inside of our hook, and for as long
+ * as it pleases who answers for the page. The guest can do that by itself.
+ */
+static bool stack_is_there(const struct lac_guest *guest, struct kvm_vcpu *vcpu)
+{
+	const struct lac_memory memory = { .read = read_unrecorded, .context = vcpu->kvm };
+	struct lac_space space;
+	u64 word;
+
+	lac_space_init(&space, &memory, lac_kvm_cr3(vcpu), guest->paging);
+	return lac_read_word(&space, lac_kvm_stack_pointer(vcpu) - space.word, &word) != -EAGAIN;
+}
+
 /*
  * A site that has just been released can still be trapped at, by a vCPU that had fetched the old bytes: what they displaced is
  * emulated all the same.
@@ -167,6 +186,11 @@ bool lac_trap_answer(struct lac_guest *guest, struct kvm_vcpu *vcpu, int *ret)
 	guest->stats.emulated += site->descriptor.lengths_nr;
 	spin_unlock(&guest->stats_lock);
 	filter(guest, vcpu, site);
+	*ret = 1;
+	if (!stack_is_there(guest, vcpu)) {
+		lac_hunt_end(guest, vcpu->kvm, vcpu, LACUNA_GUEST_FAILED, "the guest's stack is not in memory at a trap site");
+		return true;
+	}
 	done = lac_site_emulate(site, vcpu, &amid);
 	*ret = done != LAC_EMULATED_EXIT && done != LAC_UNFINISHED_EXIT;
 	/* with the bytes back the guest does it itself */

@@ -6,10 +6,11 @@ import re
 import time
 from pathlib import Path
 
-from . import netlink_noise, netlink_rights
+from . import module_orders, netlink_noise, netlink_rights
 from .base import run
 from .guest import RUN
 from .lacuna import STORE
+from .tiny_vmm import TinyVmm, descriptor
 from .trial import FINAL, TRAPPING, require
 
 NOISE = 3000  # messages
@@ -212,6 +213,56 @@ def netlink(trial):
         trial.check("nearly all messages are refused", refused > NOISE * 0.9, f"{refused} of {NOISE}")
         if trial.wait_ready(guest):
             trial.collect(guest)
+
+
+def stubborn(trial):
+    """Guests whose memory is taken away while trapping: they are let go in seconds, and nobody else has to wait for them."""
+    trial.start_lacuna()
+    module = module_orders.Module()
+    for change, undo in (("", ""), ("stop delete", "restore go"), ("stop delete read_only", "delete restore go")):
+        tiny = trapped_tiny(trial, module)
+        tiny.ask(change)
+        check_disarmed(trial, module, tiny, change, 0)
+        trial.check("its bytes are its own again", tiny.ask("sites") == "True")
+        tiny.ask(undo)
+        trial.check("the guest goes on", tiny.lives())
+        tiny.kill()
+    tiny = trapped_tiny(trial, module)
+    tiny.ask("withhold")
+    check_disarmed(trial, module, tiny, "withhold", errno.EINPROGRESS)
+    guest = trial.start_guest()
+    if trial.wait_ready(guest):
+        trial.collect(guest)
+    trial.check("lacunad lives", trial.lacuna.stop_daemon() == 0)
+    since = time.monotonic()
+    unloaded = trial.lacuna.unload_module(0)
+    trial.check("lacuna.ko can be unloaded in seconds", unloaded and time.monotonic() - since < 20, f"{time.monotonic() - since:.1f} s")
+    trial.lacuna.daemon = None
+    tiny.kill()
+
+
+def trapped_tiny(trial, module):
+    """Start a TinyVmm and have it hunted; a check."""
+    tiny = TinyVmm(trial.out / "tiny-vmm.log")
+    number, state, _ = module.guests().get(tiny.pid, (None, None, 0))
+    trial.check("its guest is known", state == module_orders.number("LACUNA_GUEST_IGNORED"), f"state {state}")
+    refused = module.arm(number, descriptor())
+    end = time.monotonic() + 20
+    while (found := module.guests()[tiny.pid])[2] < 100 and time.monotonic() < end:
+        time.sleep(0.1)
+    trial.check("it is trapped", found[2] >= 100, f"arming: errno {refused}; state {found[1]}, {found[2]} traps")
+    return tiny
+
+
+def check_disarmed(trial, module, tiny, change, expected):
+    """Disarming is answered as expected, in seconds, and so is the question for all guests while it is not done."""
+    since = time.monotonic()
+    answer = module.disarm(module.guests()[tiny.pid][0])
+    took = time.monotonic() - since
+    trial.check(f"disarming is answered after {change or 'nothing'}", answer == expected and took < 10, f"errno {answer} after {took:.1f} s")
+    since = time.monotonic()
+    status = trial.lacuna.ask("status")
+    trial.check("status is answered", status is not None and time.monotonic() - since < 5)
 
 
 def other_kernel(trial):
@@ -464,6 +515,7 @@ SCENARIOS = {
     "migrate": migrate,
     "migrate-late": migrate_late,
     "stopped": stopped,
+    "stubborn": stubborn,
     "other-kernel": other_kernel,
     "not-linux": not_linux,
     "kexec": kexec,
