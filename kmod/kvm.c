@@ -46,6 +46,12 @@ DEFINE_STATIC_CALL_NULL(find_memslot, struct kvm_memory_slot *(struct kvm *kvm, 
 DEFINE_STATIC_CALL_NULL(page_dirty, void(struct kvm *kvm, gfn_t gfn));
 DEFINE_STATIC_CALL_NULL(get_safe, bool(struct kvm *kvm));
 DEFINE_STATIC_CALL_NULL(file_is_kvm, bool(struct file *file));
+DEFINE_STATIC_CALL_NULL(invalidate_start, int(struct mmu_notifier_range *range));
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 6, 0)
+DEFINE_STATIC_CALL_NULL(invalidate_end, void(struct mmu_notifier_range *range));
+#else
+DEFINE_STATIC_CALL_NULL(invalidate_end, void(struct mmu_notifier_range *range, bool only_end));
+#endif
 
 #define FUNCTION(call, name) { name, &STATIC_CALL_KEY(call), STATIC_CALL_TRAMP_ADDR(call) }
 static const struct {
@@ -70,6 +76,8 @@ static const struct {
 	FUNCTION(page_dirty, "mark_page_dirty"),
 	FUNCTION(get_safe, "kvm_get_kvm_safe"),
 	FUNCTION(file_is_kvm, "file_is_kvm"),
+	FUNCTION(invalidate_start, "__mmu_notifier_invalidate_range_start"),
+	FUNCTION(invalidate_end, "__mmu_notifier_invalidate_range_end"),
 };
 
 /* is_endbr() takes a pointer from 6.15 on and is not exported. */
@@ -410,16 +418,52 @@ static int exchange_mapped(unsigned long hva, u64 *old, u64 new)
 	return ret;
 }
 
+static void init_range(struct mmu_notifier_range *range, struct mm_struct *mm, unsigned long start)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 3, 0)
+	mmu_notifier_range_init(range, MMU_NOTIFY_CLEAR, 0, mm, start, start + PAGE_SIZE);
+#else
+	mmu_notifier_range_init(range, MMU_NOTIFY_CLEAR, 0, NULL, mm, start, start + PAGE_SIZE);
+#endif
+	range->flags |= MMU_NOTIFIER_RANGE_BLOCKABLE;
+}
+
+static void invalidate_end(struct mmu_notifier_range *range)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 6, 0)
+	static_call(invalidate_end)(range);
+#else
+	static_call(invalidate_end)(range, false);
+#endif
+}
+
+/*
+ * As when the kernel moves a page: KVM takes it out of the guest's page tables, brings all vCPUs out of the guest to have them forget
+ * it, and lets none of them have it again before the end. So no vCPU executes, reads or writes the page while it is changed, nor
+ * has anything of it left from before: where it goes on it fetches anew, behind an exit and an entry.
+ */
+static int exchange_alone(struct kvm *kvm, unsigned long hva, u64 *old, u64 new)
+{
+	struct mmu_notifier_range range;
+	int ret;
+
+	init_range(&range, kvm->mm, hva & PAGE_MASK);
+	static_call(invalidate_start)(&range);
+	ret = exchange_mapped(hva, old, new);
+	invalidate_end(&range);
+	return ret;
+}
+
 static int exchange(struct kvm *kvm, unsigned long hva, u64 *old, u64 new)
 {
-	int ret = exchange_mapped(hva, old, new);
+	int ret = exchange_alone(kvm, hva, old, new);
 
 	if (ret != -EFAULT)
 		return ret;
 	ret = bring_in(kvm, hva, true);
 	if (ret)
 		return ret;
-	ret = exchange_mapped(hva, old, new);
+	ret = exchange_alone(kvm, hva, old, new);
 	return ret == -EFAULT ? -EAGAIN : ret;
 }
 

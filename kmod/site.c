@@ -37,10 +37,9 @@ bool lac_site_is_single(const struct lac_site_descriptor *descriptor)
 }
 
 /*
- * Other vCPUs may be fetching these bytes, and the guest may be patching its own next to them: one locked exchange of the
- * naturally aligned 8 bytes that hold them is seen whole by who loads them (Intel SDM 3A, 9.1.1; AMD APM 2, 7.3.2) and loses
- * nothing of what the guest writes. Of a fetch by another CPU AMD promises the same (APM 2, 7.6.1, cross-modifying code), Intel
- * only if that CPU executes a serialising instruction before it gets there (SDM 3A, 9.1.3), which nothing here waits for.
+ * Processors promise nothing, or little, to who executes what another is writing: Intel wants it to wait elsewhere until that is
+ * done (SDM 3A, handling self- and cross-modifying code), AMD only that it is one store to aligned 8 bytes (APM 2, 7.6.1). The
+ * exchange sees to both, for vCPUs; that it compares loses nothing of what the VMM or a device writes next to it.
  */
 static int replace(struct lac_site *site, struct kvm *kvm, struct kvm_vcpu *vcpu, const u8 *from, const u8 *to)
 {
