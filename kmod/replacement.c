@@ -10,6 +10,11 @@
 #include "registry.h"
 #include "trap.h"
 
+/* A function that is compiled into its callers is not redirected there: a virtual machine could go unnoticed. */
+#ifdef CONFIG_LTO_CLANG
+#error "a kernel that is optimised as a whole (CONFIG_LTO_CLANG) is not supported"
+#endif
+
 static int emulate_cpuid(struct kvm_vcpu *vcpu)
 {
 	struct lac_guest *guest = lac_registry_find(vcpu->kvm);
