@@ -4,6 +4,7 @@
 #include <linux/errno.h>
 #include <linux/minmax.h>
 #include <linux/string.h>
+#include <asm/text-patching.h>
 
 #include "engine/space.h"
 
@@ -78,6 +79,18 @@ int lac_site_arm(struct lac_site *site, struct kvm *kvm, struct kvm_vcpu *vcpu)
 	return err;
 }
 
+/*
+ * Somebody has put a breakpoint over the trap: the guest's kernel a probe, or who debugs the guest through its VMM. The trap's first
+ * byte is what they will put back when they go.
+ */
+static bool is_covered(const struct lac_site *site, struct kvm *kvm)
+{
+	u8 bytes[LACUNA_TRAP_LEN];
+
+	return !lac_kvm_read_hva(kvm, site->hva, bytes, sizeof(bytes)) && bytes[0] == INT3_INSN_OPCODE &&
+	       !memcmp(bytes + 1, lac_kvm_trap() + 1, sizeof(bytes) - 1);
+}
+
 /* What was written to is known by where the VMM has it: the guest may have moved its slot, or made it read-only, meanwhile. */
 int lac_site_release(struct lac_site *site, struct kvm *kvm, struct kvm_vcpu *vcpu)
 {
@@ -86,7 +99,9 @@ int lac_site_release(struct lac_site *site, struct kvm *kvm, struct kvm_vcpu *vc
 	if (!site->va || !site->armed)
 		return 0;
 	err = replace(site, kvm, vcpu, lac_kvm_trap(), site->descriptor.bytes);
-	if (err == -EILSEQ || err == -EFAULT)
+	if (err == -EILSEQ)
+		err = is_covered(site, kvm) ? -EAGAIN : 0;
+	if (err == -EFAULT)
 		err = 0;
 	if (!err)
 		WRITE_ONCE(site->armed, false);
