@@ -109,6 +109,17 @@ u64 lac_guest_time(const struct lac_guest *guest)
 	return ktime_get_ns() - guest->created_ns;
 }
 
+void lac_guest_count_hook(struct lac_guest *guest, u64 since, u64 bytes)
+{
+	u64 ns = lac_guest_time(guest) - since;
+
+	spin_lock(&guest->stats_lock);
+	guest->stats.hook_ns_total += ns;
+	guest->stats.hook_ns_max = max(guest->stats.hook_ns_max, ns);
+	guest->stats.bytes_read += bytes;
+	spin_unlock(&guest->stats_lock);
+}
+
 void lac_guest_enter(struct lac_guest *guest, enum lacuna_guest_state state)
 {
 	lockdep_assert_held(&guest->lock);

@@ -74,8 +74,10 @@ struct lac_guest {
 	u8 paging; /* enum lacuna_paging */
 	u64 root; /* GPA of the kernel's own page-table root; 0: not known yet */
 	u64 waiting_ns; /* since when it has been waiting for a kernel, as lac_guest_time() */
+	bool nobody_inside; /* of functions of the kernel that is to come: its memory has just been filled, for all that is known */
 	bool seen_firmware; /* the boot CPU without paging, since the orders came; else the kernel has been running since who knows when */
 	unsigned long look_again; /* in jiffies: when an interrupt is the next occasion to look for a kernel */
+	u64 rest_until_ns; /* as lac_guest_time(): no occasion is one before */
 	bool retiring; /* the end of the hunt is being told */
 	bool quiescing; /* while restoring: the bytes are back, vCPUs may be on their way from a trap */
 	unsigned long quiet_since; /* see lac_kvm_is_quiet() */
@@ -128,6 +130,9 @@ struct kvm *lac_guest_kvm(struct lac_guest *guest);
 
 /* Nanoseconds since the guest was created. */
 u64 lac_guest_time(const struct lac_guest *guest);
+
+/* What a vCPU did for us instead of running: since when, as lac_guest_time(), and how many bytes of guest memory it has read. */
+void lac_guest_count_hook(struct lac_guest *guest, u64 since, u64 bytes);
 
 /* With lock held: every change of the state. One that state.c does not allow is reported and not made. */
 void lac_guest_enter(struct lac_guest *guest, enum lacuna_guest_state state);

@@ -79,8 +79,8 @@ static int locate_sites(struct lac_guest *guest, const struct lac_kernel *kernel
 		err = lac_site_locate(&guest->sites[i], d, slide, space);
 		if (err)
 			return err;
-		/* Only while the one vCPU that runs has just left the firmware is nobody inside of them. */
-		if (!lac_site_is_single(d) && !guest->seen_firmware)
+		/* only while the one vCPU that runs has just left the firmware is nobody inside of them */
+		if (!lac_site_is_single(d) && !guest->nobody_inside)
 			return -EXDEV;
 	}
 	return 0;
@@ -316,6 +316,7 @@ void lac_hunt_begin(struct lac_guest *guest, struct lac_engine *engine, struct l
 	guest->kernel = NULL;
 	guest->reason = NULL;
 	guest->seen_firmware = false;
+	guest->nobody_inside = false;
 	WRITE_ONCE(guest->asleep, false);
 	guest->strange_exits = 0;
 	memset(&guest->stats, 0, sizeof(guest->stats));
@@ -413,6 +414,8 @@ void lac_hunt_reset(struct lac_guest *guest, struct kvm_vcpu *vcpu)
 	guest->stats.process_done_ns = 0;
 	lac_hunt_wait_anew(guest);
 	guest->seen_firmware = true;
+	/* with paging on it is kexec, or it only seems to be: 32-bit firmware that a kernel has called looks the same */
+	guest->nobody_inside = !lac_kvm_paging(vcpu);
 	WRITE_ONCE(guest->asleep, false);
 	guest->strange_exits = 0;
 	memset(guest->members, 0, sizeof(guest->members));
@@ -457,8 +460,10 @@ bool lac_hunt_was_restored(struct lac_guest *guest)
 	bool over = false;
 
 	mutex_lock(&guest->lock);
-	if (guest->state == LACUNA_GUEST_WAITING)
+	if (guest->state == LACUNA_GUEST_WAITING) {
 		guest->seen_firmware = false;
+		guest->nobody_inside = false;
+	}
 	if (guest->reason == none_in_time) {
 		if (guest->state == LACUNA_GUEST_RESTORING || guest->retiring)
 			guest->reset_pending = true;

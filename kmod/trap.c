@@ -1,23 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "trap.h"
 
-#include <linux/ktime.h>
-
 #include "event.h"
 #include "hunt.h"
 #include "kvm.h"
 #include "memory.h"
-
-static void count_hook(struct lac_guest *guest, u64 since, u64 bytes)
-{
-	u64 ns = ktime_get_ns() - since;
-
-	spin_lock(&guest->stats_lock);
-	guest->stats.hook_ns_total += ns;
-	guest->stats.hook_ns_max = max(guest->stats.hook_ns_max, ns);
-	guest->stats.bytes_read += bytes;
-	spin_unlock(&guest->stats_lock);
-}
 
 static struct lac_site *site_at(struct lac_guest *guest, u64 rip)
 {
@@ -119,7 +106,7 @@ static void filter(struct lac_guest *guest, struct kvm_vcpu *vcpu, struct lac_si
 {
 	struct lac_reader reader = { .kvm = vcpu->kvm, .guest = guest };
 	u32 kind = site - guest->sites;
-	u64 since = ktime_get_ns();
+	u64 since = lac_guest_time(guest);
 	bool changed, builtin;
 
 	if (!mutex_trylock(&guest->engine_lock)) {
@@ -142,7 +129,7 @@ static void filter(struct lac_guest *guest, struct kvm_vcpu *vcpu, struct lac_si
 	changed = lac_event_update(guest);
 	lac_hunt_move_sites(guest, vcpu, kind, builtin);
 	mutex_unlock(&guest->engine_lock);
-	count_hook(guest, since, reader.bytes);
+	lac_guest_count_hook(guest, since, reader.bytes);
 	if (changed)
 		lac_guest_tell(guest, LACUNA_EVENT_PROGRESS);
 }

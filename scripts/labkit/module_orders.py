@@ -10,6 +10,12 @@ from .base import REPOSITORY
 from .netlink_noise import NETLINK_GENERIC, NLA_F_NESTED, NLM_F_ACK, attribute, error, family_id, message, version
 
 NLM_F_DUMP, NLMSG_DONE = 0x300, 3
+# struct lacuna_stats
+STATS = (
+    *("fork", "exit", "initcall", "emulated", "used", "busy", "no_instance", "builtin", "late"),
+    *("hook_ns_total", "hook_ns_max", "bytes_read", "early_exits"),
+    *("armed_ns", "found_ns", "first_trap_ns", "process_done_ns", "finished_ns"),
+)
 
 
 @functools.cache
@@ -66,7 +72,7 @@ class Module:
         return self.order("LACUNA_CMD_DISARM", u32("LACUNA_A_GUEST", guest))
 
     def guests(self):
-        """{process of the VMM: (number, state, traps)} of all guests."""
+        """{process of the VMM: (number, state, stats)} of all guests."""
         self.link.send(message(self.family, NLM_F_DUMP, number("LACUNA_CMD_STATUS"), version()))
         found = {}
         while True:
@@ -76,10 +82,10 @@ class Module:
                 if kind == NLMSG_DONE:
                     return found
                 words = attributes(answer[at + 20 : at + length])
-                traps = struct.unpack_from("QQQ", words[number("LACUNA_A_STATS")])
+                stats = dict(zip(STATS, struct.unpack_from(f"{len(STATS)}Q", words[number("LACUNA_A_STATS")])))
                 (one,) = struct.unpack("I", words[number("LACUNA_A_GUEST")])
                 (pid,) = struct.unpack("I", words[number("LACUNA_A_VMM_PID")])
-                found[pid] = (one, words[number("LACUNA_A_STATE")][0], sum(traps))
+                found[pid] = (one, words[number("LACUNA_A_STATE")][0], stats)
                 at += length + 3 & ~3
 
 

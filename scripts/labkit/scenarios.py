@@ -219,6 +219,7 @@ def stubborn(trial):
     """Guests whose memory is taken away while trapping: they are let go in seconds, and nobody else has to wait for them."""
     trial.start_lacuna()
     module = module_orders.Module()
+    check_search(trial, module)
     for change, undo in (("", ""), ("stop delete", "restore go"), ("stop delete read_only", "delete restore go")):
         tiny = trapped_tiny(trial, module)
         tiny.ask(change)
@@ -227,6 +228,16 @@ def stubborn(trial):
         tiny.ask(undo)
         trial.check("the guest goes on", tiny.lives())
         tiny.kill()
+    tiny = trapped_tiny(trial, module)
+    tiny.ask("stop cover")
+    check_disarmed(trial, module, tiny, "a breakpoint was put over a trap", errno.EINPROGRESS)
+    tiny.ask("uncover go")
+    end = time.monotonic() + 10
+    while tiny.ask("sites") != "True" and time.monotonic() < end:
+        time.sleep(0.1)
+    trial.check("its bytes are its own again when the breakpoint has gone", tiny.ask("sites") == "True")
+    trial.check("the guest goes on", tiny.lives())
+    tiny.kill()
     tiny = trapped_tiny(trial, module)
     tiny.ask("withhold")
     check_disarmed(trial, module, tiny, "withhold", errno.EINPROGRESS)
@@ -243,15 +254,32 @@ def stubborn(trial):
 
 def trapped_tiny(trial, module):
     """Start a TinyVmm and have it hunted; a check."""
-    tiny = TinyVmm(trial.out / "tiny-vmm.log")
-    number, state, _ = module.guests().get(tiny.pid, (None, None, 0))
-    trial.check("its guest is known", state == module_orders.number("LACUNA_GUEST_IGNORED"), f"state {state}")
-    refused = module.arm(number, descriptor())
+    tiny = armed_tiny(trial, module, descriptor())
     end = time.monotonic() + 20
-    while (found := module.guests()[tiny.pid])[2] < 100 and time.monotonic() < end:
+    while (found := module.guests()[tiny.pid])[2]["emulated"] < 100 and time.monotonic() < end:
         time.sleep(0.1)
-    trial.check("it is trapped", found[2] >= 100, f"arming: errno {refused}; state {found[1]}, {found[2]} traps")
+    trial.check("it is trapped", found[2]["emulated"] >= 100, f"state {found[1]}, {found[2]}")
     return tiny
+
+
+def armed_tiny(trial, module, kernel):
+    """Start a TinyVmm and have that kernel waited for in it; a check."""
+    tiny = TinyVmm(trial.out / "tiny-vmm.log")
+    number, state, _ = module.guests().get(tiny.pid, (0, None, None))
+    refused = module.arm(number, kernel)
+    trial.check("a guest of a few instructions is armed", refused == 0, f"errno {refused}; its state was {state}")
+    return tiny
+
+
+def check_search(trial, module):
+    """A guest whose kernel is looked for and not found hardly loses time by that."""
+    tiny = armed_tiny(trial, module, descriptor(b"Linux version 0.0.1 (that is another one)\n"))
+    since, failed = time.monotonic(), module_orders.number("LACUNA_GUEST_FAILED")
+    while (found := module.guests()[tiny.pid])[1] != failed and time.monotonic() < since + 10:
+        time.sleep(0.1)
+    spent, all_time = found[2]["hook_ns_total"] / 1e9, time.monotonic() - since
+    trial.check("an eighth of its time at most is spent on the search", 0 < spent * 8 < all_time, f"{spent:.2f} of {all_time:.1f} s")
+    tiny.kill()
 
 
 def check_disarmed(trial, module, tiny, change, expected):

@@ -26,6 +26,7 @@ KVM_MEM_READONLY = 2
 SYS_USERFAULTFD, UFFDIO_API, UFFDIO_REGISTER = 323, 0xC018AA3F, 0xC020AA00
 MADV_DONTNEED, MADV_NOHUGEPAGE = 4, 15
 LARGE_PAGE = 2 << 20
+INT3 = 0xCC
 IMMEDIATE_EXIT = 1  # in struct kvm_run
 
 TEXT, DATA = 0xFFFFFFFF81000000, 0xFFFFFFFF82000000  # of the guest's kernel
@@ -52,7 +53,7 @@ def program():
     return {BANNER_AT: BANNER, 0x100: code, 0x180: other, **dict.fromkeys(SITES_AT, SITE)}
 
 
-def descriptor():
+def descriptor(banner=BANNER):
     """What the module is told of this kernel."""
     sites = b"".join(
         nested(
@@ -70,7 +71,7 @@ def descriptor():
         attribute(number("LACUNA_K_ID"), b"tiny\0")
         + u8("LACUNA_K_ARCHITECTURE", 0)
         + b"".join(u64(f"LACUNA_K_{name}", at) for name, at in places.items())
-        + attribute(number("LACUNA_K_BANNER_TEXT"), BANNER)
+        + attribute(number("LACUNA_K_BANNER_TEXT"), banner)
         + u8("LACUNA_K_CURRENT_KIND", 0)
         + sites
     )
@@ -127,7 +128,7 @@ class Tiny:
             struct.pack_into("<Q", self.ram.bytes, table + 8 * index, entry)
         self.slot(0, 0, self.ram)
         self.slot(1, TEXT_GPA, self.text)
-        self.userfault = None
+        self.userfault = self.covered = None
         signal.signal(signal.SIGUSR1, lambda *_: None)
         self.running, self.vcpus = threading.Event(), []
         for index, start in enumerate((0x100, 0x180)):
@@ -187,6 +188,15 @@ class Tiny:
     def restore(self):
         """The text's slot is there again."""
         self.slot(1, TEXT_GPA, self.text)
+
+    def cover(self):
+        """A breakpoint is put over the first site, as a debugger does."""
+        self.covered = self.text.bytes[SITES_AT[0]]
+        self.text.bytes[SITES_AT[0]] = INT3
+
+    def uncover(self):
+        """It goes."""
+        self.text.bytes[SITES_AT[0]] = self.covered
 
     def withhold(self):
         """The text goes, and nobody answers for it."""
