@@ -76,6 +76,13 @@ void lac_guest_queue_delayed(struct lac_guest *guest, struct delayed_work *work,
 		lac_guest_put(guest);
 }
 
+void lac_guest_hurry(struct lac_guest *guest, struct delayed_work *work)
+{
+	kref_get(&guest->ref);
+	if (mod_delayed_work(work_queue, work, 0))
+		lac_guest_put(guest);
+}
+
 void lac_guest_cancel(struct lac_guest *guest, struct delayed_work *work)
 {
 	if (cancel_delayed_work(work))
@@ -100,6 +107,17 @@ struct kvm *lac_guest_kvm(struct lac_guest *guest)
 u64 lac_guest_time(const struct lac_guest *guest)
 {
 	return ktime_get_ns() - guest->created_ns;
+}
+
+void lac_guest_count_hook(struct lac_guest *guest, u64 since, u64 bytes)
+{
+	u64 ns = lac_guest_time(guest) - since;
+
+	spin_lock(&guest->stats_lock);
+	guest->stats.hook_ns_total += ns;
+	guest->stats.hook_ns_max = max(guest->stats.hook_ns_max, ns);
+	guest->stats.bytes_read += bytes;
+	spin_unlock(&guest->stats_lock);
 }
 
 void lac_guest_enter(struct lac_guest *guest, enum lacuna_guest_state state)

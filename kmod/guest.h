@@ -9,12 +9,13 @@
  *   engine_lock         mutex: one event at a time
  *   lock                mutex: state and sites
  *   constraints_lock    mutex, orders.c
- *   hooks_lock          mutex, hook.c, and under it ftrace's own; it may be held for a grace period of RCU-tasks
- *   mmap_lock           of the VMM, for reading: taken by faults on guest memory, under any of the above but the last two
  *   kvm_lock, pending_lock, stats_lock
  *                       spinlocks, one at a time, nothing under them
  *
- * guests_lock (mutex, registry.c) is taken alone. KVM calls synchronize_srcu(&kvm->srcu) with vcpu->mutex or slots_lock held
+ * guests_lock (mutex, registry.c) is taken alone, and so is hooks_lock (mutex, hook.c, and under it ftrace's own), which may be held
+ * for a grace period of RCU-tasks. The VMM's mmap_lock is tried for and never waited for, nor is a guest's memory: see kvm.h.
+ *
+ * KVM calls synchronize_srcu(&kvm->srcu) with vcpu->mutex or slots_lock held
  * (Documentation/virt/kvm/locking.rst): who reads under srcu must wait for neither, and so must nobody who holds engine_lock
  * or lock, which such readers wait for. For the same reason none of our locks is held over lac_kvm_quiesce() or
  * lac_hook_drain().
@@ -52,6 +53,7 @@ struct lac_guest {
 	struct kref ref;
 	struct rcu_head rcu;
 	struct list_head entry; /* registry.c */
+	struct hlist_node by_kvm;
 	u32 id;
 	pid_t vmm_pid;
 	u64 created_ns;
@@ -72,9 +74,14 @@ struct lac_guest {
 	u8 paging; /* enum lacuna_paging */
 	u64 root; /* GPA of the kernel's own page-table root; 0: not known yet */
 	u64 waiting_ns; /* since when it has been waiting for a kernel, as lac_guest_time() */
+	bool nobody_inside; /* of functions of the kernel that is to come: its memory has just been filled, for all that is known */
 	bool seen_firmware; /* the boot CPU without paging, since the orders came; else the kernel has been running since who knows when */
 	unsigned long look_again; /* in jiffies: when an interrupt is the next occasion to look for a kernel */
+	u64 rest_until_ns; /* as lac_guest_time(): no occasion is one before */
 	bool retiring; /* the end of the hunt is being told */
+	bool quiescing; /* while restoring: the bytes are back, vCPUs may be on their way from a trap */
+	unsigned long quiet_since; /* see lac_kvm_is_quiet() */
+	bool abandoned; /* the module goes: neither bytes nor vCPUs are waited for any longer */
 	bool reset_pending; /* it was reset while a hunt was ending: asked about when that is over */
 	u32 strange_exits; /* of a kernel that none of the descriptors fits */
 	struct lac_site sites[LACUNA_SITE_KINDS];
@@ -94,7 +101,7 @@ struct lac_guest {
 	struct delayed_work deadline_work;
 	struct delayed_work survey_work; /* survey.c */
 	u64 surveyed_events; /* engine_lock: events used when it was last considered to look */
-	struct work_struct retire_work; /* after the bytes are back */
+	struct delayed_work retire_work; /* puts the bytes back, and then lets it go */
 
 	spinlock_t stats_lock; /* what traps count */
 	struct lacuna_stats stats;
@@ -111,6 +118,8 @@ void lac_guest_put(struct lac_guest *guest);
 /* Work for a guest outside of a vCPU's thread; it puts the guest at its end. No delay: 0, in jiffies. */
 void lac_guest_queue(struct lac_guest *guest, struct work_struct *work);
 void lac_guest_queue_delayed(struct lac_guest *guest, struct delayed_work *work, unsigned long delay);
+/* At once, even if it has been queued for later. */
+void lac_guest_hurry(struct lac_guest *guest, struct delayed_work *work);
 /* Takes it back if it has not begun. */
 void lac_guest_cancel(struct lac_guest *guest, struct delayed_work *work);
 /* Returns when all work has been done. */
@@ -121,6 +130,9 @@ struct kvm *lac_guest_kvm(struct lac_guest *guest);
 
 /* Nanoseconds since the guest was created. */
 u64 lac_guest_time(const struct lac_guest *guest);
+
+/* What a vCPU did for us instead of running: since when, as lac_guest_time(), and how many bytes of guest memory it has read. */
+void lac_guest_count_hook(struct lac_guest *guest, u64 since, u64 bytes);
 
 /* With lock held: every change of the state. One that state.c does not allow is reported and not made. */
 void lac_guest_enter(struct lac_guest *guest, enum lacuna_guest_state state);

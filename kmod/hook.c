@@ -3,11 +3,11 @@
 
 #include "hook.h"
 
-#include <linux/atomic.h>
 #include <linux/delay.h>
 #include <linux/ftrace.h>
 #include <linux/module.h>
 #include <linux/mutex.h>
+#include <linux/percpu.h>
 #include <linux/rcupdate.h>
 #include <linux/sched.h>
 
@@ -28,7 +28,8 @@ struct hook {
 static struct hook hooks[LAC_HOOKS];
 static bool for_ever; /* a hook is in place that cannot be taken away any more */
 static DEFINE_MUTEX(hooks_lock);
-static atomic_t inside = ATOMIC_INIT(0);
+/* Entered less left: each on the CPU where it was done. The guests of a host do not share a cache line for it. */
+static DEFINE_PER_CPU(long, inside);
 
 /* Calls from our own replacements go through to the original. */
 static void notrace redirect(unsigned long ip, unsigned long parent_ip, struct ftrace_ops *ops,
@@ -38,7 +39,7 @@ static void notrace redirect(unsigned long ip, unsigned long parent_ip, struct f
 
 	if (within_module(parent_ip, THIS_MODULE))
 		return;
-	atomic_inc(&inside);
+	this_cpu_inc(inside);
 	ftrace_regs_set_instruction_pointer(fregs, (unsigned long)hook->replacement.function);
 }
 
@@ -139,7 +140,18 @@ void lac_hook_put(enum lac_hook index)
 
 void lac_hook_leave(void)
 {
-	atomic_dec(&inside);
+	this_cpu_dec(inside);
+}
+
+/* Nobody enters any more while this is asked: the sum may lack somebody who is leaving just now, but nobody who has entered. */
+static bool anybody_inside(void)
+{
+	long sum = 0;
+	int cpu;
+
+	for_each_possible_cpu(cpu)
+		sum += READ_ONCE(per_cpu(inside, cpu));
+	return sum;
 }
 
 /*
@@ -152,7 +164,7 @@ void lac_hook_drain(void)
 	might_sleep();
 	stay_if_hooked();
 	synchronize_rcu_tasks();
-	while (atomic_read(&inside))
+	while (anybody_inside())
 		msleep(20);
 	synchronize_rcu_tasks();
 }

@@ -4,6 +4,8 @@
 #include "hunt.h"
 
 #include <linux/delay.h>
+#include <linux/jiffies.h>
+#include <linux/module.h>
 #include <linux/slab.h>
 
 #include "engine/space.h"
@@ -13,7 +15,18 @@
 #include "recording.h"
 #include "survey.h"
 
-#define RETRY_MS 100
+static unsigned int waiting_ms = 10 * 60 * MSEC_PER_SEC;
+module_param(waiting_ms, uint, 0644);
+MODULE_PARM_DESC(waiting_ms, "Milliseconds after which a guest that has started no kernel is given up, whatever it does");
+
+/* Between looks whether bytes can be put back, and whether the vCPUs have left. */
+#define RESTORE_MS 100
+#define QUIET_MS 10
+/* How long somebody who disarms a guest waits for that. */
+#define DISARM_MS 5000
+#define SETTLE_MS 10
+
+static const char none_in_time[] = "no Linux kernel was started in time";
 
 /* What a hunt needs. */
 static const enum lac_hook hooks[] = { LAC_HOOK_CPUID, LAC_HOOK_EVENTS, LAC_HOOK_HYPERCALL, LAC_HOOK_MEMORY };
@@ -24,12 +37,11 @@ static void put_hooks(u32 number)
 		lac_hook_put(hooks[number]);
 }
 
-static int get_hooks(struct lac_guest *guest)
+int lac_hunt_get_hooks(void)
 {
 	u32 i;
 	int err;
 
-	lockdep_assert_held(&guest->lock);
 	for (i = 0; i < ARRAY_SIZE(hooks); i++) {
 		err = lac_hook_get(hooks[i]);
 		if (err) {
@@ -37,8 +49,12 @@ static int get_hooks(struct lac_guest *guest)
 			return err;
 		}
 	}
-	guest->hooked = true;
 	return 0;
+}
+
+void lac_hunt_put_hooks(void)
+{
+	put_hooks(ARRAY_SIZE(hooks));
 }
 
 static bool is_on(const struct lac_guest *guest)
@@ -63,8 +79,8 @@ static int locate_sites(struct lac_guest *guest, const struct lac_kernel *kernel
 		err = lac_site_locate(&guest->sites[i], d, slide, space);
 		if (err)
 			return err;
-		/* Only while the one vCPU that runs has just left the firmware is nobody inside of them. */
-		if (!lac_site_is_single(d) && !guest->seen_firmware)
+		/* only while the one vCPU that runs has just left the firmware is nobody inside of them */
+		if (!lac_site_is_single(d) && !guest->nobody_inside)
 			return -EXDEV;
 	}
 	return 0;
@@ -258,6 +274,24 @@ void lac_hunt_wake(struct lac_guest *guest, struct kvm_vcpu *vcpu)
 
 /* ---- begin and start ---- */
 
+/* How long the hunt may go on as it is, in nanoseconds. */
+static u64 time_left(const struct lac_guest *guest)
+{
+	bool waiting = guest->state == LACUNA_GUEST_WAITING;
+	u64 limit = (u64)(waiting ? READ_ONCE(waiting_ms) : guest->orders.deadline_ms) * NSEC_PER_MSEC;
+	u64 over = lac_guest_time(guest) - (waiting ? guest->waiting_ns : guest->stats.found_ns);
+
+	lockdep_assert_held(&guest->lock);
+	return over < limit ? limit - over : 0;
+}
+
+/* What is set already may be for a time that is not the right one any more. */
+static void set_deadline(struct lac_guest *guest)
+{
+	lac_guest_cancel(guest, &guest->deadline_work);
+	lac_guest_queue_delayed(guest, &guest->deadline_work, nsecs_to_jiffies(time_left(guest)) + 1);
+}
+
 void lac_hunt_wait_anew(struct lac_guest *guest)
 {
 	lockdep_assert_held(&guest->lock);
@@ -265,14 +299,11 @@ void lac_hunt_wait_anew(struct lac_guest *guest)
 	guest->waiting_ns = lac_guest_time(guest);
 }
 
-int lac_hunt_begin(struct lac_guest *guest, struct lac_engine *engine, struct lac_orders *orders)
+void lac_hunt_begin(struct lac_guest *guest, struct lac_engine *engine, struct lac_orders *orders)
 {
-	int err;
-
 	lockdep_assert_held(&guest->engine_lock);
-	err = get_hooks(guest);
-	if (err)
-		return err;
+	lockdep_assert_held(&guest->lock);
+	guest->hooked = true;
 	lac_engine_destroy(guest->engine);
 	lac_recording_destroy(guest->recording);
 	kvfree(guest->orders.kernels);
@@ -285,13 +316,14 @@ int lac_hunt_begin(struct lac_guest *guest, struct lac_engine *engine, struct la
 	guest->kernel = NULL;
 	guest->reason = NULL;
 	guest->seen_firmware = false;
+	guest->nobody_inside = false;
 	WRITE_ONCE(guest->asleep, false);
 	guest->strange_exits = 0;
 	memset(&guest->stats, 0, sizeof(guest->stats));
 	guest->stats.armed_ns = lac_guest_time(guest);
 	lac_hunt_wait_anew(guest);
 	lac_guest_enter(guest, LACUNA_GUEST_WAITING);
-	return 0;
+	set_deadline(guest);
 }
 
 static int note_kernel(struct lac_guest *guest, const struct lac_kernel *kernel, u64 slide, struct lac_space *space)
@@ -361,10 +393,11 @@ int lac_hunt_start(struct lac_guest *guest, struct kvm_vcpu *vcpu, const struct 
 	lac_engine_start(guest->engine, &facts);
 	lac_recording_add(guest->recording, LAC_RECORD_START, &start, sizeof(start));
 	err = arm_first_sites(guest, vcpu);
+	/* some may be armed: it is not to be tried again as if nothing had happened */
 	if (err)
-		return err;
+		return err == -EAGAIN ? -EBUSY : err;
 	lac_guest_enter(guest, LACUNA_GUEST_TRAPPING);
-	lac_guest_queue_delayed(guest, &guest->deadline_work, msecs_to_jiffies(guest->orders.deadline_ms));
+	set_deadline(guest);
 	return 0;
 }
 
@@ -374,7 +407,6 @@ void lac_hunt_reset(struct lac_guest *guest, struct kvm_vcpu *vcpu)
 {
 	lockdep_assert_held(&guest->engine_lock);
 	lockdep_assert_held(&guest->lock);
-	lac_guest_cancel(guest, &guest->deadline_work);
 	lac_guest_cancel(guest, &guest->survey_work);
 	release_sites(guest, vcpu->kvm, vcpu);
 	guest->kernel = NULL;
@@ -382,10 +414,13 @@ void lac_hunt_reset(struct lac_guest *guest, struct kvm_vcpu *vcpu)
 	guest->stats.process_done_ns = 0;
 	lac_hunt_wait_anew(guest);
 	guest->seen_firmware = true;
+	/* with paging on it is kexec, or it only seems to be: 32-bit firmware that a kernel has called looks the same */
+	guest->nobody_inside = !lac_kvm_paging(vcpu);
 	WRITE_ONCE(guest->asleep, false);
 	guest->strange_exits = 0;
 	memset(guest->members, 0, sizeof(guest->members));
 	lac_guest_enter(guest, LACUNA_GUEST_WAITING);
+	set_deadline(guest);
 }
 
 /* Is what was done with the guest over, so that it can be asked about again? */
@@ -416,13 +451,27 @@ bool lac_hunt_was_reset(struct lac_guest *guest)
 	return over;
 }
 
-/* What comes back from a snapshot has been running since who knows when, whatever ran here before. */
-void lac_hunt_was_restored(struct lac_guest *guest)
+/*
+ * What comes back from a snapshot has been running since who knows when, whatever ran here before. If it was long on its way it
+ * has been given up meanwhile.
+ */
+bool lac_hunt_was_restored(struct lac_guest *guest)
 {
+	bool over = false;
+
 	mutex_lock(&guest->lock);
-	if (guest->state == LACUNA_GUEST_WAITING)
+	if (guest->state == LACUNA_GUEST_WAITING) {
 		guest->seen_firmware = false;
+		guest->nobody_inside = false;
+	}
+	if (guest->reason == none_in_time) {
+		if (guest->state == LACUNA_GUEST_RESTORING || guest->retiring)
+			guest->reset_pending = true;
+		else
+			over = reset_if_over(guest);
+	}
 	mutex_unlock(&guest->lock);
+	return over;
 }
 
 void lac_hunt_gone(struct lac_guest *guest)
@@ -431,8 +480,8 @@ void lac_hunt_gone(struct lac_guest *guest)
 	spin_lock(&guest->kvm_lock);
 	WRITE_ONCE(guest->kvm, NULL);
 	spin_unlock(&guest->kvm_lock);
-	if (is_on(guest))
-		lac_guest_queue(guest, &guest->retire_work);
+	if (is_on(guest) || guest->state == LACUNA_GUEST_RESTORING)
+		lac_guest_hurry(guest, &guest->retire_work);
 	lac_guest_enter(guest, LACUNA_GUEST_GONE);
 	mutex_unlock(&guest->lock);
 	lac_guest_cancel(guest, &guest->deadline_work);
@@ -440,22 +489,27 @@ void lac_hunt_gone(struct lac_guest *guest)
 
 /* ---- the end ---- */
 
-void lac_hunt_end(struct lac_guest *guest, struct kvm *kvm, struct kvm_vcpu *vcpu, u8 final, const char *why)
+static void end(struct lac_guest *guest, struct kvm *kvm, struct kvm_vcpu *vcpu, u8 final, const char *why)
 {
 	int err;
 
+	if (!is_on(guest))
+		return;
+	guest->reason = why;
+	err = kvm ? release_sites(guest, kvm, vcpu) : 0;
+	if (err)
+		pr_warn("guest %u (process %d): cannot put original bytes back yet: error %d\n", guest->id,
+			guest->vmm_pid, err);
+	guest->final = final;
+	guest->stats.finished_ns = lac_guest_time(guest);
+	lac_guest_enter(guest, LACUNA_GUEST_RESTORING);
+	lac_guest_queue_delayed(guest, &guest->retire_work, 0);
+}
+
+void lac_hunt_end(struct lac_guest *guest, struct kvm *kvm, struct kvm_vcpu *vcpu, u8 final, const char *why)
+{
 	mutex_lock(&guest->lock);
-	if (is_on(guest)) {
-		guest->reason = why;
-		err = kvm ? release_sites(guest, kvm, vcpu) : 0;
-		if (err)
-			pr_warn("guest %u (process %d): cannot put original bytes back yet: error %d\n", guest->id,
-				guest->vmm_pid, err);
-		guest->final = final;
-		guest->stats.finished_ns = lac_guest_time(guest);
-		lac_guest_enter(guest, LACUNA_GUEST_RESTORING);
-		lac_guest_queue(guest, &guest->retire_work);
-	}
+	end(guest, kvm, vcpu, final, why);
 	mutex_unlock(&guest->lock);
 }
 
@@ -470,29 +524,35 @@ void lac_hunt_memory_changed(struct lac_guest *guest, struct kvm *kvm)
 		lac_hunt_end(guest, kvm, NULL, LACUNA_GUEST_DONE, LAC_MEMORY_IS_COPIED);
 }
 
-struct ending {
-	struct lac_guest *guest;
-	u8 final;
-	const char *why;
-};
-
-static void end_in_space(struct kvm *kvm, void *data)
+static void disarm(struct kvm *kvm, void *data)
 {
-	struct ending *ending = data;
+	lac_hunt_end(data, kvm, NULL, LACUNA_GUEST_IGNORED, "disarmed");
+}
 
-	lac_hunt_end(ending->guest, kvm, NULL, ending->final, ending->why);
+/* Not that of a wait or of a hunt that is over, when another has begun since. */
+static void end_if_late(struct kvm *kvm, void *data)
+{
+	struct lac_guest *guest = data;
+
+	mutex_lock(&guest->lock);
+	if (is_on(guest) && time_left(guest))
+		set_deadline(guest);
+	else if (guest->state == LACUNA_GUEST_WAITING)
+		end(guest, kvm, NULL, LACUNA_GUEST_FAILED, none_in_time);
+	else if (guest->state == LACUNA_GUEST_TRAPPING)
+		end(guest, kvm, NULL, LACUNA_GUEST_DONE, "the deadline of trapping was reached");
+	mutex_unlock(&guest->lock);
 }
 
 /* Without the VMM's address space nothing can be written, and no vCPU can run either (KVM_RUN insists on it). */
-static void end_from_thread(struct lac_guest *guest, u8 final, const char *why)
+static void end_from_thread(struct lac_guest *guest, void (*call)(struct kvm *kvm, void *data))
 {
-	struct ending ending = { .guest = guest, .final = final, .why = why };
 	struct kvm *kvm = lac_guest_kvm(guest);
 
 	if (!kvm)
 		return;
-	if (!lac_kvm_in_space(kvm, end_in_space, &ending))
-		lac_hunt_end(guest, NULL, NULL, final, why);
+	if (!lac_kvm_in_space(kvm, call, guest))
+		call(NULL, guest);
 	kvm_put_kvm(kvm);
 }
 
@@ -500,7 +560,7 @@ static void end_from_outside(struct work_struct *work)
 {
 	struct lac_guest *guest = container_of(work, struct lac_guest, end_work);
 
-	end_from_thread(guest, LACUNA_GUEST_IGNORED, "disarmed");
+	end_from_thread(guest, disarm);
 	lac_guest_put(guest);
 }
 
@@ -508,10 +568,7 @@ static void deadline_reached(struct work_struct *work)
 {
 	struct lac_guest *guest = container_of(to_delayed_work(work), struct lac_guest, deadline_work);
 
-	/* not that of a hunt that is over, when another has begun since */
-	if (READ_ONCE(guest->state) == LACUNA_GUEST_TRAPPING &&
-	    lac_guest_time(guest) - READ_ONCE(guest->stats.found_ns) >= (u64)guest->orders.deadline_ms * NSEC_PER_MSEC)
-		end_from_thread(guest, LACUNA_GUEST_DONE, "the deadline of trapping was reached");
+	end_from_thread(guest, end_if_late);
 	lac_guest_put(guest);
 }
 
@@ -524,7 +581,7 @@ static void release_in_space(struct kvm *kvm, void *data)
 	mutex_unlock(&guest->lock);
 }
 
-/* Guest memory can be out of reach for a moment, for instance while the VMM moves its memory slots. */
+/* Guest memory can be out of reach, for a moment or for long: paged out, being migrated, or kept back by who answers for it. */
 static bool bytes_are_back(struct lac_guest *guest)
 {
 	struct kvm *kvm;
@@ -540,6 +597,37 @@ static bool bytes_are_back(struct lac_guest *guest)
 	return !alive || !any_site_armed(guest);
 }
 
+/* A vCPU may be on its way from a trap to our hook: only when none is can the hooks go. A guest that is going away has none. */
+static bool vcpus_have_left(struct lac_guest *guest)
+{
+	struct kvm *kvm = lac_guest_kvm(guest);
+	bool quiet;
+
+	if (!kvm)
+		return true;
+	if (!guest->quiescing)
+		guest->quiet_since = lac_kvm_start_quiescing(kvm);
+	guest->quiescing = true;
+	quiet = lac_kvm_is_quiet(kvm, guest->quiet_since);
+	kvm_put_kvm(kvm);
+	return quiet;
+}
+
+/*
+ * As long as a trap is in place it must be answered, unless the module goes: then what could not be reached all the time is left as
+ * it is. The guest has not been able to execute it either; nor have vCPUs that are still at an exit been on their way from a trap,
+ * as KVM waits for nothing between that and our hook but the page by which a guest signals the end of interrupts (PV EOI).
+ */
+static bool can_retire(struct lac_guest *guest)
+{
+	bool abandoned = READ_ONCE(guest->abandoned), back = bytes_are_back(guest);
+
+	if (!back && abandoned)
+		pr_err("guest %u (process %d): its original bytes cannot be put back, its memory does not answer: reset it\n",
+		       guest->id, guest->vmm_pid);
+	return (back || abandoned) && (vcpus_have_left(guest) || abandoned);
+}
+
 /* What is open when the hunt ends stays open for good. */
 static void close_members(struct lac_guest *guest)
 {
@@ -551,24 +639,24 @@ static void close_members(struct lac_guest *guest)
 			guest->members[i].state = LACUNA_AMBIGUOUS;
 }
 
-/* The bytes are back, but a vCPU may be on its way from a trap to our hook: only when none is can the hooks go. */
+/* What has to be waited for is looked at again later: no thread waits for a guest. */
 static void retire(struct work_struct *work)
 {
-	struct lac_guest *guest = container_of(work, struct lac_guest, retire_work);
-	struct kvm *kvm;
+	struct lac_guest *guest = container_of(to_delayed_work(work), struct lac_guest, retire_work);
 	bool hooked, reset;
 	u8 state;
 
-	/* as long as a trap is in place it must be answered */
-	while (!bytes_are_back(guest))
-		msleep(RETRY_MS);
-	kvm = lac_guest_kvm(guest);
-	if (kvm)
-		lac_kvm_quiesce(kvm);
+	if (!can_retire(guest)) {
+		lac_guest_queue_delayed(guest, &guest->retire_work,
+					msecs_to_jiffies(guest->quiescing ? QUIET_MS : RESTORE_MS));
+		lac_guest_put(guest);
+		return;
+	}
 	mutex_lock(&guest->engine_lock);
 	mutex_lock(&guest->lock);
 	hooked = guest->hooked;
 	guest->hooked = false;
+	guest->quiescing = false;
 	forget_sites(guest);
 	lac_engine_destroy(guest->engine);
 	guest->engine = NULL;
@@ -582,7 +670,7 @@ static void retire(struct work_struct *work)
 	mutex_unlock(&guest->lock);
 	mutex_unlock(&guest->engine_lock);
 	if (hooked)
-		put_hooks(ARRAY_SIZE(hooks));
+		lac_hunt_put_hooks();
 	if (state != LACUNA_GUEST_GONE)
 		lac_guest_tell(guest, state == LACUNA_GUEST_FAILED ? LACUNA_EVENT_FAILED : LACUNA_EVENT_FINISHED);
 	mutex_lock(&guest->lock);
@@ -592,22 +680,50 @@ static void retire(struct work_struct *work)
 	mutex_unlock(&guest->lock);
 	if (reset)
 		lac_guest_tell(guest, LACUNA_EVENT_RESET);
-	if (kvm)
-		kvm_put_kvm(kvm);
 	lac_guest_put(guest);
 }
 
-void lac_hunt_disarm(struct lac_guest *guest)
+static bool is_over(struct lac_guest *guest)
 {
-	might_sleep();
-	lac_guest_queue(guest, &guest->end_work);
-	flush_work(&guest->end_work);
-	flush_work(&guest->retire_work);
+	bool over;
+
+	mutex_lock(&guest->lock);
+	over = !is_on(guest) && guest->state != LACUNA_GUEST_RESTORING;
+	mutex_unlock(&guest->lock);
+	return over;
 }
 
-void lac_hunt_stop(struct lac_guest *guest)
+static int wait_until_over(struct lac_guest *guest, unsigned long until)
 {
-	lac_hunt_disarm(guest);
+	flush_work(&guest->end_work);
+	while (!is_over(guest)) {
+		if (time_after(jiffies, until))
+			return -EINPROGRESS;
+		if (msleep_interruptible(SETTLE_MS))
+			return -EINTR;
+	}
+	return 0;
+}
+
+void lac_hunt_order_end(struct lac_guest *guest)
+{
+	lac_guest_queue(guest, &guest->end_work);
+}
+
+int lac_hunt_disarm(struct lac_guest *guest)
+{
+	might_sleep();
+	lac_hunt_order_end(guest);
+	return wait_until_over(guest, jiffies + msecs_to_jiffies(DISARM_MS));
+}
+
+void lac_hunt_stop(struct lac_guest *guest, unsigned long until)
+{
+	if (wait_until_over(guest, until))
+		WRITE_ONCE(guest->abandoned, true);
+	do
+		flush_delayed_work(&guest->retire_work);
+	while (!is_over(guest));
 	if (cancel_delayed_work_sync(&guest->deadline_work))
 		lac_guest_put(guest);
 	if (cancel_delayed_work_sync(&guest->survey_work))
@@ -618,6 +734,6 @@ void lac_hunt_init(struct lac_guest *guest)
 {
 	INIT_WORK(&guest->end_work, end_from_outside);
 	INIT_DELAYED_WORK(&guest->deadline_work, deadline_reached);
-	INIT_WORK(&guest->retire_work, retire);
+	INIT_DELAYED_WORK(&guest->retire_work, retire);
 	lac_survey_init(guest);
 }

@@ -15,11 +15,12 @@ struct kvm_vcpu;
 /* Of a guest that has just been made. */
 void lac_hunt_init(struct lac_guest *guest);
 
-/*
- * Begins to wait for a kernel: takes @engine and what @orders hold. engine_lock and lock are held, and no hunt is on. 0, or an
- * error of the hooks, and nothing is taken.
- */
-int lac_hunt_begin(struct lac_guest *guest, struct lac_engine *engine, struct lac_orders *orders);
+/* What a hunt needs. With none of the guest's locks held: others' hooks may be on their way out. 0 or a negative errno. */
+int lac_hunt_get_hooks(void);
+void lac_hunt_put_hooks(void);
+
+/* Begins to wait for a kernel: takes over hooks, @engine, and what @orders hold. engine_lock and lock are held, and no hunt is on. */
+void lac_hunt_begin(struct lac_guest *guest, struct lac_engine *engine, struct lac_orders *orders);
 /* While one waits for a kernel, lock held: counts and times anew how long none comes. */
 void lac_hunt_wait_anew(struct lac_guest *guest);
 
@@ -49,18 +50,26 @@ void lac_hunt_wake(struct lac_guest *guest, struct kvm_vcpu *vcpu);
 void lac_hunt_end(struct lac_guest *guest, struct kvm *kvm, struct kvm_vcpu *vcpu, u8 final, const char *why);
 /* In a thread of the VMM: a memory slot was changed. Ends the hunt if what it has written might be copied to elsewhere. */
 void lac_hunt_memory_changed(struct lac_guest *guest, struct kvm *kvm);
-/* Puts the bytes back and lets it go, from a context that is not the guest's. */
-void lac_hunt_disarm(struct lac_guest *guest);
-/* The same for good: nothing is left of the hunt when it returns, and none begins again. */
-void lac_hunt_stop(struct lac_guest *guest);
+/* From a context that is not the guest's: orders that the bytes be put back and it be let go, ... */
+void lac_hunt_order_end(struct lac_guest *guest);
+/* ... and waits for a moment until it is. 0; -EINPROGRESS if it takes longer, since its memory does not answer; or -EINTR. */
+int lac_hunt_disarm(struct lac_guest *guest);
+/*
+ * After lac_hunt_order_end(), no hunt begins any more: nothing is left of the hunt when this returns, and that is not long after
+ * @until, in jiffies, even if the bytes could not be put back.
+ */
+void lac_hunt_stop(struct lac_guest *guest, unsigned long until);
 
 /*
  * The VMM has reset the guest. True: its hunt is over, and it is to be asked about as if it were new: its kernel may be another.
  * While a hunt is ending there is nothing to be asked: that is told at its end.
  */
 bool lac_hunt_was_reset(struct lac_guest *guest);
-/* Its registers have come from somewhere else while it was waited for: a snapshot, or another host. */
-void lac_hunt_was_restored(struct lac_guest *guest);
+/*
+ * Its registers have come from somewhere else: a snapshot, or another host. True: it had been given up while it was waited for,
+ * and is to be asked about again.
+ */
+bool lac_hunt_was_restored(struct lac_guest *guest);
 /* The virtual machine goes away: the guest has gone. */
 void lac_hunt_gone(struct lac_guest *guest);
 

@@ -3,8 +3,13 @@
 
 #include "kvm.h"
 
+#include <linux/fs.h>
+#include <linux/highmem.h>
 #include <linux/kprobes.h>
 #include <linux/kthread.h>
+#include <linux/magic.h>
+#include <linux/mm.h>
+#include <linux/mmu_notifier.h>
 #include <linux/rcupdate.h>
 #include <linux/sched/mm.h>
 #include <linux/static_call.h>
@@ -37,12 +42,16 @@ DEFINE_STATIC_CALL_NULL(linear_rip, unsigned long(struct kvm_vcpu *vcpu));
 DEFINE_STATIC_CALL_NULL(get_cpl, int(struct kvm_vcpu *vcpu));
 DEFINE_STATIC_CALL_NULL(segment_base, u64(struct kvm_vcpu *vcpu, int seg));
 DEFINE_STATIC_CALL_NULL(cache_reg, void(struct kvm_vcpu *vcpu, enum kvm_reg reg));
-DEFINE_STATIC_CALL_NULL(read_guest, int(struct kvm *kvm, gpa_t gpa, void *data, unsigned long len));
-DEFINE_STATIC_CALL_NULL(find_hva, unsigned long(struct kvm *kvm, gfn_t gfn));
 DEFINE_STATIC_CALL_NULL(find_memslot, struct kvm_memory_slot *(struct kvm *kvm, gfn_t gfn));
 DEFINE_STATIC_CALL_NULL(page_dirty, void(struct kvm *kvm, gfn_t gfn));
 DEFINE_STATIC_CALL_NULL(get_safe, bool(struct kvm *kvm));
 DEFINE_STATIC_CALL_NULL(file_is_kvm, bool(struct file *file));
+DEFINE_STATIC_CALL_NULL(invalidate_start, int(struct mmu_notifier_range *range));
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 6, 0)
+DEFINE_STATIC_CALL_NULL(invalidate_end, void(struct mmu_notifier_range *range));
+#else
+DEFINE_STATIC_CALL_NULL(invalidate_end, void(struct mmu_notifier_range *range, bool only_end));
+#endif
 
 #define FUNCTION(call, name) { name, &STATIC_CALL_KEY(call), STATIC_CALL_TRAMP_ADDR(call) }
 static const struct {
@@ -63,12 +72,12 @@ static const struct {
 	FUNCTION(get_cpl, "__SCT__kvm_x86_get_cpl"),
 	FUNCTION(segment_base, "__SCT__kvm_x86_get_segment_base"),
 	FUNCTION(cache_reg, "__SCT__kvm_x86_cache_reg"),
-	FUNCTION(read_guest, "kvm_read_guest"),
-	FUNCTION(find_hva, "gfn_to_hva"),
 	FUNCTION(find_memslot, "gfn_to_memslot"),
 	FUNCTION(page_dirty, "mark_page_dirty"),
 	FUNCTION(get_safe, "kvm_get_kvm_safe"),
 	FUNCTION(file_is_kvm, "file_is_kvm"),
+	FUNCTION(invalidate_start, "__mmu_notifier_invalidate_range_start"),
+	FUNCTION(invalidate_end, "__mmu_notifier_invalidate_range_end"),
 };
 
 /* is_endbr() takes a pointer from 6.15 on and is not exported. */
@@ -292,11 +301,92 @@ static void assert_slots_stay(struct kvm *kvm)
 	lockdep_assert(srcu_read_lock_held(&kvm->srcu) || lockdep_is_held(&kvm->slots_lock));
 }
 
+unsigned long lac_kvm_hva(struct kvm *kvm, u64 gpa, bool to_write)
+{
+	struct kvm_memory_slot *slot;
+
+	assert_slots_stay(kvm);
+	slot = static_call(find_memslot)(kvm, gpa_to_gfn(gpa));
+	if (!slot || slot->flags & KVM_MEMSLOT_INVALID || (to_write && slot->flags & KVM_MEM_READONLY))
+		return 0;
+	return __gfn_to_hva_memslot(slot, gpa_to_gfn(gpa)) + offset_in_page(gpa);
+}
+
+/* Memory that the kernel has by itself, and that no program and no server has to be asked for: no device, no file of FUSE or NFS. */
+static bool is_plain_memory(const struct vm_area_struct *vma)
+{
+	unsigned long magic;
+
+	if (vma->vm_flags & (VM_IO | VM_PFNMAP))
+		return false;
+	if (!vma->vm_file)
+		return true;
+	magic = file_inode(vma->vm_file)->i_sb->s_magic;
+	return magic == TMPFS_MAGIC || magic == HUGETLBFS_MAGIC;
+}
+
+static long fault_in(struct mm_struct *mm, unsigned long hva, unsigned int flags)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 5, 0)
+	return get_user_pages_remote(mm, hva, 1, flags, NULL, NULL);
+#else
+	return get_user_pages_remote(mm, hva, 1, flags, NULL, NULL, NULL);
+#endif
+}
+
+/*
+ * What a page fault would do, as far as it can be done without waiting: neither for who answers for the page (userfaultfd), nor for
+ * it to be read from a disk, which is begun (FOLL_NOWAIT: as KVM does it for asynchronous page faults), nor for mmap_lock, whose
+ * holder may be waiting for one of them. 0, -EFAULT if there is no such memory, -EAGAIN if it is not there now.
+ */
+static int bring_in(struct kvm *kvm, unsigned long hva, bool to_write)
+{
+	struct vm_area_struct *vma;
+	long got = 0;
+
+	if (!mmap_read_trylock(kvm->mm))
+		return -EAGAIN;
+	vma = find_vma(kvm->mm, hva);
+	if (!vma || vma->vm_start > hva)
+		got = -ENOENT;
+	else if (is_plain_memory(vma))
+		got = fault_in(kvm->mm, hva, FOLL_NOWAIT | (to_write ? FOLL_WRITE : 0));
+	mmap_read_unlock(kvm->mm);
+	if (got == 1)
+		return 0;
+	return got == -ENOENT || got == -EHWPOISON ? -EFAULT : -EAGAIN;
+}
+
+/* Of pages that are mapped: not of devices, which have no struct page. What a device answers to a read may change it. */
+static int read_mapped(unsigned long hva, void *buffer, u32 len)
+{
+	struct page *page;
+	void *at;
+
+	if (get_user_pages_fast_only(hva, 1, 0, &page) != 1)
+		return -EAGAIN;
+	at = kmap_local_page(page);
+	memcpy(buffer, at + offset_in_page(hva), len);
+	kunmap_local(at);
+	put_page(page);
+	return 0;
+}
+
+int lac_kvm_read_hva(struct kvm *kvm, unsigned long hva, void *buffer, u32 len)
+{
+	int err = read_mapped(hva, buffer, len);
+
+	if (!err)
+		return 0;
+	err = bring_in(kvm, hva, false);
+	return err ? err : read_mapped(hva, buffer, len);
+}
+
 int lac_kvm_read(struct kvm *kvm, u64 gpa, void *buffer, u32 len)
 {
-	assert_slots_stay(kvm);
-	might_sleep();
-	return static_call(read_guest)(kvm, gpa, buffer, len);
+	unsigned long hva = lac_kvm_hva(kvm, gpa, false);
+
+	return hva ? lac_kvm_read_hva(kvm, hva, buffer, len) : -EFAULT;
 }
 
 /*
@@ -316,23 +406,76 @@ static void mark_dirty(struct kvm *kvm, struct kvm_vcpu *vcpu, gfn_t gfn)
 		set_bit_le(gfn - slot->base_gfn, slot->dirty_bitmap);
 }
 
-int lac_kvm_exchange(struct kvm *kvm, struct kvm_vcpu *vcpu, u64 gpa, u64 *old, u64 new)
+/* 0, 1 if they are others, which *@old is set to then, or -EFAULT. */
+static int exchange_mapped(unsigned long hva, u64 *old, u64 new)
 {
-	unsigned long hva;
-	u64 __user *at;
-	int err;
+	u64 __user *at = (u64 __user *)hva;
+	int ret;
+
+	pagefault_disable();
+	ret = __try_cmpxchg_user(at, old, new, fault);
+	pagefault_enable();
+	return ret;
+}
+
+static void init_range(struct mmu_notifier_range *range, struct mm_struct *mm, unsigned long start)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 3, 0)
+	mmu_notifier_range_init(range, MMU_NOTIFY_CLEAR, 0, mm, start, start + PAGE_SIZE);
+#else
+	mmu_notifier_range_init(range, MMU_NOTIFY_CLEAR, 0, NULL, mm, start, start + PAGE_SIZE);
+#endif
+	range->flags |= MMU_NOTIFIER_RANGE_BLOCKABLE;
+}
+
+static void invalidate_end(struct mmu_notifier_range *range)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 6, 0)
+	static_call(invalidate_end)(range);
+#else
+	static_call(invalidate_end)(range, false);
+#endif
+}
+
+/*
+ * As when the kernel moves a page: KVM takes it out of the guest's page tables, brings all vCPUs out of the guest to have them forget
+ * it, and lets none of them have it again before the end. So no vCPU executes, reads or writes the page while it is changed, nor
+ * has anything of it left from before: where it goes on it fetches anew, behind an exit and an entry.
+ */
+static int exchange_alone(struct kvm *kvm, unsigned long hva, u64 *old, u64 new)
+{
+	struct mmu_notifier_range range;
+	int ret;
+
+	init_range(&range, kvm->mm, hva & PAGE_MASK);
+	static_call(invalidate_start)(&range);
+	ret = exchange_mapped(hva, old, new);
+	invalidate_end(&range);
+	return ret;
+}
+
+static int exchange(struct kvm *kvm, unsigned long hva, u64 *old, u64 new)
+{
+	int ret = exchange_alone(kvm, hva, old, new);
+
+	if (ret != -EFAULT)
+		return ret;
+	ret = bring_in(kvm, hva, true);
+	if (ret)
+		return ret;
+	ret = exchange_alone(kvm, hva, old, new);
+	return ret == -EFAULT ? -EAGAIN : ret;
+}
+
+int lac_kvm_exchange(struct kvm *kvm, struct kvm_vcpu *vcpu, u64 gpa, unsigned long hva, u64 *old, u64 new)
+{
+	int ret;
 
 	assert_slots_stay(kvm);
-	might_sleep();
-	hva = static_call(find_hva)(kvm, gpa_to_gfn(gpa));
-	if (kvm_is_error_hva(hva))
-		return -EFAULT;
-	at = (u64 __user *)(hva + offset_in_page(gpa));
-	err = __try_cmpxchg_user(at, old, new, fault);
-	if (err)
-		return err == 1 ? -EAGAIN : err;
-	mark_dirty(kvm, vcpu, gpa_to_gfn(gpa));
-	return 0;
+	ret = exchange(kvm, hva, old, new);
+	if (!ret && lac_kvm_hva(kvm, gpa, false) == hva)
+		mark_dirty(kvm, vcpu, gpa_to_gfn(gpa));
+	return ret;
 }
 
 bool lac_kvm_is_logged(struct kvm *kvm, u64 gpa)
@@ -365,10 +508,15 @@ bool lac_kvm_in_space(struct kvm *kvm, void (*call)(struct kvm *kvm, void *data)
  * then, after a few instructions without either (which a voluntary switch must have ended), holds kvm->srcu until it enters
  * the guest again or leaves to user space (vcpu_run(), vcpu_enter_guest()).
  */
-void lac_kvm_quiesce(struct kvm *kvm)
+unsigned long lac_kvm_start_quiescing(struct kvm *kvm)
 {
 	might_sleep();
 	synchronize_rcu();
 	synchronize_rcu_tasks();
-	synchronize_srcu(&kvm->srcu);
+	return start_poll_synchronize_srcu(&kvm->srcu);
+}
+
+bool lac_kvm_is_quiet(struct kvm *kvm, unsigned long since)
+{
+	return poll_state_synchronize_srcu(&kvm->srcu, since);
 }

@@ -61,15 +61,21 @@ struct kvm *lac_kvm_of_file(struct file *file);
 
 /*
  * Guest memory, in the VMM's address space (in a vCPU's thread, or in what lac_kvm_in_space() calls), with kvm->srcu or
- * slots_lock held, which keep the memory slots in place. The range lies in one page.
+ * slots_lock held, which keep the memory slots in place. A range lies in one page. Nothing here waits for memory, whoever
+ * answers for it: -EAGAIN if it is not there now, -EFAULT if there is none.
  */
+
+/* Where the VMM has it; 0 if there is no slot for it, or, @to_write, only one that the guest must not write to. */
+unsigned long lac_kvm_hva(struct kvm *kvm, u64 gpa, bool to_write);
+
 int lac_kvm_read(struct kvm *kvm, u64 gpa, void *buffer, u32 len);
+int lac_kvm_read_hva(struct kvm *kvm, unsigned long hva, void *buffer, u32 len);
 
 /*
- * Replaces the aligned 8 bytes at @gpa by @new with a single store if they are *@old, and marks the page dirty. 0; -EAGAIN
- * if they are not *@old, which is set to what they are; or another negative errno. @vcpu: whose thread this is, or NULL.
+ * Replaces the aligned 8 bytes at @hva by @new with a single store if they are *@old, and marks the page dirty if it still is that
+ * at @gpa. 0; 1 if they are not *@old, which is set to what they are; or a negative errno. @vcpu: whose thread this is, or NULL.
  */
-int lac_kvm_exchange(struct kvm *kvm, struct kvm_vcpu *vcpu, u64 gpa, u64 *old, u64 new);
+int lac_kvm_exchange(struct kvm *kvm, struct kvm_vcpu *vcpu, u64 gpa, unsigned long hva, u64 *old, u64 new);
 
 /* Does KVM log writes to that page? The VMM has asked for it, for instance because it is about to copy the guest's memory. */
 bool lac_kvm_is_logged(struct kvm *kvm, u64 gpa);
@@ -77,7 +83,11 @@ bool lac_kvm_is_logged(struct kvm *kvm, u64 gpa);
 /* For kernel threads: calls @call in the VMM's address space; false if that is gone. */
 bool lac_kvm_in_space(struct kvm *kvm, void (*call)(struct kvm *kvm, void *data), void *data);
 
-/* Returns when every vCPU exit that was taken before the call has been handled. Not in lac_kvm_in_space(). */
-void lac_kvm_quiesce(struct kvm *kvm);
+/*
+ * Every vCPU exit that was taken before the first of these has been handled when the second says so, given what the first returned.
+ * That may be never: KVM itself waits for a guest's memory when it handles an exit.
+ */
+unsigned long lac_kvm_start_quiescing(struct kvm *kvm);
+bool lac_kvm_is_quiet(struct kvm *kvm, unsigned long since);
 
 #endif

@@ -22,6 +22,11 @@ MODULE_PARM_DESC(firmware_ms, "Milliseconds in which a guest that has started no
 /* Exits and interrupts of a kernel that none of the descriptors fits. */
 #define MAX_STRANGE_EXITS 64
 #define LOOK_INTERVAL (HZ / 100 ?: 1)
+/*
+ * A kernel that is not found may just be finding out how fast its processor is, by a loop between two interrupts. Of its time no
+ * more than one part in so many is spent on looking for it.
+ */
+#define LOOK_SHARE 32
 
 /* Linux under SEV keeps the C-bit (47 or 51) in CR3; no guest has so much memory. */
 #define ENCRYPTED_CR3 (1ull << 47 | 1ull << 51)
@@ -42,10 +47,9 @@ static const char *start_failure(int err)
 }
 
 /* Returns why the guest has to be let go, or NULL. */
-static const char *look_for_kernel(struct lac_guest *guest, struct kvm_vcpu *vcpu)
+static const char *look_with(struct lac_reader *reader, struct lac_guest *guest, struct kvm_vcpu *vcpu)
 {
-	struct lac_reader reader = { .kvm = vcpu->kvm, .guest = guest };
-	struct lac_memory memory = lac_reader_memory(&reader);
+	struct lac_memory memory = lac_reader_memory(reader);
 	const struct lac_kernel *kernel;
 	struct lac_space space;
 	u64 slide;
@@ -63,13 +67,31 @@ static const char *look_for_kernel(struct lac_guest *guest, struct kvm_vcpu *vcp
 	}
 	if (kernel) {
 		err = lac_hunt_start(guest, vcpu, kernel, slide, &space);
-		return err ? start_failure(err) : NULL;
+		return err && err != -EAGAIN ? start_failure(err) : NULL;
 	}
+	/* what is not there now may be what it is known by */
+	if (reader->incomplete)
+		return NULL;
 	if (++guest->strange_exits < MAX_STRANGE_EXITS)
 		return NULL;
 	if (lac_kvm_cr3(vcpu) & ENCRYPTED_CR3)
 		return PRIVATE_MEMORY;
 	return "no matching kernel: the one that runs is none of those in the guest's image";
+}
+
+static const char *look_for_kernel(struct lac_guest *guest, struct kvm_vcpu *vcpu)
+{
+	struct lac_reader reader = { .kvm = vcpu->kvm, .guest = guest };
+	u64 since = lac_guest_time(guest), now;
+	const char *failure;
+
+	if (since < guest->rest_until_ns)
+		return NULL;
+	failure = look_with(&reader, guest, vcpu);
+	now = lac_guest_time(guest);
+	guest->rest_until_ns = now + (now - since) * (LOOK_SHARE - 1);
+	lac_guest_count_hook(guest, since, reader.bytes);
+	return failure;
 }
 
 /* EDK II's LocalApicLib executes CPUID to know which kind of APIC it has, also while a menu waits for somebody to choose. */
@@ -91,7 +113,10 @@ static const char *wait_for_kernel(struct lac_guest *guest, struct kvm_vcpu *vcp
 	guest->stats.early_exits += counts;
 	if (lac_kvm_private(vcpu))
 		return PRIVATE_MEMORY;
-	guest->seen_firmware |= counts && lac_kvm_boot_cpu(vcpu) && !lac_kvm_paging(vcpu);
+	if (counts && lac_kvm_boot_cpu(vcpu) && !lac_kvm_paging(vcpu)) {
+		guest->seen_firmware = true;
+		guest->nobody_inside = true;
+	}
 	if (is_never_to_come(guest))
 		return "no Linux kernel was started";
 	return lac_kvm_paging(vcpu) ? look_for_kernel(guest, vcpu) : NULL;

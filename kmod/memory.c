@@ -2,7 +2,8 @@
 #include "memory.h"
 
 #include <linux/align.h>
-#include <linux/sched.h>
+#include <linux/delay.h>
+#include <linux/sched/signal.h>
 #include <linux/string.h>
 
 #include "guest.h"
@@ -28,13 +29,17 @@ static int read_and_record(struct lac_reader *reader, u64 gpa, void *buffer, u32
 static int read_by_vcpu(void *context, u64 gpa, void *buffer, u32 len)
 {
 	struct lac_reader *reader = context;
+	int err;
 
 	lockdep_assert_held(&reader->guest->engine_lock);
 	cond_resched();
+	if (fatal_signal_pending(current))
+		return -EINTR;
 	reader->bytes += len;
-	if (reader->guest->recording)
-		return read_and_record(reader, gpa, buffer, len);
-	return lac_kvm_read(reader->kvm, gpa, buffer, len);
+	err = reader->guest->recording ? read_and_record(reader, gpa, buffer, len) :
+					 lac_kvm_read(reader->kvm, gpa, buffer, len);
+	reader->incomplete |= err == -EAGAIN;
+	return err;
 }
 
 struct lac_memory lac_reader_memory(struct lac_reader *reader)
@@ -52,6 +57,9 @@ struct outside_read {
 	int err;
 };
 
+#define READ_TRIES 10
+#define READ_MS 10
+
 static void read_in_space(struct kvm *kvm, void *data)
 {
 	struct outside_read *read = data;
@@ -62,9 +70,17 @@ static void read_in_space(struct kvm *kvm, void *data)
 static void do_read(struct work_struct *work)
 {
 	struct outside_read *read = container_of(work, struct outside_read, work);
+	int i;
 
-	if (!lac_kvm_in_space(read->kvm, read_in_space, read))
-		read->err = -ESHUTDOWN;
+	/* what was paged out is on its way after the first try */
+	for (i = 0; i < READ_TRIES; i++) {
+		if (i)
+			msleep(READ_MS);
+		if (!lac_kvm_in_space(read->kvm, read_in_space, read))
+			read->err = -ESHUTDOWN;
+		if (read->err != -EAGAIN)
+			break;
+	}
 	lac_guest_put(read->guest);
 }
 

@@ -13,12 +13,13 @@ struct lac_reader {
 	struct kvm *kvm;
 	struct lac_guest *guest;
 	u64 bytes; /* read so far */
+	bool incomplete; /* something was not there when it was asked for */
 };
 
 /* As the engine wants it; @reader must stay. */
 struct lac_memory lac_reader_memory(struct lac_reader *reader);
 
-/* For somebody outside: 0 or a negative errno. The range lies in one page. */
+/* For somebody outside: 0, -EAGAIN if it does not come in a moment, or another negative errno. The range lies in one page. */
 int lac_memory_read(struct lac_guest *guest, u64 gpa, void *buffer, u32 len);
 
 #endif

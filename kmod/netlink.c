@@ -8,6 +8,7 @@
 #include <linux/slab.h>
 #include <net/genetlink.h>
 
+#include "displaced.h"
 #include "engine/engine.h"
 #include "guest.h"
 #include "hunt.h"
@@ -136,11 +137,13 @@ static int parse_site(struct lac_kernel *kernel, const struct nlattr *attr, stru
 	memcpy(site->lengths, nla_data(a[LACUNA_S_LENGTHS]), site->lengths_nr);
 	/* whole instructions, none behind the trap, and one store: see site.c */
 	for (i = 0; i < site->lengths_nr; i++) {
-		if (!site->lengths[i] || site->lengths[i] > LACUNA_SITE_BYTES || displaced >= LACUNA_TRAP_LEN)
+		if (displaced >= LACUNA_TRAP_LEN || displaced + site->lengths[i] > site->bytes_nr ||
+		    !lac_may_be_displaced(site->bytes + displaced, site->lengths[i],
+					  kernel->architecture == LACUNA_X86_64))
 			return -EINVAL;
 		displaced += site->lengths[i];
 	}
-	if (displaced < LACUNA_TRAP_LEN || displaced > site->bytes_nr || site->address % 8 + LACUNA_TRAP_LEN > 8)
+	if (displaced < LACUNA_TRAP_LEN || site->address % 8 + LACUNA_TRAP_LEN > 8)
 		return -EINVAL;
 	return 0;
 }
@@ -278,9 +281,11 @@ static int disarm(struct sk_buff *skb, struct genl_info *info)
 	guest = find_guest(info);
 	if (!guest)
 		return -ENOENT;
-	lac_hunt_disarm(guest);
+	err = lac_hunt_disarm(guest);
+	if (err == -EINPROGRESS)
+		GENL_SET_ERR_MSG(info, "the guest's memory does not answer: it is let go as soon as it does");
 	lac_guest_put(guest);
-	return 0;
+	return err;
 }
 
 /* ---- what is told ---- */
@@ -534,8 +539,8 @@ static struct genl_family family = {
 	.version = LACUNA_ABI_VERSION,
 	.maxattr = LACUNA_ATTRIBUTES - 1,
 	/*
-	 * Some orders wait for a guest's memory. Those of other families need not wait with them for genl_mutex; but genetlink
-	 * holds its cb_lock over every order, so no family can come or go meanwhile, and who comes after one that tries waits.
+	 * Some orders take a moment. Those of other families need not wait with them for genl_mutex; but genetlink holds its cb_lock
+	 * over every order, so no family can come or go meanwhile, and who comes after one that tries waits.
 	 */
 	.parallel_ops = true,
 	.policy = policy,

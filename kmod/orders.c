@@ -68,20 +68,20 @@ static int can_arm(const struct lac_guest *guest)
 static int take_orders(struct lac_guest *guest, struct lac_orders *orders)
 {
 	struct lac_engine *engine = new_engine();
-	int err;
 
 	if (IS_ERR(engine))
 		return PTR_ERR(engine);
-	err = lac_hunt_begin(guest, engine, orders);
-	if (err)
-		lac_engine_destroy(engine);
-	return err;
+	lac_hunt_begin(guest, engine, orders);
+	return 0;
 }
 
 int lac_orders_arm(struct lac_guest *guest, struct lac_orders *orders)
 {
 	int err;
 
+	err = lac_hunt_get_hooks();
+	if (err)
+		return err;
 	mutex_lock(&guest->engine_lock);
 	mutex_lock(&guest->lock);
 	err = can_arm(guest);
@@ -89,6 +89,8 @@ int lac_orders_arm(struct lac_guest *guest, struct lac_orders *orders)
 		err = take_orders(guest, orders);
 	mutex_unlock(&guest->lock);
 	mutex_unlock(&guest->engine_lock);
+	if (err)
+		lac_hunt_put_hooks();
 	lac_orders_wake(guest);
 	return err;
 }

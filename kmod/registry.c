@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "registry.h"
 
+#include <linux/hashtable.h>
+#include <linux/jiffies.h>
 #include <linux/rculist.h>
 #include <linux/sched.h>
 
@@ -8,7 +10,9 @@
 #include "hunt.h"
 #include "orders.h"
 
-static LIST_HEAD(guests); /* RCU; added and removed under guests_lock */
+/* RCU; added and removed under guests_lock. The exits of guests that are not hunted look up theirs too. */
+static LIST_HEAD(guests);
+static DEFINE_HASHTABLE(guests_by_kvm, 8);
 static DEFINE_MUTEX(guests_lock);
 static u32 last_id;
 static bool closing;
@@ -18,7 +22,7 @@ struct lac_guest *lac_registry_find(const struct kvm *kvm)
 	struct lac_guest *guest, *found = NULL;
 
 	rcu_read_lock();
-	list_for_each_entry_rcu(guest, &guests, entry) {
+	hash_for_each_possible_rcu(guests_by_kvm, guest, by_kvm, (unsigned long)kvm) {
 		if (READ_ONCE(guest->kvm) == kvm && kref_get_unless_zero(&guest->ref)) {
 			found = guest;
 			break;
@@ -75,6 +79,7 @@ static struct lac_guest *add_guest(struct kvm *kvm, pid_t vmm_pid)
 	guest->id = ++last_id;
 	kref_get(&guest->ref);
 	list_add_tail_rcu(&guest->entry, &guests);
+	hash_add_rcu(guests_by_kvm, &guest->by_kvm, (unsigned long)kvm);
 	mutex_unlock(&guests_lock);
 	return guest;
 }
@@ -84,6 +89,7 @@ static void remove_guest(struct lac_guest *guest)
 {
 	mutex_lock(&guests_lock);
 	list_del_rcu(&guest->entry);
+	hash_del_rcu(&guest->by_kvm);
 	mutex_unlock(&guests_lock);
 	lac_guest_put(guest);
 }
@@ -130,15 +136,23 @@ int lac_registry_init(void)
 	return err;
 }
 
+#define STOP_MS 5000 /* for all guests together */
+
 static void stop_all(void)
 {
+	unsigned long until = jiffies + msecs_to_jiffies(STOP_MS);
 	struct lac_guest *guest;
 	u32 id;
 
 	for (guest = lac_registry_next(0); guest; guest = lac_registry_next(id + 1)) {
 		id = guest->id;
 		lac_orders_wake(guest);
-		lac_hunt_stop(guest);
+		lac_hunt_order_end(guest);
+		lac_guest_put(guest);
+	}
+	for (guest = lac_registry_next(0); guest; guest = lac_registry_next(id + 1)) {
+		id = guest->id;
+		lac_hunt_stop(guest, until);
 		lac_guest_put(guest);
 	}
 }

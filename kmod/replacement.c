@@ -10,6 +10,11 @@
 #include "registry.h"
 #include "trap.h"
 
+/* A function that is compiled into its callers is not redirected there: a virtual machine could go unnoticed. */
+#ifdef CONFIG_LTO_CLANG
+#error "a kernel that is optimised as a whole (CONFIG_LTO_CLANG) is not supported"
+#endif
+
 static int emulate_cpuid(struct kvm_vcpu *vcpu)
 {
 	struct lac_guest *guest = lac_registry_find(vcpu->kvm);
@@ -85,9 +90,7 @@ static void vcpu_created(struct kvm_vcpu *vcpu)
 
 static void registers_were_set(struct lac_guest *guest, struct kvm_vcpu *vcpu)
 {
-	if (lac_kvm_paging(vcpu))
-		lac_hunt_was_restored(guest);
-	else if (lac_hunt_was_reset(guest))
+	if (lac_kvm_paging(vcpu) ? lac_hunt_was_restored(guest) : lac_hunt_was_reset(guest))
 		lac_orders_ask(guest, LACUNA_EVENT_RESET);
 }
 

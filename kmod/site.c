@@ -4,6 +4,7 @@
 #include <linux/errno.h>
 #include <linux/minmax.h>
 #include <linux/string.h>
+#include <asm/text-patching.h>
 
 #include "engine/space.h"
 
@@ -37,30 +38,29 @@ bool lac_site_is_single(const struct lac_site_descriptor *descriptor)
 }
 
 /*
- * Other vCPUs may be fetching these bytes, and the guest may be patching its own next to them: one locked exchange of the
- * naturally aligned 8 bytes that hold them is seen whole by who loads them (Intel SDM 3A, 9.1.1; AMD APM 2, 7.3.2) and loses
- * nothing of what the guest writes. Of a fetch by another CPU AMD promises the same (APM 2, 7.6.1, cross-modifying code), Intel
- * only if that CPU executes a serialising instruction before it gets there (SDM 3A, 9.1.3), which nothing here waits for.
+ * Processors promise nothing, or little, to who executes what another is writing: Intel wants it to wait elsewhere until that is
+ * done (SDM 3A, handling self- and cross-modifying code), AMD only that it is one store to aligned 8 bytes (APM 2, 7.6.1). The
+ * exchange sees to both, for vCPUs; that it compares loses nothing of what the VMM or a device writes next to it.
  */
 static int replace(struct lac_site *site, struct kvm *kvm, struct kvm_vcpu *vcpu, const u8 *from, const u8 *to)
 {
 	u32 shift = site->gpa % 8;
 	u64 old, new;
-	int err, i;
+	int ret, i;
 
-	err = lac_kvm_read(kvm, site->gpa - shift, &old, sizeof(old));
-	if (err)
-		return err;
+	ret = lac_kvm_read_hva(kvm, site->hva - shift, &old, sizeof(old));
+	if (ret)
+		return ret;
 	for (i = 0; i < MAX_TRIES; i++) {
 		if (memcmp((u8 *)&old + shift, from, LACUNA_TRAP_LEN))
 			return -EILSEQ;
 		new = old;
 		memcpy((u8 *)&new + shift, to, LACUNA_TRAP_LEN);
-		err = lac_kvm_exchange(kvm, vcpu, site->gpa - shift, &old, new);
-		if (err != -EAGAIN)
-			return err;
+		ret = lac_kvm_exchange(kvm, vcpu, site->gpa - shift, site->hva - shift, &old, new);
+		if (ret <= 0)
+			return ret;
 	}
-	return err;
+	return -EAGAIN;
 }
 
 int lac_site_arm(struct lac_site *site, struct kvm *kvm, struct kvm_vcpu *vcpu)
@@ -69,6 +69,9 @@ int lac_site_arm(struct lac_site *site, struct kvm *kvm, struct kvm_vcpu *vcpu)
 
 	if (!site->va || site->armed)
 		return 0;
+	site->hva = lac_kvm_hva(kvm, site->gpa, true);
+	if (!site->hva)
+		return -EFAULT;
 	WRITE_ONCE(site->armed, true);
 	err = replace(site, kvm, vcpu, site->descriptor.bytes, lac_kvm_trap());
 	if (err)
@@ -76,6 +79,19 @@ int lac_site_arm(struct lac_site *site, struct kvm *kvm, struct kvm_vcpu *vcpu)
 	return err;
 }
 
+/*
+ * Somebody has put a breakpoint over the trap: the guest's kernel a probe, or who debugs the guest through its VMM. The trap's first
+ * byte is what they will put back when they go.
+ */
+static bool is_covered(const struct lac_site *site, struct kvm *kvm)
+{
+	u8 bytes[LACUNA_TRAP_LEN];
+
+	return !lac_kvm_read_hva(kvm, site->hva, bytes, sizeof(bytes)) && bytes[0] == INT3_INSN_OPCODE &&
+	       !memcmp(bytes + 1, lac_kvm_trap() + 1, sizeof(bytes) - 1);
+}
+
+/* What was written to is known by where the VMM has it: the guest may have moved its slot, or made it read-only, meanwhile. */
 int lac_site_release(struct lac_site *site, struct kvm *kvm, struct kvm_vcpu *vcpu)
 {
 	int err;
@@ -84,6 +100,8 @@ int lac_site_release(struct lac_site *site, struct kvm *kvm, struct kvm_vcpu *vc
 		return 0;
 	err = replace(site, kvm, vcpu, lac_kvm_trap(), site->descriptor.bytes);
 	if (err == -EILSEQ)
+		err = is_covered(site, kvm) ? -EAGAIN : 0;
+	if (err == -EFAULT)
 		err = 0;
 	if (!err)
 		WRITE_ONCE(site->armed, false);

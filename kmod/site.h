@@ -10,6 +10,7 @@ struct lac_site {
 	struct lac_site_descriptor descriptor;
 	u64 va; /* run time; 0: not located */
 	u64 gpa;
+	unsigned long hva; /* where the VMM has what the trap was written to, wherever its slot may be now */
 	bool armed;
 };
 
@@ -23,7 +24,10 @@ int lac_site_locate(struct lac_site *site, const struct lac_site_descriptor *des
 /* Is there no instruction boundary inside of the bytes to be replaced, where a vCPU could be about to continue? */
 bool lac_site_is_single(const struct lac_site_descriptor *descriptor);
 
-/* In the VMM's address space; @vcpu may be NULL. Idempotent. Bytes that somebody else changed are left alone. */
+/*
+ * In the VMM's address space; @vcpu may be NULL. Idempotent. Bytes that somebody else changed are left alone. Release returns 0 when
+ * no trap is there any more, be it that the memory is not, or -EAGAIN.
+ */
 int lac_site_arm(struct lac_site *site, struct kvm *kvm, struct kvm_vcpu *vcpu);
 int lac_site_release(struct lac_site *site, struct kvm *kvm, struct kvm_vcpu *vcpu);
 

@@ -1,23 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "trap.h"
 
-#include <linux/ktime.h>
-
 #include "event.h"
 #include "hunt.h"
 #include "kvm.h"
 #include "memory.h"
-
-static void count_hook(struct lac_guest *guest, u64 since, u64 bytes)
-{
-	u64 ns = ktime_get_ns() - since;
-
-	spin_lock(&guest->stats_lock);
-	guest->stats.hook_ns_total += ns;
-	guest->stats.hook_ns_max = max(guest->stats.hook_ns_max, ns);
-	guest->stats.bytes_read += bytes;
-	spin_unlock(&guest->stats_lock);
-}
 
 static struct lac_site *site_at(struct lac_guest *guest, u64 rip)
 {
@@ -119,7 +106,7 @@ static void filter(struct lac_guest *guest, struct kvm_vcpu *vcpu, struct lac_si
 {
 	struct lac_reader reader = { .kvm = vcpu->kvm, .guest = guest };
 	u32 kind = site - guest->sites;
-	u64 since = ktime_get_ns();
+	u64 since = lac_guest_time(guest);
 	bool changed, builtin;
 
 	if (!mutex_trylock(&guest->engine_lock)) {
@@ -142,9 +129,28 @@ static void filter(struct lac_guest *guest, struct kvm_vcpu *vcpu, struct lac_si
 	changed = lac_event_update(guest);
 	lac_hunt_move_sites(guest, vcpu, kind, builtin);
 	mutex_unlock(&guest->engine_lock);
-	count_hook(guest, since, reader.bytes);
+	lac_guest_count_hook(guest, since, reader.bytes);
 	if (changed)
 		lac_guest_tell(guest, LACUNA_EVENT_PROGRESS);
+}
+
+static int read_unrecorded(void *context, u64 gpa, void *buffer, u32 len)
+{
+	return lac_kvm_read(context, gpa, buffer, len);
+}
+
+/*
+ * What is displaced may push something, and KVM waits for a page of the stack that is not there: inside of our hook, and for as long
+ * as it pleases who answers for the page. The guest can do that by itself.
+ */
+static bool stack_is_there(const struct lac_guest *guest, struct kvm_vcpu *vcpu)
+{
+	const struct lac_memory memory = { .read = read_unrecorded, .context = vcpu->kvm };
+	struct lac_space space;
+	u64 word;
+
+	lac_space_init(&space, &memory, lac_kvm_cr3(vcpu), guest->paging);
+	return lac_read_word(&space, lac_kvm_stack_pointer(vcpu) - space.word, &word) != -EAGAIN;
 }
 
 /*
@@ -167,6 +173,11 @@ bool lac_trap_answer(struct lac_guest *guest, struct kvm_vcpu *vcpu, int *ret)
 	guest->stats.emulated += site->descriptor.lengths_nr;
 	spin_unlock(&guest->stats_lock);
 	filter(guest, vcpu, site);
+	*ret = 1;
+	if (!stack_is_there(guest, vcpu)) {
+		lac_hunt_end(guest, vcpu->kvm, vcpu, LACUNA_GUEST_FAILED, "the guest's stack is not in memory at a trap site");
+		return true;
+	}
 	done = lac_site_emulate(site, vcpu, &amid);
 	*ret = done != LAC_EMULATED_EXIT && done != LAC_UNFINISHED_EXIT;
 	/* with the bytes back the guest does it itself */

@@ -71,31 +71,11 @@ bool is_stack_pointer(ZydisRegister reg)
 {
     return reg == ZYDIS_REGISTER_RSP || reg == ZYDIS_REGISTER_ESP;
 }
-bool is_frame_pointer(ZydisRegister reg)
-{
-    return reg == ZYDIS_REGISTER_RBP || reg == ZYDIS_REGISTER_EBP;
-}
-
-// The function made its own frame: before that, RBP is the caller's and may hold anything.
-bool sets_frame_pointer(const Instruction& instruction)
-{
-    return instruction.decoded.mnemonic == ZYDIS_MNEMONIC_MOV &&
-           is_general_register(instruction.operands[0]) &&
-           is_frame_pointer(instruction.operands[0].reg.value) &&
-           is_general_register(instruction.operands[1]) &&
-           is_stack_pointer(instruction.operands[1].reg.value);
-}
-
-bool is_stack_memory(const ZydisDecodedOperand& operand, bool has_frame)
-{
-    return operand.type == ZYDIS_OPERAND_TYPE_MEMORY && operand.mem.type == ZYDIS_MEMOP_TYPE_MEM &&
-           operand.mem.index == ZYDIS_REGISTER_NONE && operand.size >= 32 &&
-           (is_stack_pointer(operand.mem.base) || (has_frame && is_frame_pointer(operand.mem.base)));
-}
 
 // Instructions that may be displaced: the emulator of every KVM knows them (arch/x86/kvm/emulate.c,
-// opcode_table), and they cannot fault on an address that something else chose.
-bool may_be_displaced(const Instruction& instruction, bool has_frame)
+// opcode_table), and of memory they reach nothing but what PUSH writes. The module takes no others
+// (kmod/displaced.c), and refuses all of a guest's kernels for a single one.
+bool may_be_displaced(const Instruction& instruction)
 {
     // No prefix but REX: no gs:, no lock, no operand-size games.
     for (unsigned i = 0; i < instruction.decoded.raw.prefix_count; ++i) {
@@ -112,8 +92,7 @@ bool may_be_displaced(const Instruction& instruction, bool has_frame)
     case ZYDIS_MNEMONIC_PUSH:
         return is_general_register(first);
     case ZYDIS_MNEMONIC_MOV:
-        return (is_general_register(first) || is_stack_memory(first, has_frame)) &&
-               (is_general_register(second) || from_immediate || is_stack_memory(second, has_frame));
+        return is_general_register(first) && (is_general_register(second) || from_immediate);
     case ZYDIS_MNEMONIC_SUB:
     case ZYDIS_MNEMONIC_ADD:
     case ZYDIS_MNEMONIC_AND:
@@ -184,7 +163,6 @@ std::vector<Step> straight_line(const Decoder& decoder, const ElfImage& elf, con
     const auto fentry = symbols.find("__fentry__");
     const auto mcount = symbols.find("mcount"); // with -pg only: called behind the frame's set-up
     std::vector<Step> steps;
-    bool has_frame = false;
     bool intact = true;
     bool at_entry = true;
     for (std::uint64_t at = entry; at < end && steps.size() < enough;) {
@@ -215,9 +193,7 @@ std::vector<Step> straight_line(const Decoder& decoder, const ElfImage& elf, con
         // With one CPU the kernel makes other prefixes of its LOCKs (.smp_locks).
         const bool changes = holds_address(*instruction, elf) ||
                              (instruction->decoded.attributes & ZYDIS_ATTRIB_HAS_LOCK) != 0;
-        steps.push_back(
-            {*instruction, !changes && may_be_displaced(*instruction, has_frame), intact, changes});
-        has_frame = has_frame || sets_frame_pointer(*instruction);
+        steps.push_back({*instruction, !changes && may_be_displaced(*instruction), intact, changes});
         intact = intact && !writes(*instruction, argument);
     }
     return steps;

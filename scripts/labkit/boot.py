@@ -19,7 +19,7 @@ GUEST_KERNEL = "bookworm"
 CPUS, MEMORY = 2, 512  # of a guest
 # What is judged after a scenario, {results folder: "first" or "next" kernel}, if not each guest's folder.
 JUDGED = {
-    **dict.fromkeys(("kill-daemon", "rmmod", "dead-ftrace", "other-kernel", "save", "not-linux"), {}),
+    **dict.fromkeys(("kill-daemon", "rmmod", "dead-ftrace", "other-kernel", "save", "stopped", "not-linux"), {}),
     "kexec": {".": "next"},
     "kexec-reset": {".": "first"},
     "upgrade": {"before": "first", "after": "next"},
@@ -28,7 +28,7 @@ JUDGED = {
 # Scenarios in which the guest gets to another kernel, and what that is.
 TO_NEXT_KERNEL = ("kexec", "kexec-reset", "upgrade")
 # Scenarios in which tests/lab/guest/init.c does something of its own.
-OF_LABS_INIT = (*TO_NEXT_KERNEL, "hypercall", "running", "migrate")
+OF_LABS_INIT = (*TO_NEXT_KERNEL, "hypercall", "running", "migrate", "migrate-late")
 NEXT_KERNEL = "trixie"
 ATTEMPTS = 5  # as long as it is the emulator that fails
 

@@ -6,14 +6,16 @@ import re
 import time
 from pathlib import Path
 
-from . import netlink_noise, netlink_rights
+from . import module_orders, netlink_noise, netlink_rights
 from .base import run
 from .guest import RUN
 from .lacuna import STORE
+from .tiny_vmm import TinyVmm, descriptor
 from .trial import FINAL, TRAPPING, require
 
 NOISE = 3000  # messages
 EXITS = ("kvm_emulate_cpuid", "kvm_emulate_halt", "kvm_emulate_hypercall")
+WAITING_MS = Path("/sys/module/lacuna/parameters/waiting_ms")
 BUILDER = b"debian-kernel@lists.debian.org"
 
 
@@ -138,16 +140,54 @@ def save(trial):
 def migrate(trial):
     """Migrated while trapping, to a VMM of the same host: no trap goes with it, and it is learned from there as a guest that runs."""
     trial.start_lacuna()
-    job, way = trial.job["guests"][0], f"unix:{RUN}/migration"
-    there = trial.start_guest({**job, "name": f"{job['name']}-there"}, incoming=way)
+    migrate_to(trial, start_incoming(trial))
+
+
+def migrate_late(trial):
+    """The same with a VMM there that had waited for so long that it was given up: it is asked about again when the guest comes."""
+    trial.start_lacuna("waiting_ms=2000")
+    there = start_incoming(trial)
+    check_given_up(trial, there)
+    WAITING_MS.write_text("600000")
+    migrate_to(trial, there)
+
+
+def start_incoming(trial):
+    """Start a VMM that waits for the job's guest."""
+    job = trial.job["guests"][0]
+    return trial.start_guest({**job, "name": f"{job['name']}-there"}, incoming=f"unix:{RUN}/migration")
+
+
+def migrate_to(trial, there):
+    """Start the job's guest, migrate it while trapping, and look at both."""
     guest = trial.start_guest(append="LACUNA_BUSY=1")
     if trial.wait_trapping(guest):
-        guest.migrate(way)
+        guest.migrate(there.incoming)
         trial.check_let_go_first(guest)
         guest.kill()
         if trial.wait_ready(there):
             trial.collect(there)
             trial.check_trapped(there)
+
+
+def check_given_up(trial, guest):
+    """A guest that executes nothing is let go after waiting_ms, and then no guest pays for it."""
+    state = trial.wait_state(guest, FINAL, 60)
+    told = trial.lacuna.states.get(guest.name, {}).get("reason") or ""
+    trial.check(f"{guest.name} is given up", state == "failed" and "in time" in told, f"state {state}: {told}")
+    check_no_hooks(trial)
+
+
+def stopped(trial):
+    """Stopped before its kernel runs, for longer than it is waited for: let go, and it comes up unhurt when it goes on."""
+    trial.start_lacuna("waiting_ms=6000")
+    guest = trial.start_guest()
+    trial.wait_state(guest, ("waiting",), 30)
+    guest.qmp("stop")
+    check_given_up(trial, guest)
+    guest.qmp("cont")
+    trial.wait_ready(guest)
+    trial.check("the guest is still alive after its work", still_prints(guest))
 
 
 def check_rights(trial):
@@ -173,6 +213,84 @@ def netlink(trial):
         trial.check("nearly all messages are refused", refused > NOISE * 0.9, f"{refused} of {NOISE}")
         if trial.wait_ready(guest):
             trial.collect(guest)
+
+
+def stubborn(trial):
+    """Guests whose memory is taken away while trapping: they are let go in seconds, and nobody else has to wait for them."""
+    trial.start_lacuna()
+    module = module_orders.Module()
+    check_search(trial, module)
+    for change, undo in (("", ""), ("stop delete", "restore go"), ("stop delete read_only", "delete restore go")):
+        tiny = trapped_tiny(trial, module)
+        tiny.ask(change)
+        check_disarmed(trial, module, tiny, change, 0)
+        trial.check("its bytes are its own again", tiny.ask("sites") == "True")
+        tiny.ask(undo)
+        trial.check("the guest goes on", tiny.lives())
+        tiny.kill()
+    tiny = trapped_tiny(trial, module)
+    tiny.ask("stop cover")
+    check_disarmed(trial, module, tiny, "a breakpoint was put over a trap", errno.EINPROGRESS)
+    tiny.ask("uncover go")
+    end = time.monotonic() + 10
+    while tiny.ask("sites") != "True" and time.monotonic() < end:
+        time.sleep(0.1)
+    trial.check("its bytes are its own again when the breakpoint has gone", tiny.ask("sites") == "True")
+    trial.check("the guest goes on", tiny.lives())
+    tiny.kill()
+    tiny = trapped_tiny(trial, module)
+    tiny.ask("withhold")
+    check_disarmed(trial, module, tiny, "withhold", errno.EINPROGRESS)
+    guest = trial.start_guest()
+    if trial.wait_ready(guest):
+        trial.collect(guest)
+    trial.check("lacunad lives", trial.lacuna.stop_daemon() == 0)
+    since = time.monotonic()
+    unloaded = trial.lacuna.unload_module(0)
+    trial.check("lacuna.ko can be unloaded in seconds", unloaded and time.monotonic() - since < 20, f"{time.monotonic() - since:.1f} s")
+    trial.lacuna.daemon = None
+    tiny.kill()
+
+
+def trapped_tiny(trial, module):
+    """Start a TinyVmm and have it hunted; a check."""
+    tiny = armed_tiny(trial, module, descriptor())
+    end = time.monotonic() + 20
+    while (found := module.guests()[tiny.pid])[2]["emulated"] < 100 and time.monotonic() < end:
+        time.sleep(0.1)
+    trial.check("it is trapped", found[2]["emulated"] >= 100, f"state {found[1]}, {found[2]}")
+    return tiny
+
+
+def armed_tiny(trial, module, kernel):
+    """Start a TinyVmm and have that kernel waited for in it; a check."""
+    tiny = TinyVmm(trial.out / "tiny-vmm.log")
+    number, state, _ = module.guests().get(tiny.pid, (0, None, None))
+    refused = module.arm(number, kernel)
+    trial.check("a guest of a few instructions is armed", refused == 0, f"errno {refused}; its state was {state}")
+    return tiny
+
+
+def check_search(trial, module):
+    """A guest whose kernel is looked for and not found hardly loses time by that."""
+    tiny = armed_tiny(trial, module, descriptor(b"Linux version 0.0.1 (that is another one)\n"))
+    since, failed = time.monotonic(), module_orders.number("LACUNA_GUEST_FAILED")
+    while (found := module.guests()[tiny.pid])[1] != failed and time.monotonic() < since + 10:
+        time.sleep(0.1)
+    spent, all_time = found[2]["hook_ns_total"] / 1e9, time.monotonic() - since
+    trial.check("an eighth of its time at most is spent on the search", 0 < spent * 8 < all_time, f"{spent:.2f} of {all_time:.1f} s")
+    tiny.kill()
+
+
+def check_disarmed(trial, module, tiny, change, expected):
+    """Disarming is answered as expected, in seconds, and so is the question for all guests while it is not done."""
+    since = time.monotonic()
+    answer = module.disarm(module.guests()[tiny.pid][0])
+    took = time.monotonic() - since
+    trial.check(f"disarming is answered after {change or 'nothing'}", answer == expected and took < 10, f"errno {answer} after {took:.1f} s")
+    since = time.monotonic()
+    status = trial.lacuna.ask("status")
+    trial.check("status is answered", status is not None and time.monotonic() - since < 5)
 
 
 def other_kernel(trial):
@@ -423,6 +541,9 @@ SCENARIOS = {
     "netlink": netlink,
     "save": save,
     "migrate": migrate,
+    "migrate-late": migrate_late,
+    "stopped": stopped,
+    "stubborn": stubborn,
     "other-kernel": other_kernel,
     "not-linux": not_linux,
     "kexec": kexec,
