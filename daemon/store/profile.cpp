@@ -50,6 +50,8 @@ Json member_to_json(const ProfileMember& member)
     }
     if (member.relative_to_list)
         json["relative_to"] = "list";
+    if (member.deep)
+        json["deep"] = true;
     json["type"] = member.type;
     json["size"] = member.size;
     json["evidence"] = {{"events", member.evidence.events},
@@ -76,6 +78,7 @@ ProfileMember member_from_json(const std::string& structure, const std::string& 
     member.type = json.at("type").get<std::string>();
     member.size = json.at("size").get<unsigned>();
     member.relative_to_list = json.value("relative_to", "") == "list";
+    member.deep = json.value("deep", false);
     if (member.usable())
         member.offset = json.at("offset").get<std::int32_t>();
     if (member.lists_candidates()) {
@@ -123,27 +126,29 @@ bool ProfileMember::rules_out(std::int32_t other) const
 {
     if (resolved())
         return offset != other;
-    // What was left open, or fitted nowhere, in one boot says nothing against what was seen at work in another.
-    return state == LACUNA_TIED &&
-           std::find(candidates.begin(), candidates.end(), other) == candidates.end();
+    // What was left open, or fitted nowhere, in one boot says nothing against what was seen at work in
+    // another.
+    return state == LACUNA_TIED && std::find(candidates.begin(), candidates.end(), other) == candidates.end();
 }
 
 bool Profile::complete() const
 {
-    return !members.empty() &&
-           std::all_of(members.begin(), members.end(), [](const ProfileMember& m) { return m.answered(); });
+    return !members.empty() && std::all_of(members.begin(), members.end(), [](const ProfileMember& member) {
+        return member.deep || member.answered();
+    });
 }
 
 std::size_t Profile::resolved() const
 {
-    return static_cast<std::size_t>(std::count_if(
-        members.begin(), members.end(), [](const ProfileMember& member) { return member.resolved(); }));
+    return static_cast<std::size_t>(
+        std::count_if(members.begin(), members.end(),
+                      [](const ProfileMember& member) { return !member.deep && member.resolved(); }));
 }
 
 std::size_t Profile::present() const
 {
     return static_cast<std::size_t>(std::count_if(
-        members.begin(), members.end(), [](const ProfileMember& member) { return !member.absent(); }));
+        members.begin(), members.end(), [](const ProfileMember& member) { return !member.deep && !member.absent(); }));
 }
 
 const ProfileMember* Profile::find(const std::string& qualified) const
@@ -183,6 +188,30 @@ Profile make_profile(const KernelDescriptor& kernel, const lacuna_constraints& s
         profile.members.push_back(
             make_member(set, i, reports[i], static_cast<lacuna_architecture>(kernel.architecture)));
     return profile;
+}
+
+std::optional<ProfileMember> join_deep(const ProfileMember& old, const ProfileMember& fresh)
+{
+    if (!old.usable() || !fresh.usable())
+        return std::nullopt;
+    const auto places = [](const ProfileMember& member) {
+        return member.tied() ? member.candidates : std::vector<std::int32_t>{member.offset};
+    };
+    std::vector<std::int32_t> both;
+    for (const std::int32_t place : places(old))
+        if (!fresh.rules_out(place))
+            both.push_back(place);
+    if (both.empty())
+        return std::nullopt;
+    if (both == places(old))
+        return old;
+    ProfileMember joined = fresh;
+    joined.deep = true;
+    joined.state = both.size() == 1 ? LACUNA_RESOLVED : LACUNA_TIED;
+    joined.offset = both.front();
+    joined.candidates = joined.tied() ? both : std::vector<std::int32_t>();
+    joined.remaining = joined.tied() ? static_cast<std::uint32_t>(both.size()) : 0;
+    return joined;
 }
 
 std::vector<std::string> contradictions(const Profile& old, const Profile& fresh)

@@ -36,6 +36,8 @@ struct ProfileMember {
     std::vector<std::int32_t> candidates; // when ambiguous: the first of those left; when tied: all
     std::uint32_t remaining = 0;          // when ambiguous or tied: how many are left
     bool relative_to_list = false;        // to the structure's list node, not to its start (struct module)
+    bool deep =
+        false; // learned by looking at a guest that runs: what the traps have taught does not depend on it
     Evidence evidence;
 
     std::string qualified() const { return structure + "." + name; }
@@ -66,8 +68,8 @@ struct Profile {
     std::size_t resolved() const;
     std::size_t present() const; // members that are not absent
     const ProfileMember* find(const std::string& qualified) const;
-    // The offset of a member that is resolved, or the one offered of those that are tied. Throws Error that names
-    // the member if there is none.
+    // The offset of a member that is resolved, or the one offered of those that are tied. Throws Error that
+    // names the member if there is none.
     std::int64_t offset(const std::string& qualified) const;
     bool operator==(const Profile&) const = default;
 };
@@ -81,6 +83,10 @@ std::vector<std::string> contradictions(const Profile& old, const Profile& fresh
 
 // Of each member what says more in either of two agreeing profiles; `old` where both say as much.
 Profile join(const Profile& old, const Profile& fresh);
+
+// What two looks at deep members that are usable say together: what is tied in one may have been told apart
+// in the other. Nothing: they do not agree, or did not before.
+std::optional<ProfileMember> join_deep(const ProfileMember& old, const ProfileMember& fresh);
 
 // As text; bytes that are no UTF-8 (names that guests and files have) are replaced. `indent`: -1 for one
 // line.

@@ -42,6 +42,10 @@ public:
     static Store existing(std::filesystem::path root);
 
     Stored put_profile(const Profile& profile);
+    // Puts deep members beside what the profile says already. Where two looks do not agree on one, it is
+    // contradicted from then on: which of them is right cannot be known. Throws Error if there is no profile
+    // of this kernel.
+    Stored put_deep(const std::string& kernel_id, const std::vector<ProfileMember>& members);
     std::optional<Profile> profile(const std::string& kernel_id) const;
     std::filesystem::path profile_file(const std::string& kernel_id) const;
 

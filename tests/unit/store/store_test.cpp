@@ -348,3 +348,63 @@ TEST(Store, NamesCannotLeaveTheFolder)
     EXPECT_EQ(store.guest_file("/etc/x").parent_path(), root.path() / "guests");
     EXPECT_EQ(files_in(root.path()), 0u);
 }
+
+namespace {
+
+ProfileMember deep_member(const std::string& name, std::vector<std::int32_t> places)
+{
+    ProfileMember member;
+    member.structure = "task_struct";
+    member.name = name;
+    member.type = "pointer";
+    member.size = 8;
+    member.state = places.empty() ? LACUNA_AMBIGUOUS : places.size() == 1 ? LACUNA_RESOLVED : LACUNA_TIED;
+    member.offset = places.empty() ? 0 : places.front();
+    member.remaining = static_cast<std::uint32_t>(places.size() > 1 ? places.size() : 0);
+    if (places.size() > 1)
+        member.candidates = std::move(places);
+    return member;
+}
+
+} // namespace
+
+TEST(DeepMembers, StandBesideTheOthersAndDoNotCountAsTheirs)
+{
+    TemporaryDirectory directory;
+    Store store(directory.path());
+    const Profile core = profile_with(resolved_at(100), resolved_at(200), resolved_at(-16));
+    EXPECT_ERROR(store.put_deep(core.kernel_id, {deep_member("stack", {32})}), "there is no profile");
+    store.put_profile(core);
+    EXPECT_EQ(store.put_deep(core.kernel_id, {deep_member("stack", {32}), deep_member("cred", {}), deep_member("pid", {4})}).outcome,
+              Stored::improved);
+    const Profile profile = store.profile(core.kernel_id).value();
+    ASSERT_TRUE(profile.find("task_struct.stack"));
+    EXPECT_TRUE(profile.find("task_struct.stack")->deep);
+    EXPECT_FALSE(profile.find("task_struct.cred")); // what is open is not listed
+    EXPECT_EQ(profile.offset("task_struct.pid"), 100); // what the traps have taught stays
+    EXPECT_TRUE(profile.complete());
+    EXPECT_EQ(profile.resolved(), 3u);
+    EXPECT_EQ(profile_from_json(to_json(profile), "file"), profile);
+    EXPECT_EQ(store.put_profile(core).outcome, Stored::kept); // another boot takes nothing away
+    EXPECT_TRUE(store.profile(core.kernel_id)->find("task_struct.stack"));
+}
+
+TEST(DeepMembers, TiesAreToldApartAndContradictionsStay)
+{
+    TemporaryDirectory directory;
+    Store store(directory.path());
+    const Profile core = profile_with(resolved_at(100), resolved_at(200), resolved_at(-16));
+    store.put_profile(core);
+    const auto state = [&] { return store.profile(core.kernel_id)->find("task_struct.parent")->state; };
+    store.put_deep(core.kernel_id, {deep_member("parent", {40, 48, 56})});
+    EXPECT_EQ(store.put_deep(core.kernel_id, {deep_member("parent", {40, 48, 56})}).outcome, Stored::kept);
+    store.put_deep(core.kernel_id, {deep_member("parent", {48, 56, 64})});
+    EXPECT_EQ(store.profile(core.kernel_id)->find("task_struct.parent")->candidates, (std::vector<std::int32_t>{48, 56}));
+    store.put_deep(core.kernel_id, {deep_member("parent", {48})});
+    EXPECT_EQ(state(), LACUNA_RESOLVED);
+    const Stored stored = store.put_deep(core.kernel_id, {deep_member("parent", {56})});
+    EXPECT_EQ(stored.objections, std::vector<std::string>{"task_struct.parent is not where it was"});
+    EXPECT_EQ(state(), LACUNA_CONTRADICTED);
+    store.put_deep(core.kernel_id, {deep_member("parent", {48})});
+    EXPECT_EQ(state(), LACUNA_CONTRADICTED); // for good
+}
