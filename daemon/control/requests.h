@@ -17,11 +17,16 @@ namespace lacuna {
 //   {"command": "arm", "pid": n, "name": ..., "kernels": [...], "system_map": ..., "record": bool} {"guest":
 //   NAME}
 //   {"command": "learn", "guest": NAME or process number}    {"guest": NAME}
+//   {"command": "learn", "guest": NAME, "deep": true}        {"guest": NAME, "looks": n, "members": {...}}
 //   {"command": "disarm", "guest": NAME}                     {}
 //   {"command": "record", "guest": NAME, "offset": n}        {"data": hex digits, empty at the end}
 // Nothing: its kernels are still being read, ask again after Supervisor::kernels_ready().
 // Throws ModuleGone only; other errors become answers.
 std::optional<Json> answer(Supervisor& supervisor, const Json& request);
+
+// Looks at a guest that runs and puts what it finds into the profile of its kernel. Meanwhile other guests are heard, but
+// nothing else is done. Throws Error.
+Json learn_deep(Supervisor& supervisor, const std::string& guest);
 
 // {"ok": false, ...} for what has been thrown.
 Json error_answer(const std::exception& error);
