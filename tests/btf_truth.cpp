@@ -2,6 +2,8 @@
 //
 // btf_truth VMLINUZ: prints the true member offsets of a kernel, from its BTF, as truth.json
 // ("lacuna-truth/1"). The judge of the tests: nothing of it is an input of Lacuna.
+// btf_truth VMLINUZ STRUCTURE.MEMBER...: the same of these, null for those that the kernel does not have; MEMBER may lead into
+// structures within the structure (file.f_path.dentry).
 #include <cstring>
 #include <exception>
 #include <iostream>
@@ -37,6 +39,16 @@ public:
     std::optional<int> find(const std::string& structure, const std::string& member) const
     {
         return find_in(structure_id(structure), member);
+    }
+
+    // The same for "structure.member.member...".
+    std::optional<int> find_path(const std::string& path) const
+    {
+        const auto dot = path.find('.');
+        const __s32 id = btf__find_by_name_kind(btf_.get(), path.substr(0, dot).c_str(), BTF_KIND_STRUCT);
+        if (id <= 0 || dot == std::string::npos)
+            return std::nullopt;
+        return find_path_in(static_cast<__u32>(id), path.substr(dot + 1));
     }
 
     int offset(const std::string& structure, const std::string& member) const
@@ -98,6 +110,37 @@ private:
         return std::nullopt;
     }
 
+    std::optional<int> find_path_in(__u32 id, const std::string& path) const
+    {
+        const auto dot = path.find('.');
+        const auto first = find_in(id, path.substr(0, dot));
+        if (!first || dot == std::string::npos)
+            return first;
+        const auto inner = type_of(id, path.substr(0, dot));
+        const auto rest = inner ? find_path_in(*inner, path.substr(dot + 1)) : std::nullopt;
+        return rest ? std::optional(*first + *rest) : std::nullopt;
+    }
+
+    // What a member is, wherever in anonymous structures it stands.
+    std::optional<__u32> type_of(__u32 id, const std::string& wanted) const
+    {
+        const btf_type* type = btf__type_by_id(btf_.get(), id);
+        while (type && (btf_is_mod(type) || btf_is_typedef(type)))
+            type = btf__type_by_id(btf_.get(), type->type);
+        if (!type || !btf_is_composite(type))
+            return std::nullopt;
+        for (__u32 i = 0; i < btf_vlen(type); ++i) {
+            const btf_member& member = btf_members(type)[i];
+            const std::string name = btf__name_by_offset(btf_.get(), member.name_off);
+            if (name == wanted)
+                return member.type;
+            if (name.empty())
+                if (const auto inner = type_of(member.type, wanted))
+                    return inner;
+        }
+        return std::nullopt;
+    }
+
     std::string name_;
     std::unique_ptr<btf, Free> btf_;
 };
@@ -141,13 +184,23 @@ nlohmann::json truth(const Btf& btf)
 
 int main(int argc, char** argv)
 {
-    if (argc != 2) {
-        std::cerr << "usage: btf_truth VMLINUZ\n";
+    if (argc < 2) {
+        std::cerr << "usage: btf_truth VMLINUZ [STRUCTURE.MEMBER...]\n";
         return 2;
     }
     try {
         const lacuna::KernelImage kernel{std::filesystem::path(argv[1])};
-        std::cout << truth(Btf(kernel)).dump(2) << '\n';
+        const Btf btf(kernel);
+        if (argc == 2) {
+            std::cout << truth(btf).dump(2) << '\n';
+            return 0;
+        }
+        nlohmann::ordered_json asked;
+        for (int i = 2; i < argc; i++) {
+            const auto found = btf.find_path(argv[i]);
+            asked[argv[i]] = found ? nlohmann::ordered_json(*found) : nlohmann::ordered_json();
+        }
+        std::cout << asked.dump(2) << '\n';
         return 0;
     } catch (const std::exception& error) {
         std::cerr << "btf_truth: " << error.what() << '\n';

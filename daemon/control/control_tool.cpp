@@ -35,7 +35,7 @@ struct Options {
     std::string store; // empty: the configured one
     bool json = false;
     std::string guest; // or kernel id
-    bool until_done = false, wait = false, record = false;
+    bool until_done = false, wait = false, record = false, deep = false;
     pid_t pid = 0;
     std::string name, out, system_map, format, memory, qmp;
     bool all_symbols = false;
@@ -238,6 +238,8 @@ int arm(const Options& options, const Streams& streams)
 
 int learn(const Options& options, const Streams& streams)
 {
+    if (options.deep)
+        return ask(options, streams, {{"command", "learn"}, {"guest", options.guest}, {"deep", true}}, print_deep);
     if (streams.out_is_terminal)
         streams.err << "reading its kernels...\n";
     return ask(options, streams, {{"command", "learn"}, {"guest", options.guest}},
@@ -387,6 +389,7 @@ void add_commands(CLI::App& app, Options& options, Command& chosen)
     arming->add_flag("--record", options.record, "keep a recording of the boot");
     CLI::App* learning = add("learn", "learn from a guest that runs already, without a reboot", learn);
     learning->add_option("guest", options.guest, "name of the guest, or process of its VMM")->required();
+    learning->add_flag("--deep", options.deep, "more members, by looking at it without a trap");
     of_guest(add("disarm", "put the guest's bytes back and let it go",
                  about_guest("disarm", [](std::ostream& out, const Json&) { out << "disarmed\n"; })));
     CLI::App* recording = add("record", "fetch the recording of a guest's boot", record);

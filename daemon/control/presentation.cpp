@@ -250,6 +250,23 @@ void print_exports(std::ostream& out, const Json& exports)
     table.print(out);
 }
 
+void print_deep(std::ostream& out, const Json& answer)
+{
+    Table table({"MEMBER", "OFFSET", "INSTANCES"});
+    for (const auto& [name, member] : answer.at("members").items()) {
+        std::string offset = "open";
+        if (!member.at("offset").is_null())
+            offset = member.at("offset").dump();
+        if (const Json& tied = member.at("candidates"); !tied.empty())
+            offset += ", tied with";
+        for (const Json& place : member.at("candidates"))
+            if (place != member.at("offset"))
+                offset += " " + place.dump();
+        table.add({name, offset, member.at("instances").dump()});
+    }
+    table.print(out);
+}
+
 void print_kernel(std::ostream& out, const KernelDescriptor& kernel)
 {
     const Json json = nlohmann::json(to_json(kernel));

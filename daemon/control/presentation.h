@@ -16,6 +16,7 @@ void print_stats(std::ostream& out, const Json& answer);
 void print_findings(std::ostream& out, const Json& answer);
 void print_processes(std::ostream& out, const Json& answer);
 void print_modules(std::ostream& out, const Json& answer);
+void print_deep(std::ostream& out, const Json& answer);
 void print_profile(std::ostream& out, const Profile& profile, const std::string& file);
 void print_exports(std::ostream& out, const Json& exports);
 void print_kernel(std::ostream& out, const KernelDescriptor& kernel);

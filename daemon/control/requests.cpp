@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "requests.h"
 
+#include <chrono>
+#include <thread>
+
 #include <spdlog/fmt/fmt.h>
 
+#include "abi_names.h"
+#include "deep_learning.h"
 #include "introspection.h"
 #include "names.h"
 
@@ -136,6 +141,8 @@ std::optional<Json> result(Supervisor& supervisor, const Json& request)
             return std::nullopt;
         return Json::object({{"guest", guest->name}});
     }
+    if (command == "learn" && request.value("deep", false))
+        return learn_deep(supervisor, text(request, "guest"));
     if (command == "learn") {
         const Guest* guest = supervisor.learn(text(request, "guest"));
         if (!guest)
@@ -185,6 +192,52 @@ std::optional<Json> answer(Supervisor& supervisor, const Json& request)
     } catch (const std::exception& error) {
         return error_answer(error);
     }
+}
+
+Json learn_deep(Supervisor& supervisor, const std::string& name)
+{
+    constexpr std::chrono::milliseconds between(500);
+    const Config& config = supervisor.config();
+    if (config.deep == Deep::off)
+        throw Error("deep members are not learned: \"deep\" is \"off\" in the configuration", name);
+    const Guest& guest = supervisor.guest(name);
+    if (guest.hunted())
+        throw Error("is being learned from already", name, "lacunactl watch shows how far it is");
+    const Profile profile = profile_of(supervisor, guest);
+    AddressSpace memory = supervisor.memory_of(guest);
+    const KernelDescriptor kernel = *guest.boot.kernel;
+    const Anchors anchors{kernel.init_task + guest.boot.slide,
+                          kernel.modules ? kernel.modules + guest.boot.slide : 0, kernel.release};
+    const std::string called = guest.name; // it may be gone before long
+
+    const DeepSolver solver(read_deep_constraints(config.constraints / "deep"));
+    DeepLearning learning(solver, profile, anchors);
+    std::optional<Error> problem;
+    while (learning.looks() < DeepLearning::looks_wanted) {
+        try {
+            learning.look(memory, [&] { supervisor.breathe(); });
+        } catch (const ModuleGone&) {
+            throw;
+        } catch (const Error& error) { // what was being changed may stand still next time
+            if (problem)
+                throw;
+            problem = error;
+        }
+        for (const auto end = std::chrono::steady_clock::now() + between;
+             std::chrono::steady_clock::now() < end;) {
+            supervisor.breathe();
+            std::this_thread::sleep_for(between / 10);
+        }
+    }
+    const std::vector<ProfileMember> members = learning.members();
+    supervisor.put_deep(called, profile.kernel_id, members);
+    Json json = {{"guest", called}, {"looks", learning.looks()}, {"members", Json::object()}};
+    for (const ProfileMember& member : members)
+        json["members"][member.qualified()] = {{"state", to_string(member.state)},
+                                               {"offset", member.usable() ? Json(member.offset) : Json()},
+                                               {"candidates", member.candidates},
+                                               {"instances", member.evidence.instances}};
+    return json;
 }
 
 Json error_answer(const std::exception& error)

@@ -16,6 +16,7 @@ namespace lacuna {
 //   {"command": "arm", "pid": n, "name": ..., "kernels": [...], "system_map": ..., "record": bool} {"guest":
 //   NAME}
 //   {"command": "learn", "guest": NAME or process number}    {"guest": NAME}
+//   {"command": "learn", "guest": NAME, "deep": true}        {"guest": NAME, "looks": n, "members": {...}}
 //   {"command": "disarm", "guest": NAME}                     {}
 //   {"command": "forget", "kernel": KERNEL-ID}               {}
 //   {"command": "record", "guest": NAME, "offset": n}        {"data": hex digits, empty at the end}
@@ -25,6 +26,10 @@ std::optional<Json> answer(Supervisor& supervisor, const Json& request);
 
 // {"profile": {...}, "file": ..., "facts": {...} or null, "exports": [{"what", "file", "why_not"}]}. The profile must be there.
 Json profile_answer(const Store& store, const std::string& kernel_id, const Json& facts);
+
+// Looks at a guest that runs and puts what it finds into the profile of its kernel. Meanwhile other guests are heard, but
+// nothing else is done. Throws Error.
+Json learn_deep(Supervisor& supervisor, const std::string& guest);
 
 // {"ok": false, ...} for what has been thrown.
 Json error_answer(const std::exception& error);

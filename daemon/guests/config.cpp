@@ -147,6 +147,17 @@ Policy read_policy(const Table& table)
                R"("learn", "learn-if-unknown" or "ignore" is allowed)");
 }
 
+Deep read_deep(const Table& table)
+{
+    const auto when = table.text("deep").value_or("on-request");
+    for (const auto& [name, deep] :
+         {std::pair("off", Deep::off), std::pair("on-request", Deep::on_request), std::pair("on", Deep::on)})
+        if (when == name)
+            return deep;
+    table.fail(*table.find("deep"), "unknown \"deep\": \"" + when + "\"",
+               R"("off", "on-request" or "on" is allowed)");
+}
+
 std::vector<Disk> read_images(const Table& table)
 {
     const auto format = table.text("image_format").value_or("");
@@ -231,7 +242,7 @@ Config parse_config(std::string_view text, const std::filesystem::path& file)
                     "see lacunad.toml(5) for the format of the configuration");
     }
     const Table top(parsed, file);
-    top.allow({"store", "socket", "constraints", "deadline_seconds", "record", "group", "log_level",
+    top.allow({"store", "socket", "constraints", "deadline_seconds", "record", "deep", "group", "log_level",
                "libvirt", "metrics", "confirm_boots", "compare_one_in", "final_after_boots", "guest"});
     Config config;
     config.store = top.path("store").value_or(config.store);
@@ -241,6 +252,7 @@ Config parse_config(std::string_view text, const std::filesystem::path& file)
         top.integer("deadline_seconds", 1, max_deadline_seconds, config.deadline_seconds);
     config.record = top.flag("record", config.record);
     config.trust = read_trust(top);
+    config.deep = read_deep(top);
     config.group = top.text("group").value_or(config.group);
     config.log_level = top.text("log_level").value_or(config.log_level);
     if (std::find(log_levels.begin(), log_levels.end(), config.log_level) == log_levels.end())

@@ -18,6 +18,9 @@ enum class Policy {
     ignore,
 };
 
+// When deep members are learned, by looking at guests that run.
+enum class Deep { off, on_request, on };
+
 // What to do with the guests that fit; a pattern that is empty fits all.
 struct GuestRule {
     std::string name;    // a glob: *, ?, [...]
@@ -52,6 +55,7 @@ struct Config {
     unsigned deadline_seconds = 120;        // of trapping
     bool record = false;                    // keep a recording of the boot
     Trust trust;                            // for "learn-if-unknown"
+    Deep deep = Deep::on_request;
     std::string group;                      // may read the profiles; empty: everybody
     std::string log_level = "info";         // as spdlog calls them
     std::string metrics;                    // address and port to serve Prometheus metrics at; empty: none

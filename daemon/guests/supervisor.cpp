@@ -2,7 +2,9 @@
 #include "supervisor.h"
 
 #include <algorithm>
+#include <array>
 
+#include <poll.h>
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
@@ -196,6 +198,31 @@ void Supervisor::kernels_ready()
         if (guest.state != before || (guest.boot.kernel != nullptr) != had_kernel)
             changed(guest, true);
     }
+}
+
+void Supervisor::breathe()
+{
+    std::array<pollfd, 2> fds{{{need_link().event_fd(), POLLIN, 0}, {library_.event_fd(), POLLIN, 0}}};
+    if (poll(fds.data(), fds.size(), 0) <= 0)
+        return;
+    if (fds[0].revents)
+        read_events();
+    if (fds[1].revents)
+        kernels_ready();
+}
+
+void Supervisor::put_deep(const std::string& guest, const std::string& kernel_id,
+                          const std::vector<ProfileMember>& members)
+{
+    const auto usable = std::count_if(members.begin(), members.end(),
+                                      [](const ProfileMember& member) { return member.usable(); });
+    const Stored stored = store_.put_deep(kernel_id, members);
+    export_kernel(kernel_id);
+    for (const std::string& objection : stored.objections)
+        spdlog::error("[{}] contradicts the profile in the store: {}", guest, objection);
+    spdlog::info("[{}] {} deep members found, {} not: {} {}", guest, usable,
+                 static_cast<std::ptrdiff_t>(members.size()) - usable, stored.file.string(),
+                 stored.outcome == Stored::kept ? "says them already" : "improved");
 }
 
 Guest& Supervisor::find_or_create(const GuestReport& report)

@@ -68,6 +68,10 @@ public:
     // Some kernels have been read: goes on with the guests that waited for them.
     void kernels_ready();
 
+    // Takes in what has come from the module and of kernels meanwhile: for whoever is at something long. Guests may be
+    // gone afterwards. Throws ModuleGone.
+    void breathe();
+
     // Looks whether known profiles hold in the guests that have just been found to run their kernels. To be
     // called now and then while is_verifying().
     void verify();
@@ -102,6 +106,8 @@ public:
     const Config& config() const { return config_; }
     const lacuna_constraints& constraints() const { return constraints_; }
     const Store& store() const { return store_; }
+    // Puts what was found by looking at a guest into the profile of its kernel, and logs what became of it. Throws Error.
+    void put_deep(const std::string& guest, const std::string& kernel_id, const std::vector<ProfileMember>& members);
     std::size_t kernels_in_progress() const { return library_.in_progress(); }
     // How many there have been, by kind: "kernel" (none to be had of a guest), "let-go" (by the module),
     // "contradiction" (of two profiles), "verification" (a known profile that does not hold), "module" (gone

@@ -19,6 +19,8 @@ namespace lacuna {
 namespace {
 
 constexpr int retry_ms = 1000; // while the module is gone
+constexpr int deep_ms = 10000; // while somebody may be waiting to be looked at
+constexpr auto deep_after = std::chrono::seconds(60);
 constexpr int verify_ms = 500; // while it is looked whether known profiles hold
 // libvirt waits for us with the guests that start with the host (see lacunad.service), but not for ever.
 constexpr auto longest_preparation = std::chrono::minutes(2);
@@ -191,6 +193,24 @@ void Daemon::reload()
     tell_ready();
 }
 
+// Of each boot once, a while after its hunt.
+void Daemon::learn_deep_of_one()
+{
+    const auto now = std::chrono::steady_clock::now();
+    for (const Guest& guest : supervisor_.guests()) {
+        if (guest.state != LACUNA_GUEST_DONE || !guest.boot.kernel || !guest.boot.page_table_gpa() ||
+            !supervisor_.store().profile(guest.boot.kernel_id))
+            continue;
+        const auto boot = fmt::format("{} {:#x} {}", guest.number, guest.boot.slide, guest.boot.kernel_id);
+        auto& since = quiet_.try_emplace(boot, now).first->second;
+        if (!since || now - *since < deep_after)
+            continue;
+        since.reset();
+        learn_deep(supervisor_, std::string(guest.name));
+        return;
+    }
+}
+
 void Daemon::poll_once(int stop_fd, std::vector<pollfd>& fds)
 {
     fds = {{stop_fd, POLLIN, 0}, {library_.event_fd(), POLLIN, 0}};
@@ -202,6 +222,8 @@ void Daemon::poll_once(int stop_fd, std::vector<pollfd>& fds)
     int wait_ms = link && ready_ ? -1 : retry_ms;
     if (supervisor_.is_verifying())
         wait_ms = verify_ms;
+    if (supervisor_.config().deep == Deep::on && wait_ms < 0)
+        wait_ms = deep_ms;
     if (wake_ms_ >= 0 && (wait_ms < 0 || wake_ms_ < wait_ms))
         wait_ms = wake_ms_;
     if (poll(fds.data(), fds.size(), wait_ms) < 0 && errno != EINTR)
@@ -228,6 +250,8 @@ void Daemon::run(int stop_fd)
             guarded([this] { supervisor_.read_events(); });
         if (supervisor_.is_verifying())
             guarded([this] { supervisor_.verify(); });
+        if (supervisor_.link() && supervisor_.config().deep == Deep::on)
+            guarded([this] { learn_deep_of_one(); });
         if (fds[4].revents)
             guarded([this] { supervisor_.domains_are(libvirt_->domains()); });
         if (fds[1].revents)

@@ -41,6 +41,7 @@ private:
     void tell_watchers(const Guest& guest);
     void tell_ready();
     void reload();
+    void learn_deep_of_one();
     void poll_once(int stop_fd, std::vector<pollfd>& fds);
 
     Connect connect_;
@@ -51,6 +52,8 @@ private:
     std::multimap<ControlServer::ClientId, Json> waiting_;    // requests whose kernels are being read
     std::optional<LibvirtFollower> libvirt_;
     std::optional<Metrics> metrics_;
+    // Boots whose hunt is over, since when; none: all that can be learned by looking has been.
+    std::map<std::string, std::optional<std::chrono::steady_clock::time_point>> quiet_;
     int reload_fd_ = -1;
     std::function<Config()> read_config_;
     int wake_ms_ = -1; // how often systemd wants to hear from us; -1: it does not

@@ -171,9 +171,9 @@ bool ProfileMember::rules_out(std::int32_t other) const
         return true;
     if (resolved())
         return offset != other;
-    // What was left open, or fitted nowhere, in one boot says nothing against what was seen at work in another.
-    return state == LACUNA_TIED &&
-           std::find(candidates.begin(), candidates.end(), other) == candidates.end();
+    // What was left open, or fitted nowhere, in one boot says nothing against what was seen at work in
+    // another.
+    return state == LACUNA_TIED && std::find(candidates.begin(), candidates.end(), other) == candidates.end();
 }
 
 bool Profile::complete() const
@@ -191,14 +191,15 @@ bool Profile::confirmed_by(std::uint32_t boots) const
 
 std::size_t Profile::resolved() const
 {
-    return static_cast<std::size_t>(std::count_if(
-        members.begin(), members.end(), [](const ProfileMember& member) { return member.resolved(); }));
+    return static_cast<std::size_t>(
+        std::count_if(members.begin(), members.end(),
+                      [](const ProfileMember& member) { return !member.deep && member.resolved(); }));
 }
 
 std::size_t Profile::present() const
 {
     return static_cast<std::size_t>(std::count_if(
-        members.begin(), members.end(), [](const ProfileMember& member) { return !member.absent(); }));
+        members.begin(), members.end(), [](const ProfileMember& member) { return !member.deep && !member.absent(); }));
 }
 
 const Teacher* Provenance::find(const std::string& guest) const
@@ -254,6 +255,30 @@ Profile make_profile(const KernelDescriptor& kernel, const lacuna_constraints& s
         for (ProfileMember& member : profile.members)
             member.evidence.boots = 0;
     return profile;
+}
+
+std::optional<ProfileMember> join_deep(const ProfileMember& old, const ProfileMember& fresh)
+{
+    if (!old.usable() || !fresh.usable())
+        return std::nullopt;
+    const auto places = [](const ProfileMember& member) {
+        return member.tied() ? member.candidates : std::vector<std::int32_t>{member.offset};
+    };
+    std::vector<std::int32_t> both;
+    for (const std::int32_t place : places(old))
+        if (!fresh.rules_out(place))
+            both.push_back(place);
+    if (both.empty())
+        return std::nullopt;
+    if (both == places(old))
+        return old;
+    ProfileMember joined = fresh;
+    joined.deep = true;
+    joined.state = both.size() == 1 ? LACUNA_RESOLVED : LACUNA_TIED;
+    joined.offset = both.front();
+    joined.candidates = joined.tied() ? both : std::vector<std::int32_t>();
+    joined.remaining = joined.tied() ? static_cast<std::uint32_t>(both.size()) : 0;
+    return joined;
 }
 
 std::vector<std::string> contradictions(const Profile& old, const Profile& fresh)
@@ -320,36 +345,6 @@ Profile join(const Profile& old, const Profile& fresh, bool had_news)
     else
         joined.provenance.without_news += fresh.provenance.boots;
     return joined;
-}
-
-std::vector<std::string> join_deep(Profile& profile, const std::vector<ProfileMember>& members)
-{
-    std::vector<std::string> objections;
-    for (ProfileMember member : members) {
-        member.deep = true;
-        member.evidence.boots = member.answered() ? 1 : 0;
-        const auto known = std::find_if(profile.members.begin(), profile.members.end(), [&](const ProfileMember& other) {
-            return other.qualified() == member.qualified();
-        });
-        if (known == profile.members.end())
-            profile.members.push_back(std::move(member));
-        else if (!known->deep)
-            continue; // the hunt's word counts
-        else if (disagree(*known, member)) {
-            objections.push_back(
-                fmt::format("{} {} in the store, but {} now", member.qualified(), claim(*known), claim(member)));
-            known->state = LACUNA_CONTRADICTED;
-            known->candidates.clear();
-            known->remaining = 0;
-            known->evidence.boots = 0;
-        } else if (known->state == LACUNA_CONTRADICTED)
-            continue; // for good: a third boot could only outvote one of two
-        else if (member.says_more_than(*known))
-            *known = std::move(member);
-        else if (member.says_the_same_as(*known))
-            known->evidence.boots++;
-    }
-    return objections;
 }
 
 bool has_news(const Profile& old, const Profile& joined)

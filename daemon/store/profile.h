@@ -39,7 +39,8 @@ struct ProfileMember {
     std::vector<std::int32_t> candidates; // when ambiguous: the first of those left; when tied: all
     std::uint32_t remaining = 0;          // when ambiguous or tied: how many are left
     bool relative_to_list = false;        // to the structure's list node, not to its start (struct module)
-    bool deep = false;                    // beyond those that the hunt is for: a profile is complete without it
+    bool deep =
+        false; // learned by looking at a guest that runs: what the traps have taught does not depend on it
     Evidence evidence;
 
     std::string qualified() const { return structure + "." + name; }
@@ -104,8 +105,8 @@ struct Profile {
     std::size_t resolved() const;
     std::size_t present() const; // members that are not absent
     const ProfileMember* find(const std::string& qualified) const;
-    // The offset of a member that is resolved, or the one offered of those that are tied. Throws Error that names
-    // the member if there is none.
+    // The offset of a member that is resolved, or the one offered of those that are tied. Throws Error that
+    // names the member if there is none.
     std::int64_t offset(const std::string& qualified) const;
     bool operator==(const Profile&) const = default;
 };
@@ -136,11 +137,12 @@ std::vector<std::string> contradictions(const Profile& old, const Profile& fresh
 // from the beginning where the fresh one was found by a newer engine, or with other constraints. `had_news`: what was told of this
 // boot before has added something.
 Profile join(const Profile& old, const Profile& fresh, bool had_news = false);
-// Puts deep members that one boot has found into a profile. Returns one sentence per member of which it said something else:
-// those are contradicted from then on, since of the two nobody knows which is right.
-std::vector<std::string> join_deep(Profile& profile, const std::vector<ProfileMember>& members);
 // Whether the second one says something of a member that the first one does not say.
 bool has_news(const Profile& old, const Profile& joined);
+
+// What two looks at deep members that are usable say together: what is tied in one may have been told apart
+// in the other. Nothing: they do not agree, or did not before.
+std::optional<ProfileMember> join_deep(const ProfileMember& old, const ProfileMember& fresh);
 
 // As text; bytes that are no UTF-8 (names that guests and files have) are replaced. `indent`: -1 for one
 // line.

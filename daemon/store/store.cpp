@@ -214,16 +214,6 @@ Stored Store::put_contradicting(const Profile& old, const Profile& profile,
     return {Stored::refused, beside, std::move(objections)};
 }
 
-std::vector<std::string> Store::put_deep(const std::string& kernel_id, const std::vector<ProfileMember>& members)
-{
-    auto profile = this->profile(kernel_id);
-    if (!profile)
-        throw Error("there is no profile to add to", "kernel " + kernel_id);
-    auto objections = join_deep(*profile, members);
-    write_profile(profile_file(kernel_id), *profile);
-    return objections;
-}
-
 bool Store::forget_profile(const std::string& kernel_id)
 {
     bool found = false;
@@ -310,6 +300,38 @@ void Store::remove_boots() const
     std::filesystem::remove_all(export_folder() / "guests", error);
     if (error)
         throw Error("cannot be removed: " + error.message(), (export_folder() / "guests").string());
+}
+
+Stored Store::put_deep(const std::string& kernel_id, const std::vector<ProfileMember>& members)
+{
+    const auto file = profile_file(kernel_id);
+    const auto old = profile(kernel_id);
+    if (!old)
+        throw Error("there is no profile to put deep members into", "kernel " + kernel_id);
+    Profile fresh = *old;
+    std::vector<std::string> objections;
+    for (const ProfileMember& member : members) {
+        const auto known =
+            std::find_if(fresh.members.begin(), fresh.members.end(),
+                         [&](const ProfileMember& other) { return other.qualified() == member.qualified(); });
+        if (!member.usable() || (known != fresh.members.end() && !known->deep))
+            continue;
+        if (known == fresh.members.end()) {
+            fresh.members.push_back(member);
+            fresh.members.back().deep = true;
+        } else if (auto joined = join_deep(*known, member)) {
+            *known = std::move(*joined);
+        } else if (known->usable()) {
+            objections.push_back(known->qualified() + " is not where it was");
+            known->state = LACUNA_CONTRADICTED;
+            known->candidates.clear();
+            known->remaining = 0;
+        }
+    }
+    if (fresh == *old)
+        return {Stored::kept, file, {}};
+    write_profile(file, fresh);
+    return {Stored::improved, file, std::move(objections)};
 }
 
 std::optional<Profile> Store::profile(const std::string& kernel_id) const

@@ -49,14 +49,16 @@ public:
     // agreed on it of which that one had a single one.
     // `had_news`: see join().
     Stored put_profile(const Profile& profile, bool had_news = false);
-    // Adds deep members to the profile of a kernel, see join_deep(). Throws Error if there is none.
-    std::vector<std::string> put_deep(const std::string& kernel_id, const std::vector<ProfileMember>& members);
     // Removes all that is kept of the kernel. Returns whether there was anything.
     bool forget_profile(const std::string& kernel_id);
     // The one that contradicts the kernel's profile, if there is one.
     std::optional<Profile> contradicting(const std::string& kernel_id) const;
     // The ids of all kernels that have a profile.
     std::vector<std::string> kernels() const;
+    // Puts deep members beside what the profile says already. Where two looks do not agree on one, it is
+    // contradicted from then on: which of them is right cannot be known. Throws Error if there is no profile
+    // of this kernel.
+    Stored put_deep(const std::string& kernel_id, const std::vector<ProfileMember>& members);
     std::optional<Profile> profile(const std::string& kernel_id) const;
     std::filesystem::path profile_file(const std::string& kernel_id) const;
 

@@ -62,6 +62,8 @@ def boot(options):
     if None in truths.values() and not kernels["first"].order:
         untaught = ("module",)  # it was given none to load
     codes += [judge_guest(out / folder, truths[which], untaught) for folder, which in judged.items() if truths[which]]
+    if options.scenario == "deep":
+        codes.append(judge_deep(out, kernels["first"], built(options.build, "tests/btf_truth")))
     codes += [judge_behaviour(out / folder, untaught) for folder in judged if by_behaviour]
     code = max(codes, default=3)
     for folder in judged if options.show else ():
@@ -228,6 +230,20 @@ def judge_guest(folder, truth, untaught=()):
     (folder / "truth.json").write_text(json.dumps(truth, indent=1))
     (folder / "verdict.json").write_text(json.dumps(verdict, indent=1))
     say(f"verdict on {folder}:\n{judge.table(verdict)}")
+    return judge.exit_code(verdict)
+
+
+def judge_deep(folder, kernel, btf_tool):
+    """Write deep-verdict.json and show the verdict on what a look has taught; returns its exit code."""
+    found = (load_if_there(folder / "deep.json") or {}).get("members", {})
+    names = [*found, "module.list"]
+    truth = json.loads(run([btf_tool, kernel.vmlinuz, *names], hint="what looks teach is judged by BTF only: choose a kernel with it"))
+    for name in found:
+        if name.startswith("module.") and name != "module.list" and truth[name] is not None:
+            truth[name] -= truth["module.list"]
+    verdict = judge.judge_deep(found, truth)
+    (folder / "deep-verdict.json").write_text(json.dumps(verdict, indent=1))
+    say(f"verdict on what was learned by looking:\n{judge.table(verdict)}")
     return judge.exit_code(verdict)
 
 

@@ -52,6 +52,42 @@ def judge_member(member, offset):
     return {"verdict": "contradicted", "found": None, "truth": offset}
 
 
+# What a guest with a few programs teaches by being looked at. Others may be open: cred's ids where all programs are root's,
+# threads where there are none, directories where there is one.
+TAUGHT_BY_LOOKING = (
+    "task_struct.active_mm",
+    "task_struct.real_parent",
+    "task_struct.parent",
+    "task_struct.flags",
+    "task_struct.stack",
+    "task_struct.cred",
+    "task_struct.nsproxy",
+    "mm_struct.saved_auxv",
+    "mm_struct.start_stack",
+    "mm_struct.arg_start",
+    "mm_struct.env_end",
+    "mm_struct.exe_file",
+    "vm_area_struct.vm_mm",
+    "vm_area_struct.vm_start",
+    "vm_area_struct.vm_end",
+    "vm_area_struct.vm_flags",
+    "vm_area_struct.vm_file",
+    "file.f_path.dentry",
+    "dentry.d_name.name",
+)
+
+
+def judge_deep(found, truth):
+    """The verdict on members learned by looking: {member: its state and offset} against {member: true offset or None}."""
+    members = {}
+    for name, member in found.items():
+        entry = {**member, "remaining": None} if member["state"] == "ambiguous" else member
+        members[name] = {**judge_member(entry, truth[name]), "may_be_open": name not in TAUGHT_BY_LOOKING}
+    for name in TAUGHT_BY_LOOKING:
+        members.setdefault(name, {**judge_member(None, None), "may_be_open": False})
+    return count(members)
+
+
 def exit_code(verdict):
     """0 all right that can be had from the guest, 1 something is not resolved, 2 something is wrong."""
     if verdict["wrong"]:

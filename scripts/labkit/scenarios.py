@@ -27,6 +27,22 @@ def normal(trial):
         trial.collect(guest)
 
 
+def deep(trial):
+    """Boot a guest, and when it is done learn what a look at it can teach, without a trap: see judge.judge_deep()."""
+    trial.start_lacuna()
+    guest = trial.start_guest()
+    if not trial.wait_ready(guest):
+        return
+    trial.collect(guest)
+    traps = trial.stats(guest).get("traps_total")
+    answer = trial.lacuna.ask("learn", guest.name, "--deep", seconds=trial.left())
+    trial.write(guest, "deep", answer)
+    trial.check("a look at the guest that runs teaches something", answer and answer["members"], f"{len((answer or {}).get('members', {}))} members")
+    trial.check("nothing was trapped for it", trial.stats(guest).get("traps_total") == traps, f"{traps} traps before")
+    trial.check("the guest runs on", still_prints(guest))
+    trial.write(guest, "profile", trial.lacuna.ask("profile", guest.name))
+
+
 def one_by_one(trial):
     """Boot the guests one after the other, with 1 and 2 vCPUs in turn: every boot finds all, and the same."""
     trial.start_lacuna()
@@ -531,6 +547,7 @@ def still_prints(guest):
 
 SCENARIOS = {
     "normal": normal,
+    "deep": deep,
     "one-by-one": one_by_one,
     "kill-daemon": kill_daemon,
     "rmmod": rmmod,

@@ -37,16 +37,23 @@ static pid_t fork_or_die(void)
     return pid;
 }
 
-/* Start a program; its arguments are one word each. Returns its pid. */
-static pid_t start(const char *program, const char *mode, const char *name)
+/* Start a program as this user and group; its arguments are one word each. Returns its pid. */
+static pid_t start_as(unsigned uid, unsigned gid, const char *program, const char *mode, const char *name)
 {
     pid_t pid = fork_or_die();
 
     if (pid == 0) {
+        if (setgid(gid) || setuid(uid))
+            _exit(126);
         execl(program, program, mode, name, (char *)NULL);
         _exit(127);
     }
     return pid;
+}
+
+static pid_t start(const char *program, const char *mode, const char *name)
+{
+    return start_as(0, 0, program, mode, name);
 }
 
 static void wait_for_all(pid_t *pids, int count)
@@ -86,6 +93,10 @@ static void leave_processes(void)
     start("/worker", "stay", "worker-one");
     start("/worker", "stay-threads", "worker-threads");
     start("/init", "stay", "init-as-service");
+    /* those of other users, as servers have them */
+    start_as(1001, 2001, "/worker", "stay", "user-one");
+    start_as(1002, 2002, "/worker", "stay", "user-two");
+    start_as(1003, 2003, "/worker", "stay", "user-three");
 }
 
 /* finit_module() came with Linux 3.8; the older call wants the file in memory. */

@@ -365,44 +365,6 @@ TEST(Store, TwoBootsThatAgreeReplaceOneThatNobodyConfirmed)
     EXPECT_EQ(store.profile("6.1-abc")->provenance.contradicted, 5u);
 }
 
-TEST(Store, DeepMembersAreAddedAndDoNotMakeAProfileIncomplete)
-{
-    const TemporaryDirectory root;
-    Store store(root.path());
-    const auto files_at = [](lacuna_member_state state, std::int32_t offset) {
-        ProfileMember files;
-        files.structure = "task_struct";
-        files.name = "files";
-        files.type = "pointer";
-        files.size = 8;
-        files.state = state;
-        files.offset = offset;
-        return files;
-    };
-    const auto files = [&] { return *store.profile("6.1-abc")->find("task_struct.files"); };
-    EXPECT_ERROR(store.put_deep("6.1-abc", {files_at(LACUNA_RESOLVED, 24)}), "there is no profile to add to");
-    store.put_profile(all_at(4));
-    store.put_profile(all_at(4, web2));
-    EXPECT_TRUE(store.put_deep("6.1-abc", {files_at(LACUNA_AMBIGUOUS, 0)}).empty());
-    EXPECT_TRUE(store.profile("6.1-abc")->complete());
-    EXPECT_TRUE(store.put_deep("6.1-abc", {files_at(LACUNA_RESOLVED, 24)}).empty());
-    EXPECT_TRUE(store.put_deep("6.1-abc", {files_at(LACUNA_RESOLVED, 24)}).empty());
-    EXPECT_EQ(files().offset, 24);
-    EXPECT_EQ(files().evidence.boots, 2u);
-    EXPECT_TRUE(store.profile("6.1-abc")->confirmed());
-    store.put_profile(all_at(4)); // what a hunt has found leaves them alone
-    EXPECT_EQ(files().offset, 24);
-    EXPECT_EQ(store.put_deep("6.1-abc", {files_at(LACUNA_RESOLVED, 32)}),
-              std::vector<std::string>{"task_struct.files is at 24 in the store, but is at 32 now"});
-    EXPECT_EQ(files().state, LACUNA_CONTRADICTED);
-    store.put_deep("6.1-abc", {files_at(LACUNA_RESOLVED, 32)});
-    EXPECT_EQ(files().state, LACUNA_CONTRADICTED);
-    ProfileMember pid = files_at(LACUNA_RESOLVED, 1000); // of the hunt's own members deep learning says nothing
-    pid.name = "pid";
-    store.put_deep("6.1-abc", {pid});
-    EXPECT_EQ(store.profile("6.1-abc")->offset("task_struct.pid"), 4);
-}
-
 TEST(Store, ABootIsCountedOnce)
 {
     const TemporaryDirectory root;
@@ -585,4 +547,64 @@ TEST(Store, NamesCannotLeaveTheFolder)
     EXPECT_EQ(store.profile_file("../../x").parent_path(), root.path() / "profiles");
     EXPECT_EQ(store.guest_file("/etc/x").parent_path(), root.path() / "guests");
     EXPECT_EQ(files_in(root.path()), 0u);
+}
+
+namespace {
+
+ProfileMember deep_member(const std::string& name, std::vector<std::int32_t> places)
+{
+    ProfileMember member;
+    member.structure = "task_struct";
+    member.name = name;
+    member.type = "pointer";
+    member.size = 8;
+    member.state = places.empty() ? LACUNA_AMBIGUOUS : places.size() == 1 ? LACUNA_RESOLVED : LACUNA_TIED;
+    member.offset = places.empty() ? 0 : places.front();
+    member.remaining = static_cast<std::uint32_t>(places.size() > 1 ? places.size() : 0);
+    if (places.size() > 1)
+        member.candidates = std::move(places);
+    return member;
+}
+
+} // namespace
+
+TEST(DeepMembers, StandBesideTheOthersAndDoNotCountAsTheirs)
+{
+    TemporaryDirectory directory;
+    Store store(directory.path());
+    const Profile core = profile_with(resolved_at(100), resolved_at(200), resolved_at(-16));
+    EXPECT_ERROR(store.put_deep(core.kernel_id, {deep_member("stack", {32})}), "there is no profile");
+    store.put_profile(core);
+    EXPECT_EQ(store.put_deep(core.kernel_id, {deep_member("stack", {32}), deep_member("cred", {}), deep_member("pid", {4})}).outcome,
+              Stored::improved);
+    const Profile profile = store.profile(core.kernel_id).value();
+    ASSERT_TRUE(profile.find("task_struct.stack"));
+    EXPECT_TRUE(profile.find("task_struct.stack")->deep);
+    EXPECT_FALSE(profile.find("task_struct.cred")); // what is open is not listed
+    EXPECT_EQ(profile.offset("task_struct.pid"), 100); // what the traps have taught stays
+    EXPECT_TRUE(profile.complete());
+    EXPECT_EQ(profile.resolved(), 3u);
+    EXPECT_EQ(profile_from_json(to_json(profile), "file"), profile);
+    EXPECT_EQ(store.put_profile(core).outcome, Stored::kept); // another boot takes nothing away
+    EXPECT_TRUE(store.profile(core.kernel_id)->find("task_struct.stack"));
+}
+
+TEST(DeepMembers, TiesAreToldApartAndContradictionsStay)
+{
+    TemporaryDirectory directory;
+    Store store(directory.path());
+    const Profile core = profile_with(resolved_at(100), resolved_at(200), resolved_at(-16));
+    store.put_profile(core);
+    const auto state = [&] { return store.profile(core.kernel_id)->find("task_struct.parent")->state; };
+    store.put_deep(core.kernel_id, {deep_member("parent", {40, 48, 56})});
+    EXPECT_EQ(store.put_deep(core.kernel_id, {deep_member("parent", {40, 48, 56})}).outcome, Stored::kept);
+    store.put_deep(core.kernel_id, {deep_member("parent", {48, 56, 64})});
+    EXPECT_EQ(store.profile(core.kernel_id)->find("task_struct.parent")->candidates, (std::vector<std::int32_t>{48, 56}));
+    store.put_deep(core.kernel_id, {deep_member("parent", {48})});
+    EXPECT_EQ(state(), LACUNA_RESOLVED);
+    const Stored stored = store.put_deep(core.kernel_id, {deep_member("parent", {56})});
+    EXPECT_EQ(stored.objections, std::vector<std::string>{"task_struct.parent is not where it was"});
+    EXPECT_EQ(state(), LACUNA_CONTRADICTED);
+    store.put_deep(core.kernel_id, {deep_member("parent", {48})});
+    EXPECT_EQ(state(), LACUNA_CONTRADICTED); // for good
 }

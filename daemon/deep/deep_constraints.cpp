@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "deep_constraints.h"
+
+#include <algorithm>
+#include <fstream>
+#include <iterator>
+#include <map>
+#include <set>
+
+#include <spdlog/fmt/fmt.h>
+
+#include "error.h"
+
+namespace lacuna {
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr std::int32_t largest_window = 16384;
+
+// Of an array or a structure as much as is looked at.
+const std::map<std::string, unsigned> sizes{{"short", 2}, {"int", 4},   {"long", 8},     {"pointer", 8},
+                                            {"list", 16}, {"array", 8}, {"structure", 8}};
+
+void allow(const Json& json, const std::set<std::string>& keys, const std::string& place)
+{
+    for (const auto& [key, unused] : json.items())
+        if (!keys.contains(key))
+            throw Error(fmt::format("unknown key \"{}\"", key), place,
+                        "constraints/README.md explains the format");
+}
+
+DeepConstraint read_constraint(const Json& json, const std::string& place)
+{
+    DeepConstraint constraint;
+    constraint.predicate = json.at("predicate").get<std::string>();
+    constraint.of_instances = json.value("in", "all");
+    constraint.witness = json.value("witness", false);
+    constraint.alike = json.value("alike", false);
+    for (const Json& constant : json.value("constants", Json::array())) {
+        const auto text = constant.get<std::string>(); // "structure.member type", or "" for one of no use
+        const auto space = text.find(' ');
+        if (!text.empty() && (space == std::string::npos || !sizes.contains(text.substr(space + 1))))
+            throw Error(fmt::format("the constant \"{}\" has no known type", text), place,
+                        "write \"structure.member type\"");
+        constraint.constants.push_back(text.empty()
+                                           ? DeepConstant()
+                                           : DeepConstant{text.substr(0, space), text.substr(space + 1),
+                                                          sizes.at(text.substr(space + 1))});
+    }
+    const std::set<std::string> whom{"all", "leaders", "threads", "users", "kernel-threads", "privileged"};
+    if (!whom.contains(constraint.of_instances))
+        throw Error(fmt::format("unknown \"in\": \"{}\"", constraint.of_instances), place,
+                    "all, leaders, threads, users, kernel-threads or privileged is allowed");
+    if (constraint.constants.size() > 4)
+        throw Error("has more than 4 \"constants\"", place, "a predicate finds at most four");
+    constraint.arguments = json;
+    return constraint;
+}
+
+DeepMember read_member(const Json& json, const std::string& structure)
+{
+    const std::string place = fmt::format("member {}.{}", structure, json.at("name").get<std::string>());
+    allow(json, {"name", "type", "align", "instances", "values", "places", "why", "constraints"}, place);
+    DeepMember member;
+    member.structure = structure;
+    member.name = json.at("name").get<std::string>();
+    member.type = json.at("type").get<std::string>();
+    const auto size = sizes.find(member.type);
+    if (size == sizes.end())
+        throw Error(fmt::format("unknown type \"{}\"", member.type), place,
+                    "short, int, long, pointer, list, array or structure is allowed");
+    member.size = size->second;
+    member.align = json.value("align", std::min(member.size, 8u));
+    member.instances = json.at("instances").get<unsigned>();
+    member.values = json.at("values").get<unsigned>();
+    member.places = json.value("places", 0u);
+    if (!member.instances || !member.values || !member.align || member.align > 8)
+        throw Error("\"instances\", \"values\" or \"align\" is out of range", place,
+                    "1 or more is allowed, 8 at most for \"align\"");
+    for (const Json& constraint : json.at("constraints"))
+        member.constraints.push_back(read_constraint(constraint, place));
+    if (std::none_of(member.constraints.begin(), member.constraints.end(),
+                     [](const DeepConstraint& constraint) { return constraint.witness; }))
+        throw Error("no constraint has \"witness\": true", place,
+                    "without one the member could never be confirmed: mark the one that shows it at work");
+    return member;
+}
+
+} // namespace
+
+DeepStructure read_deep_structure(const std::string& text, const std::string& file)
+{
+    try {
+        const Json json = Json::parse(text);
+        allow(json, {"structure", "source", "pointers", "window", "members", "why"}, file);
+        DeepStructure structure;
+        structure.name = json.at("structure").get<std::string>();
+        structure.source = json.at("source").get<std::string>();
+        structure.pointers = json.value("pointers", std::vector<std::string>());
+        const std::set<std::string> sources{"tasks", "modules", "pointer", "areas", "files", "dentries"};
+        if (!sources.contains(structure.source) ||
+            (structure.source == "pointer") == structure.pointers.empty())
+            throw Error("its \"source\" is none, or goes without its \"pointers\"", file,
+                        "tasks, modules, pointer (with \"pointers\"), areas, files or dentries is allowed");
+        structure.low = json.at("window").at(0).get<std::int32_t>();
+        structure.high = json.at("window").at(1).get<std::int32_t>();
+        if (structure.low > 0 || structure.high < 64 || structure.low % 8 || structure.high % 8 ||
+            structure.high - structure.low > largest_window || structure.low < -largest_window)
+            throw Error(
+                "its \"window\" is out of range", file,
+                fmt::format("low <= 0, 64 <= high, multiples of 8, at most {} in all", largest_window));
+        for (const Json& member : json.at("members"))
+            structure.members.push_back(read_member(member, structure.name));
+        return structure;
+    } catch (const Json::exception& error) {
+        throw Error(fmt::format("is no constraint file: {}", error.what()), file,
+                    "constraints/README.md explains the format");
+    }
+}
+
+DeepStructures read_deep_constraints(const std::filesystem::path& folder)
+{
+    std::vector<std::filesystem::path> files;
+    std::error_code error;
+    for (const auto& entry : std::filesystem::directory_iterator(folder, error))
+        if (entry.path().extension() == ".json")
+            files.push_back(entry.path());
+    if (files.empty())
+        throw Error("holds no constraint files of deep members", folder.string(),
+                    "give the folder that was installed with lacunad");
+    std::sort(files.begin(), files.end());
+    DeepStructures structures;
+    for (const auto& file : files) {
+        std::ifstream in(file, std::ios::binary);
+        if (!in)
+            throw system_error("cannot be read", file.string());
+        structures.push_back(
+            read_deep_structure(std::string(std::istreambuf_iterator<char>(in), {}), file.string()));
+    }
+    return structures;
+}
+
+} // namespace lacuna

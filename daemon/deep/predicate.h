@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "deep_constraints.h"
+#include "look.h"
+
+namespace lacuna {
+
+// Offsets that a predicate has found on the way: it holds with these. Those that are not needed are 0.
+using Constants = std::array<std::int32_t, 4>;
+
+// What an instance says of a member's being at one offset.
+struct Answer {
+    enum Kind {
+        silent,  // nothing, whatever the offset
+        refuted, // it is not
+        passes,  // it may be
+        shown,   // it was seen at work
+    } kind = silent;
+    std::vector<Constants> constants; // with any of which it passes
+    std::vector<std::uint64_t> held;  // what is at the place that each of these says, where that is one
+    std::uint64_t value = 0;          // that was seen: many different ones are wanted
+
+    static Answer refusal() { return {refuted, {}, {}, 0}; }
+    static Answer pass(Constants with = {}) { return {passes, {with}, {0}, 0}; }
+    static Answer show(std::uint64_t value, Constants with = {}) { return {shown, {with}, {0}, value}; }
+    // Shown with none yet: refuted, unless something is added.
+    static Answer searching(std::uint64_t value) { return {refuted, {}, {}, value}; }
+    void add(Constants with, std::uint64_t what = 0)
+    {
+        kind = shown;
+        constants.push_back(with);
+        held.push_back(what);
+    }
+};
+
+// Asked for every offset of every instance; `offset` is a place in that instance.
+using Predicate = std::function<Answer(Look&, const Instance&, std::int32_t offset)>;
+
+// Throws Error that says what is wrong with the name or the arguments.
+Predicate make_predicate(const DeepConstraint& constraint, const DeepMember& member);
+
+// The groups of predicates, by what they look at; null: the name is none of theirs.
+Predicate make_task_predicate(const DeepConstraint& constraint, const DeepMember& member);
+Predicate make_memory_predicate(const DeepConstraint& constraint, const DeepMember& member);
+Predicate make_file_predicate(const DeepConstraint& constraint, const DeepMember& member);
+
+// A task that has given up what only live ones have.
+bool has_exited(Look& look, const Instance& task);
+// A process of root's own: in what it may do it has all numbers that kernel threads have as 0 there, too.
+// What others put into their memory, or where they are, is theirs to choose.
+bool is_privileged(Look& look, const Instance& task);
+
+} // namespace lacuna

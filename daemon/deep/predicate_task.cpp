@@ -1,0 +1,341 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// What is asked of tasks, and of what belongs to them.
+#include <algorithm>
+#include <bit>
+
+#include "predicate.h"
+
+namespace lacuna {
+
+namespace {
+
+constexpr unsigned word = 8;
+constexpr unsigned most_generations = 1024;
+
+std::optional<std::uint64_t> read_as(const Instance& instance, std::int32_t offset, unsigned size)
+{
+    if (size == 8)
+        return instance.word(offset);
+    const auto value = instance.value<std::uint32_t>(offset);
+    return value ? std::optional<std::uint64_t>(*value) : std::nullopt;
+}
+
+// The value is that of another member, in the same task or in its group's leader.
+Predicate equals(const DeepConstraint& constraint, const DeepMember& member)
+{
+    const auto other = constraint.arguments.at("member").get<std::string>();
+    const bool of_leader = constraint.arguments.value("of", "self") == "leader";
+    return [other, of_leader, size = member.size](Look& look, const Instance& task, std::int32_t offset) {
+        const auto known = look.known(other);
+        const Instance* from = of_leader ? task.owner : &task;
+        const auto wanted = known && from ? read_as(*from, *known, size) : std::nullopt;
+        const auto value = read_as(task, offset, size);
+        if (!wanted)
+            return Answer();
+        if (*known == offset && !of_leader) // itself is no other
+            return Answer::refusal();
+        return value == wanted ? Answer::show(*value) : Answer::refusal();
+    };
+}
+
+Answer leads_to_leader(Look&, const Instance& task, std::int32_t offset)
+{
+    return task.owner && task.word(offset) == task.owner->address ? Answer::show(task.owner->address)
+                                                                  : Answer::refusal();
+}
+
+// It leads to a task, and on from that one, until the first task, which leads to itself; processes 1 and 2
+// lead to it at once.
+Answer leads_to_first_task(Look& look, const Instance& task, std::int32_t offset)
+{
+    const std::uint64_t root = look.anchors().init_task;
+    const auto pid = look.known("task_struct.pid");
+    const auto parent = task.word(offset);
+    if (!pid)
+        return {};
+    const auto number = task.value<std::int32_t>(*pid);
+    if (number == 0 || number == 1 || number == 2)
+        return parent == root ? Answer::pass() : Answer::refusal();
+    const Instance* at = parent ? look.task_at(*parent) : nullptr;
+    for (unsigned i = 0; at && at->address != root; i++) {
+        const auto up = at->word(offset);
+        at = up && i < most_generations ? look.task_at(*up) : nullptr;
+    }
+    return at ? Answer::show(*parent) : Answer::refusal();
+}
+
+// A list through all threads of a process, and through nothing else but its head, if it has one.
+Predicate thread_list(const DeepConstraint& constraint, const DeepMember&)
+{
+    return [has_head = constraint.arguments.at("head").get<bool>()](Look& look, const Instance& task,
+                                                                    std::int32_t offset) {
+        const std::uint64_t place = task.address + static_cast<std::uint64_t>(offset);
+        unsigned heads = 0, threads = 0;
+        std::uint64_t from = place;
+        auto next = task.word(offset);
+        for (std::size_t i = 0; next && *next != place; i++) {
+            if (i > Look::longest_list || !look.leads_somewhere(*next) || look.word(*next + word) != from)
+                return Answer::refusal();
+            const std::uint64_t other = *next - static_cast<std::uint64_t>(offset);
+            if (look.is_thread_of(task, other)) {
+                const Instance* known = look.task_at(other);
+                if (known && known->leads())
+                    return Answer::refusal();
+                threads++;
+            } else if (++heads > 1) {
+                return Answer::refusal();
+            }
+            from = *next;
+            next = look.word(*next);
+        }
+        if (!next || task.word(offset + static_cast<std::int32_t>(word)) != from ||
+            heads != (has_head ? 1u : 0u))
+            return Answer::refusal();
+        return threads ? Answer::show(place) : Answer::pass();
+    };
+}
+
+// It leads to a structure in which the head of the list of threads lies, always in the same distance.
+Answer leads_to_thread_head(Look& look, const Instance& task, std::int32_t offset)
+{
+    constexpr std::uint64_t largest = 2048;
+    const auto list = look.known("task_struct.thread_node");
+    if (!list || !task.owner)
+        return {};
+    const std::uint64_t place = task.owner->address + static_cast<std::uint64_t>(*list);
+    std::optional<std::uint64_t> head;
+    std::uint64_t at = place;
+    for (std::size_t i = 0; i < Look::longest_list; i++) {
+        const auto next = look.word(at);
+        if (!next || *next == place)
+            break;
+        if (!look.is_thread_of(*task.owner, *next - static_cast<std::uint64_t>(*list)))
+            head = *next;
+        at = *next;
+    }
+    if (!head)
+        return {};
+    const auto value = task.word(offset);
+    if (!value || *value > *head || *head - *value >= largest || *value % word)
+        return Answer::refusal();
+    return Answer::show(*value, {static_cast<std::int32_t>(*head - *value)});
+}
+
+// It leads to a value that all of its kind have there.
+Predicate leads_to_value(const DeepConstraint& constraint, const DeepMember&)
+{
+    const auto wanted = constraint.arguments.at("value").get<std::uint32_t>();
+    const auto align = constraint.arguments.at("align").get<std::uint64_t>();
+    return [wanted, align](Look& look, const Instance& task, std::int32_t offset) {
+        const auto value = task.word(offset);
+        if (has_exited(look, task))
+            return Answer();
+        if (!value || *value % align || !look.leads_somewhere(*value) ||
+            look.value<std::uint32_t>(*value) != wanted)
+            return Answer::refusal();
+        return Answer::show(*value);
+    };
+}
+
+// The bit is set in kernel threads, and only in them.
+Predicate bit_of_kernel_threads(const DeepConstraint& constraint, const DeepMember&)
+{
+    return [bit = constraint.arguments.at("bit").get<unsigned>()](Look& look, const Instance& task,
+                                                                  std::int32_t offset) {
+        const auto value = task.value<std::uint32_t>(offset);
+        if (!value || !look.known("task_struct.real_parent") || has_exited(look, task))
+            return Answer();
+        const bool set = *value >> bit & 1;
+        // the upper half of a kernel's address has all its bits set, too
+        return set == look.is_kernel_thread(task) && !(*value >> 31) ? Answer::show(*value)
+                                                                     : Answer::refusal();
+    };
+}
+
+// Processes stand on the ring in the order in which they were made, and the kernel takes the time twice: with
+// and without what the machine has slept (start_time first, since 3.17). Constant: the second of the two.
+Answer time_of_start(Look& look, const Instance& task, std::int32_t offset)
+{
+    constexpr std::uint64_t smallest = 1'000'000; // nanoseconds: what is counted one by one is not a time
+    constexpr std::uint64_t largest = std::uint64_t{1} << 58; // nine years
+    constexpr std::uint64_t between = 10'000'000;             // nanoseconds
+    constexpr std::uint64_t whole_ring = 100'000'000;
+    constexpr std::size_t enough = 16;
+    const auto& tasks = look.tasks();
+    if (tasks.empty() || !task.leads())
+        return {};
+    const auto index = static_cast<std::size_t>(&task - tasks.data());
+    const auto value = task.word(offset);
+    if (index == 0)
+        return {};
+    if (!value || *value < smallest || *value > largest || index >= tasks.size())
+        return Answer::refusal();
+    // from the first process to the last one more has passed than what is counted by ticks can tell
+    const Instance* newest = &task;
+    for (const Instance& other : tasks)
+        newest = other.leads() ? &other : newest;
+    const auto first = tasks[1].word(offset), last = newest->word(offset);
+    if (!first || !last || *last < *first || *last - *first < whole_ring)
+        return Answer::refusal();
+    // early in a boot many are made within one tick
+    const auto before = tasks[index - 1].word(offset), earlier = tasks[index / 2].word(offset);
+    Answer answer = Answer::searching(*value);
+    if (before && *before <= *value && earlier && (index < enough || *earlier < *value))
+        for (std::int32_t other = 0; const auto second = task.word(other);
+             other += static_cast<std::int32_t>(word))
+            if (other != offset && *second >= *value && *second - *value < between)
+                answer.add({other}, *second);
+    return answer;
+}
+
+// What a kernel thread may do is all there is: what it leads to holds that at three places (permitted,
+// effective and bounding set). Constants: these.
+Answer leads_to_capabilities(Look& look, const Instance& task, std::int32_t offset)
+{
+    constexpr std::size_t window = 192;
+    constexpr int fewest = 36, most = 63; // CAP_LAST_CAP + 1, of 2.6.30 and later
+    const auto value = task.word(offset);
+    if (!look.is_kernel_thread(task))
+        return {};
+    if (!value || !look.leads_somewhere(*value))
+        return Answer::refusal();
+    const Bytes& bytes = look.block(*value, window);
+    std::map<std::uint64_t, std::vector<std::int32_t>> places;
+    for (std::size_t at = 0; at + word <= bytes.size(); at += 4) { // up to 6.2 a set is two words of 4 bytes
+        const auto mask = *load<std::uint64_t>(bytes, at);
+        if ((mask & (mask + 1)) == 0 && std::popcount(mask) >= fewest && std::popcount(mask) <= most)
+            places[mask].push_back(static_cast<std::int32_t>(at));
+    }
+    Answer answer = Answer::searching(*value);
+    for (const auto& [unused, found] : places)
+        if (found.size() == 3)
+            answer.add({found[0], found[1], found[2]});
+    return answer;
+}
+
+// What it leads to holds a number of the auxiliary vector, where the kernel has put whose the process is.
+Predicate leads_to_auxiliary(const DeepConstraint& constraint, const DeepMember&)
+{
+    constexpr std::size_t window = 128;
+    return [type = constraint.arguments.at("type").get<std::uint64_t>()](Look& look, const Instance& task,
+                                                                         std::int32_t offset) {
+        const auto mm = look.member(task, "task_struct.mm");
+        const auto vector = look.known("mm_struct.saved_auxv");
+        if (!mm || !*mm || !vector)
+            return Answer();
+        Instance memory;
+        memory.address = *mm;
+        memory.bytes = look.block(*mm, 4096);
+        const auto wanted = look.auxiliary(memory, type);
+        const auto value = task.word(offset);
+        if (!wanted || !*wanted) // root's zero is found everywhere
+            return Answer();
+        if (!value || !look.leads_somewhere(*value))
+            return Answer::refusal();
+        Answer answer = Answer::searching(*wanted);
+        const Bytes& bytes = look.block(*value, window);
+        for (std::size_t at = 0; at + 4 <= bytes.size(); at += 4)
+            if (load<std::uint32_t>(bytes, at) == *wanted)
+                answer.add({static_cast<std::int32_t>(at)}, *wanted);
+        return answer;
+    };
+}
+
+// It is a number of the auxiliary vector of the process that it belongs to.
+Predicate auxiliary_id(const DeepConstraint& constraint, const DeepMember&)
+{
+    return [type = constraint.arguments.at("type").get<std::uint64_t>()](Look& look, const Instance& cred,
+                                                                         std::int32_t offset) {
+        const auto mm = cred.owner ? look.member(*cred.owner, "task_struct.mm") : std::nullopt;
+        const auto value = cred.value<std::uint32_t>(offset);
+        if (!mm || !*mm || !value)
+            return Answer();
+        Instance memory;
+        memory.address = *mm;
+        memory.bytes = look.block(*mm, 4096);
+        const auto wanted = look.auxiliary(memory, type);
+        if (!wanted || !*wanted) // root's zero is found everywhere
+            return Answer();
+        // real, saved, effective and that for files: who has several tells nothing
+        unsigned places = 0;
+        for (std::int32_t at = 0; const auto other = cred.value<std::uint32_t>(at); at += 4)
+            places += *other == *wanted;
+        if (places != 4)
+            return Answer();
+        return *value == *wanted ? Answer::show(*value) : Answer::refusal();
+    };
+}
+
+// Over one pointer more it leads to the text of the kernel's release.
+Answer leads_to_release(Look& look, const Instance& task, std::int32_t offset)
+{
+    constexpr std::size_t first = 128, second = 512;
+    const auto value = task.word(offset);
+    if (has_exited(look, task))
+        return {};
+    if (!value || !look.leads_somewhere(*value))
+        return Answer::refusal();
+    const std::string text = look.anchors().release + '\0';
+    Answer answer = Answer::searching(*value);
+    const Bytes names = look.block(*value, first);
+    for (std::size_t at = 0; at + word <= names.size(); at += word) {
+        const auto next = *load<std::uint64_t>(names, at);
+        if (!look.leads_somewhere(next))
+            continue;
+        const Bytes& bytes = look.block(next, second);
+        const auto found = std::search(bytes.begin(), bytes.end(), text.begin(), text.end());
+        if (found != bytes.end())
+            answer.add({static_cast<std::int32_t>(at), static_cast<std::int32_t>(found - bytes.begin())});
+    }
+    return answer;
+}
+
+// A pointer to the start of the structure it lies in, of which only a place behind the start is known.
+Answer leads_to_start(Look&, const Instance& instance, std::int32_t offset)
+{
+    constexpr std::int64_t furthest = 2048;
+    const auto value = instance.word(offset);
+    const std::uint64_t place =
+        instance.address + static_cast<std::uint64_t>(static_cast<std::int64_t>(offset));
+    if (!value || *value > instance.address || *value % 64 || instance.address - *value > furthest ||
+        place < *value || place - *value <= word) // a list's head that leads to itself
+        return Answer::refusal();
+    return Answer::show(*value, {static_cast<std::int32_t>(instance.address - *value)});
+}
+
+} // namespace
+
+Predicate make_task_predicate(const DeepConstraint& constraint, const DeepMember& member)
+{
+    const std::string& name = constraint.predicate;
+    if (name == "equals")
+        return equals(constraint, member);
+    if (name == "leads-to-leader")
+        return leads_to_leader;
+    if (name == "leads-to-first-task")
+        return leads_to_first_task;
+    if (name == "thread-list")
+        return thread_list(constraint, member);
+    if (name == "leads-to-thread-head")
+        return leads_to_thread_head;
+    if (name == "leads-to-value")
+        return leads_to_value(constraint, member);
+    if (name == "bit-of-kernel-threads")
+        return bit_of_kernel_threads(constraint, member);
+    if (name == "time-of-start")
+        return time_of_start;
+    if (name == "leads-to-capabilities")
+        return leads_to_capabilities;
+    if (name == "leads-to-auxiliary")
+        return leads_to_auxiliary(constraint, member);
+    if (name == "auxiliary-id")
+        return auxiliary_id(constraint, member);
+    if (name == "leads-to-release")
+        return leads_to_release;
+    if (name == "leads-to-start")
+        return leads_to_start;
+    return nullptr;
+}
+
+} // namespace lacuna

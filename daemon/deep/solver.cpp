@@ -1,0 +1,284 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "solver.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+namespace lacuna {
+
+namespace {
+
+constexpr unsigned most_rounds = 8;
+// So many instances must speak against a place before it is ruled out: one may have been torn.
+constexpr std::uint32_t strikes = 2;
+
+const std::map<std::string, std::int32_t> core_sizes{
+    {"task_struct.tasks", 16}, {"task_struct.pid", 4},      {"task_struct.comm", 16}, {"task_struct.mm", 8},
+    {"mm_struct.pgd", 8},      {"mm_struct.start_code", 8}, {"mm_struct.end_code", 8}};
+
+// What is said of one place, with certain constants.
+struct Tally {
+    std::uint32_t fits = 0;
+    std::set<std::uint64_t> shown_in; // instances
+    std::set<std::uint64_t> values;
+    std::vector<std::uint64_t> held; // by instance
+};
+
+// What a constraint says of one place.
+struct Standing {
+    std::uint32_t asked = 0; // instances that told something
+    std::map<Constants, Tally> tallies;
+};
+
+enum class Verdict { fits, doubtful, ruled_out };
+
+Verdict judge(const Standing& standing, const Tally& tally)
+{
+    const std::uint32_t against = standing.asked - tally.fits;
+    return against == 0 ? Verdict::fits : against < strikes ? Verdict::doubtful : Verdict::ruled_out;
+}
+
+Verdict judge(const Standing& standing)
+{
+    if (standing.asked == 0)
+        return Verdict::fits; // nothing was said at all
+    Verdict best = standing.asked < strikes ? Verdict::doubtful : Verdict::ruled_out;
+    for (const auto& [unused, tally] : standing.tallies)
+        best = std::min(best, judge(standing, tally));
+    return best;
+}
+
+bool takes_part(const std::string& whom, Look& look, const Instance& instance)
+{
+    if (whom == "leaders")
+        return instance.leads();
+    if (whom == "threads")
+        return !instance.leads();
+    if (whom == "users")
+        return look.member(instance, "task_struct.mm").value_or(0) != 0;
+    if (whom == "privileged")
+        return is_privileged(look, instance);
+    if (whom == "kernel-threads")
+        return look.is_kernel_thread(instance);
+    return true;
+}
+
+// Whether all these places hold the same in every instance.
+bool same_everywhere(const std::vector<Instance>& instances, const std::vector<std::int32_t>& offsets,
+                     unsigned size)
+{
+    return std::all_of(instances.begin(), instances.end(), [&](const Instance& instance) {
+        const auto read = [&](std::int32_t offset) {
+            return size == 4 ? std::optional<std::uint64_t>(instance.value<std::uint32_t>(offset))
+                             : instance.word(offset);
+        };
+        const auto first = read(offsets.front());
+        return std::all_of(offsets.begin(), offsets.end(),
+                           [&](std::int32_t offset) { return read(offset) == first; });
+    });
+}
+
+} // namespace
+
+DeepSolver::DeepSolver(DeepStructures structures) : structures_(std::move(structures))
+{
+    for (const DeepStructure& structure : structures_)
+        for (const DeepMember& member : structure.members) {
+            Member ready{&member, &structure, {}};
+            for (const DeepConstraint& constraint : member.constraints)
+                ready.predicates.push_back(make_predicate(constraint, member));
+            members_.push_back(std::move(ready));
+        }
+}
+
+std::vector<Finding> DeepSolver::solve(Look& look, const Member& member,
+                                       const std::vector<Taken>& taken) const
+{
+    const DeepMember& said = *member.said;
+    const std::vector<Instance>& instances = look.instances(*member.structure);
+    const auto candidates = static_cast<std::size_t>(member.structure->high - member.structure->low -
+                                                     static_cast<std::int32_t>(said.size)) /
+                                said.align +
+                            1;
+    const auto place = [&](std::size_t candidate) {
+        return member.structure->low + static_cast<std::int32_t>(candidate * said.align);
+    };
+    std::vector<std::vector<Standing>> standings(member.predicates.size(), std::vector<Standing>(candidates));
+    std::vector<Answer> answers(candidates);
+    const bool pointer = said.type == "pointer";
+    for (std::size_t k = 0; k < member.predicates.size(); k++)
+        for (const Instance& instance : instances) {
+            look.breathe();
+            if (!takes_part(said.constraints[k].of_instances, look, instance))
+                continue;
+            bool any = false;
+            for (std::size_t c = 0; c < candidates; c++) {
+                // what is no pointer needs not be asked: it is refuted if anything is said of this instance
+                if (pointer) {
+                    const auto value = instance.word(place(c));
+                    if (!value || (*value && !look.leads_somewhere(*value))) {
+                        answers[c] = Answer::refusal();
+                        continue;
+                    }
+                }
+                answers[c] = member.predicates[k](look, instance, place(c));
+                any |= answers[c].kind >= Answer::passes;
+            }
+            if (!any) // an instance that nothing fits teaches nothing: something is odd about it
+                continue;
+            for (std::size_t c = 0; c < candidates; c++) {
+                if (answers[c].kind == Answer::silent)
+                    continue;
+                Standing& standing = standings[k][c];
+                standing.asked++;
+                for (std::size_t i = 0; i < answers[c].constants.size(); i++) {
+                    Tally& tally = standing.tallies[answers[c].constants[i]];
+                    tally.fits++;
+                    tally.held.push_back(answers[c].held[i]);
+                    if (answers[c].kind == Answer::shown) {
+                        tally.shown_in.insert(instance.address);
+                        tally.values.insert(answers[c].value);
+                    }
+                }
+            }
+        }
+
+    std::vector<std::int32_t> fits;
+    bool doubt = false;
+    std::size_t best = 0;
+    Finding finding{said.qualified(), said.type, said.size, {}, 0, 0, 0, 0};
+    const auto is_taken = [&](std::int32_t offset) {
+        return std::any_of(taken.begin(), taken.end(), [&](const Taken& other) {
+            return other.structure == said.structure && other.member != said.name && offset < other.to &&
+                   other.from < offset + static_cast<std::int32_t>(said.size);
+        });
+    };
+    for (std::size_t c = 0; c < candidates; c++) {
+        Verdict verdict = is_taken(place(c)) ? Verdict::ruled_out : Verdict::fits;
+        for (std::size_t k = 0; k < member.predicates.size(); k++)
+            verdict = std::max(verdict, judge(standings[k][c]));
+        if (verdict == Verdict::ruled_out) {
+            finding.eliminated++;
+            continue;
+        }
+        finding.left++;
+        doubt |= verdict == Verdict::doubtful;
+        if (verdict == Verdict::fits) {
+            if (fits.empty())
+                best = c;
+            fits.push_back(place(c));
+        }
+    }
+    std::vector<Finding> findings;
+    if (fits.empty() || doubt || (said.places && fits.size() != said.places) ||
+        (fits.size() > 1 && !same_everywhere(instances, fits, said.size)))
+        return {finding};
+
+    // How often was it seen at work, and what goes with it?
+    bool enough = true;
+    for (std::size_t k = 0; k < member.predicates.size(); k++) {
+        const DeepConstraint& constraint = said.constraints[k];
+        const Standing& standing = standings[k][best];
+        std::uint32_t shown_in = 0, values = 0;
+        std::vector<std::set<std::int32_t>> constants(constraint.constants.size());
+        bool clear = true, alike = true;
+        const Tally* first = nullptr;
+        for (const auto& [key, tally] : standing.tallies) {
+            const Verdict verdict = judge(standing, tally);
+            if (verdict == Verdict::ruled_out)
+                continue;
+            clear &= verdict == Verdict::fits;
+            first = first ? first : &tally;
+            alike &= first->held == tally.held;
+            shown_in = std::max(shown_in, static_cast<std::uint32_t>(tally.shown_in.size()));
+            values = std::max(values, static_cast<std::uint32_t>(tally.values.size()));
+            for (std::size_t i = 0; i < constants.size(); i++)
+                constants[i].insert(key[i]);
+        }
+        if (!constraint.witness)
+            continue;
+        finding.instances = shown_in;
+        finding.values = values;
+        enough &= shown_in >= said.instances && values >= said.values;
+        for (std::size_t i = 0; i < constants.size(); i++) {
+            const DeepConstant& constant = constraint.constants[i];
+            if (constant.member.empty())
+                continue;
+            Finding other{constant.member,
+                          constant.type,
+                          constant.size,
+                          {},
+                          shown_in,
+                          values,
+                          0,
+                          static_cast<std::uint32_t>(constants[i].size())};
+            if (clear && (constants[i].size() == 1 || (constraint.alike && alike)))
+                other.offsets.assign(constants[i].begin(), constants[i].end());
+            findings.push_back(std::move(other));
+        }
+    }
+    if (enough)
+        finding.offsets = fits;
+    else
+        for (Finding& other : findings)
+            other.offsets.clear();
+    findings.insert(findings.begin(), std::move(finding));
+    return findings;
+}
+
+DeepSolver::Taken DeepSolver::taken_by(const std::string& name, std::int32_t offset, std::int32_t size)
+{
+    const auto dot = name.find('.');
+    return {name.substr(0, dot), name.substr(dot + 1), offset, offset + size};
+}
+
+std::vector<Finding> DeepSolver::solve(Look& look, KnownOffsets known) const
+{
+    look.set_structures(structures_);
+    std::vector<Taken> core;
+    for (const auto& [name, size] : core_sizes)
+        if (const auto offset = known.find(name); offset != known.end())
+            core.push_back(taken_by(name, offset->second, size));
+
+    // What is found may make more be found. In the end all of it is asked for once more: what was the only
+    // place when little was known must still be it.
+    std::map<std::string, Finding> found;
+    bool last = false;
+    for (unsigned round = 0; round < most_rounds; round++) {
+        look.know(known);
+        std::vector<Taken> taken = core;
+        for (const auto& [name, finding] : found)
+            if (finding.offsets.size() == 1 && finding.size)
+                taken.push_back(
+                    taken_by(name, finding.offsets.front(), static_cast<std::int32_t>(finding.size)));
+        const KnownOffsets before = known;
+        std::map<std::string, Finding> fresh = last ? std::map<std::string, Finding>() : found;
+        for (const Member& member : members_) {
+            const auto already = found.find(member.said->qualified());
+            if (!last && already != found.end() && !already->second.offsets.empty())
+                continue;
+            for (Finding& finding : solve(look, member, taken)) {
+                if (!last && !finding.offsets.empty())
+                    known[finding.member] = finding.offsets.front();
+                fresh.insert_or_assign(finding.member, std::move(finding));
+            }
+        }
+        if (last) { // whatever both do not say is open
+            for (auto& [name, finding] : fresh)
+                if (const auto first = found.find(name);
+                    first == found.end() || first->second.offsets != finding.offsets)
+                    finding.offsets.clear();
+            found = std::move(fresh);
+            break;
+        }
+        found = std::move(fresh);
+        last = known == before || round + 2 == most_rounds;
+    }
+    std::vector<Finding> findings;
+    for (auto& [unused, finding] : found)
+        findings.push_back(std::move(finding));
+    return findings;
+}
+
+} // namespace lacuna

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "deep_constraints.h"
+#include "look.h"
+#include "predicate.h"
+
+namespace lacuna {
+
+// What one look has found of one member.
+struct Finding {
+    std::string member; // qualified
+    std::string type;
+    unsigned size = 0;
+    std::vector<std::int32_t> offsets; // one: it lies there; several: tied; none: open
+    std::uint32_t instances = 0, values = 0, eliminated = 0;
+    std::uint32_t left = 0; // candidates that nothing speaks against, or too little
+
+    bool operator==(const Finding&) const = default;
+};
+
+// A member's constraints, made ready to be asked.
+class DeepSolver {
+public:
+    // Throws Error that says what is wrong in the constraints.
+    explicit DeepSolver(DeepStructures structures);
+
+    const DeepStructures& structures() const { return structures_; }
+
+    // All that one look at a guest tells, starting from what is known already. Each member that is found may
+    // make new structures be found, in which others can be. Throws Error if the guest cannot be read, or
+    // takes too long.
+    std::vector<Finding> solve(Look& look, KnownOffsets known) const;
+
+private:
+    struct Member {
+        const DeepMember* said;
+        const DeepStructure* structure;
+        std::vector<Predicate> predicates; // one for each constraint
+    };
+
+    // Bytes of a structure that belong to a member whose only place is known.
+    struct Taken {
+        std::string structure, member;
+        std::int32_t from, to;
+    };
+
+    static Taken taken_by(const std::string& name, std::int32_t offset, std::int32_t size);
+    std::vector<Finding> solve(Look& look, const Member& member, const std::vector<Taken>& taken) const;
+
+    DeepStructures structures_;
+    std::vector<Member> members_;
+};
+
+} // namespace lacuna

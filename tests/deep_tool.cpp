@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// deep_tool VMLINUZ TRUTH CONSTRAINTS MEMORY...: learns deep members from files of a guest's physical memory
+// (raw, as QEMU's pmemsave writes them), each a look at it, starting from the core members that TRUTH says.
+// For people at the bench.
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <fstream>
+#include <iostream>
+
+#include "deep_learning.h"
+#include "error.h"
+#include "fd.h"
+#include "kernel_descriptor.h"
+
+using namespace lacuna;
+
+namespace {
+
+std::uint64_t pages_read = 0;
+
+PhysicalReader reader_of(const std::string& file)
+{
+    const auto descriptor = std::make_shared<Fd>(open(file.c_str(), O_RDONLY | O_CLOEXEC));
+    if (!*descriptor)
+        throw system_error("cannot be read", file);
+    return [descriptor](std::uint64_t gpa, std::size_t length) {
+        Bytes bytes(length);
+        pages_read++;
+        const auto got = pread(descriptor->get(), bytes.data(), length, static_cast<off_t>(gpa));
+        if (got != static_cast<ssize_t>(length))
+            throw Error("no memory there");
+        return bytes;
+    };
+}
+
+// Where the kernel's text is: the banner says it.
+std::uint64_t find_text(const PhysicalReader& memory, const KernelDescriptor& kernel)
+{
+    const std::uint64_t banner = kernel.banner_address - kernel.text;
+    for (std::uint64_t text = 0x1000000; text < 0x80000000; text += 0x200000) {
+        try {
+            const Bytes bytes = memory(text + banner, kernel.banner.size());
+            if (std::equal(bytes.begin(), bytes.end(), kernel.banner.begin()))
+                return text;
+        } catch (const Error&) {
+            break;
+        }
+    }
+    throw Error("does not hold this kernel");
+}
+
+void run(const std::vector<std::string>& arguments)
+{
+    const KernelDescriptor kernel = describe_kernel(arguments[0]);
+    const auto truth = nlohmann::json::parse(std::ifstream(arguments[1]));
+    Profile profile;
+    profile.kernel_id = kernel.id;
+    profile.architecture = to_string(kernel.architecture);
+    for (const auto& [structure, members] : truth.at("members").items())
+        for (const auto& [name, offset] : members.items()) {
+            ProfileMember member;
+            member.structure = structure;
+            member.name = name;
+            member.state = LACUNA_RESOLVED;
+            member.offset = offset.get<std::int32_t>();
+            profile.members.push_back(member);
+        }
+    const DeepSolver solver(read_deep_constraints(arguments[2]));
+    std::optional<DeepLearning> learning;
+    for (std::size_t i = 3; i < arguments.size(); i++) {
+        const PhysicalReader reader = reader_of(arguments[i]);
+        const std::uint64_t text = find_text(reader, kernel);
+        const std::uint64_t root = text + (kernel.page_table - kernel.text);
+        for (int paging = 0; paging < 2; paging++) {
+            AddressSpace memory(reader, root, static_cast<lacuna_paging>(paging));
+            std::uint64_t slide = 0;
+            while (slide < 0x40000000 && memory.translate(kernel.text + slide) != text)
+                slide += 0x200000;
+            if (slide >= 0x40000000)
+                continue;
+            if (!learning)
+                learning.emplace(solver, profile,
+                                 Anchors{kernel.init_task + slide, kernel.modules + slide, kernel.release});
+            const auto start = std::chrono::steady_clock::now();
+            const std::uint64_t before = pages_read;
+            learning->look(memory);
+            std::cerr << pages_read - before << " pages, look " << i - 2 << ": "
+                      << std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count()
+                      << " s\n";
+            break;
+        }
+    }
+    nlohmann::ordered_json out;
+    if (learning)
+        for (const ProfileMember& member : learning->members())
+            out[member.qualified()] = {
+                {"state", member.usable() ? member.tied() ? "tied" : "resolved" : "open"},
+                {"offset", member.offset},
+                {"candidates", member.candidates},
+                {"instances", member.evidence.instances},
+                {"remaining", member.remaining},
+                {"eliminated", member.evidence.eliminated}};
+    std::cout << out.dump(1) << '\n';
+}
+
+} // namespace
+
+int main(int argc, char** argv)
+{
+    if (argc < 5) {
+        std::cerr << "usage: deep_tool VMLINUZ TRUTH CONSTRAINTS MEMORY...\n";
+        return 2;
+    }
+    try {
+        run(std::vector<std::string>(argv + 1, argv + argc));
+        return 0;
+    } catch (const std::exception& error) {
+        std::cerr << "deep_tool: " << error.what() << '\n';
+        return 1;
+    }
+}
