@@ -48,7 +48,7 @@ SUITES = (
 )
 NEWEST = "trixie-backports"
 CONFIGURATIONS = tuple({**ARGUMENTS, **OPTIONS})
-SHORT = ("bullseye", "bookworm@1cpu", "trixie", NEWEST, "bookworm:686", "os:debian12", "os:containers")
+SHORT = ("trixie", NEWEST, "bookworm:686@1cpu", "os:debian12", "os:containers", "os:single")
 SHUFFLED = "randstruct-1"
 COLUMNS = ("kernel", "configuration", *VERDICTS, "traps", "hunt", "prompt", "seconds", "remark")
 
