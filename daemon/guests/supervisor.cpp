@@ -505,7 +505,7 @@ void Supervisor::log(const Guest& guest, lacuna_event event)
         spdlog::log(guest.wanted == Policy::ignore ? spdlog::level::debug : spdlog::level::info,
                     "[{}] was reset", guest.name);
     else if (event == LACUNA_EVENT_FOUND)
-        spdlog::info("[{}] runs kernel {}, slide {:#x}", guest.name, guest.boot.kernel_id, guest.boot.slide);
+        spdlog::info("[{}] runs kernel {}", guest.name, guest.boot.kernel_id); // not where: more may read the journal
     else
         spdlog::info("[{}] is {}{}{}", guest.name, to_string(guest.state), guest.reason.empty() ? "" : ": ",
                      guest.reason);
