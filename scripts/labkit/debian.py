@@ -40,6 +40,12 @@ def mirror(label):
     )
 
 
+def this_release():
+    """The code name of the release that this machine runs, such as bookworm; empty if it has none."""
+    found = re.search(r"^VERSION_CODENAME=(\w+)$", Path("/etc/os-release").read_text(encoding="utf-8"), re.M)
+    return found[1] if found else ""
+
+
 def source(suite):
     """The line of a sources.list for a suite."""
     label = "Debian-Security" if suite.endswith("-security") else "Debian"

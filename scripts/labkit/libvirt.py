@@ -3,9 +3,10 @@
 
 import json
 
-from . import guest_disk, guest_initrd, guest_kernel, guest_system, module, show
-from .base import LabError, say
+from . import guest_disk, guest_initrd, guest_kernel, guest_system, module, packager, show
+from .base import BUILD, LabError, say
 from .boot import built, clear, judge_guest, read_result, run_host
+from .debian import this_release
 from .emulator import Emulator
 from .host_kernel import HostKernel
 from .kernel_package import KernelPackage
@@ -22,16 +23,19 @@ def libvirt(options):
     out = options.out.resolve()
     clear(out)
     steps = chosen(options.steps)
-    debs = sorted(options.packages.resolve().glob("*.deb"))
+    suite = options.host_suite or (this_release() if this_release() in packager.SUITES else packager.SUITES[0])
+    own = suite == this_release()
+    packages = options.packages or (BUILD if own else packager.folder(suite)) / "packages"
+    debs = sorted(packages.resolve().glob("*.deb"))
     if not debs:
-        raise LabError(f"no packages in {options.packages}: make them with scripts/package")
-    kernel = HostKernel()
+        raise LabError(f"no packages in {packages}: make them with scripts/package{'' if own else f' --suite {suite}'}")
+    kernel = HostKernel(suite)
     dkms = options.dkms
     # Building the module takes an emulated machine long: unless that is to be seen it is loaded as a file.
     debs = [deb for deb in debs if dkms or "dkms" not in deb.name]
     kernels = {name: guest_kernel.from_package(KernelPackage(choice)) for name, choice in KERNELS.items()}
     headers = [f"linux-headers-{kernel.release}"] if dkms else []
-    host = OperatorHost(Emulator(), kernel, OperatorRoot(kernel, debs, headers))
+    host = OperatorHost(Emulator(), kernel, OperatorRoot(suite, kernel, debs, headers))
     job = {
         "scenario": "operator",
         "steps": steps,

@@ -9,8 +9,8 @@ import tempfile
 import unittest
 from pathlib import Path
 
-from labkit import behaviour, guest_console, guest_system, host_disk, judge, kernel_build, lost_guest, matrix, views
-from labkit.base import LabError
+from labkit import behaviour, guest_console, guest_system, host_disk, judge, kernel_build, lost_guest, matrix, packager, views
+from labkit.base import REPOSITORY, LabError
 from labkit.cpio import Archive
 from labkit.guest_kernel import choose
 from labkit.guest_memory import GuestMemory
@@ -456,6 +456,30 @@ class EmulatorFailedTest(unittest.TestCase):
     def test_other_trouble_is_not(self):
         """A fault in the module is the module's."""
         self.assertFalse(emulator_failed("BUG: kernel NULL pointer dereference\nRIP: 0010:filter+0x1/0x2 [lacuna]\n"))
+
+
+class PackagerTest(unittest.TestCase):
+    def test_of_the_sources_only_the_build_folder_can_be_written_to(self):
+        with tempfile.TemporaryDirectory() as folder:
+            root, build = Path(folder) / "root", Path(folder) / "build-here"
+            for name in ("bin", "dev", "proc", "tmp", "source"):
+                (root / name).mkdir(parents=True)
+            build.mkdir()
+            (root / "bin/sh").write_bytes(Path("/bin/busybox").read_bytes())
+            (root / "bin/sh").chmod(0o755)
+            (root / "bin/touch").symlink_to("sh")
+            (REPOSITORY / build.name).mkdir()
+            try:
+                inside = f"{packager.SOURCE}/{build.name}/made"
+                written = subprocess.run(packager.command(root, build, [["touch", inside]]), check=False)
+                outside = f"{packager.SOURCE}/made-by-a-test"
+                refused = subprocess.run(packager.command(root, build, [["touch", outside]]), stderr=subprocess.PIPE, check=False)
+            finally:
+                (REPOSITORY / build.name).rmdir()
+            self.assertEqual(written.returncode, 0)
+            self.assertTrue((build / "made").exists())
+            self.assertIn(b"Read-only file system", refused.stderr)
+            self.assertFalse((REPOSITORY / "made-by-a-test").exists())
 
 
 if __name__ == "__main__":
