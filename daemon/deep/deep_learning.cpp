@@ -24,9 +24,9 @@ DeepLearning::DeepLearning(const DeepSolver& solver, const Profile& profile, Anc
 void DeepLearning::look(AddressSpace& memory, const std::function<void()>& breathe)
 {
     Look look(memory, anchors_, std::chrono::steady_clock::now() + longest_look, breathe);
-    const std::vector<Finding> findings = solver_.solve(look, core_);
+    const std::vector<DeepFinding> findings = solver_.solve(look, core_);
     looks_++;
-    for (const Finding& finding : findings) {
+    for (const DeepFinding& finding : findings) {
         Votes& votes = votes_[finding.member];
         votes.last = finding;
         if (finding.offsets.empty())

@@ -34,7 +34,7 @@ public:
 
 private:
     struct Votes {
-        Finding last;
+        DeepFinding last;
         std::vector<std::int32_t> offsets; // that all who found it agree on
         unsigned found = 0;
         bool torn = false; // they did not agree

@@ -92,7 +92,7 @@ DeepSolver::DeepSolver(DeepStructures structures) : structures_(std::move(struct
         }
 }
 
-std::vector<Finding> DeepSolver::solve(Look& look, const Member& member,
+std::vector<DeepFinding> DeepSolver::solve(Look& look, const Member& member,
                                        const std::vector<Taken>& taken) const
 {
     const DeepMember& said = *member.said;
@@ -147,7 +147,7 @@ std::vector<Finding> DeepSolver::solve(Look& look, const Member& member,
     std::vector<std::int32_t> fits;
     bool doubt = false;
     std::size_t best = 0;
-    Finding finding{said.qualified(), said.type, said.size, {}, 0, 0, 0, 0};
+    DeepFinding finding{said.qualified(), said.type, said.size, {}, 0, 0, 0, 0};
     const auto is_taken = [&](std::int32_t offset) {
         return std::any_of(taken.begin(), taken.end(), [&](const Taken& other) {
             return other.structure == said.structure && other.member != said.name && offset < other.to &&
@@ -170,7 +170,7 @@ std::vector<Finding> DeepSolver::solve(Look& look, const Member& member,
             fits.push_back(place(c));
         }
     }
-    std::vector<Finding> findings;
+    std::vector<DeepFinding> findings;
     if (fits.empty() || doubt || (said.places && fits.size() != said.places) ||
         (fits.size() > 1 && !same_everywhere(instances, fits, said.size)))
         return {finding};
@@ -205,7 +205,7 @@ std::vector<Finding> DeepSolver::solve(Look& look, const Member& member,
             const DeepConstant& constant = constraint.constants[i];
             if (constant.member.empty())
                 continue;
-            Finding other{constant.member,
+            DeepFinding other{constant.member,
                           constant.type,
                           constant.size,
                           {},
@@ -221,7 +221,7 @@ std::vector<Finding> DeepSolver::solve(Look& look, const Member& member,
     if (enough)
         finding.offsets = fits;
     else
-        for (Finding& other : findings)
+        for (DeepFinding& other : findings)
             other.offsets.clear();
     findings.insert(findings.begin(), std::move(finding));
     return findings;
@@ -233,7 +233,7 @@ DeepSolver::Taken DeepSolver::taken_by(const std::string& name, std::int32_t off
     return {name.substr(0, dot), name.substr(dot + 1), offset, offset + size};
 }
 
-std::vector<Finding> DeepSolver::solve(Look& look, KnownOffsets known) const
+std::vector<DeepFinding> DeepSolver::solve(Look& look, KnownOffsets known) const
 {
     look.set_structures(structures_);
     std::vector<Taken> core;
@@ -243,7 +243,7 @@ std::vector<Finding> DeepSolver::solve(Look& look, KnownOffsets known) const
 
     // What is found may make more be found. In the end all of it is asked for once more: what was the only
     // place when little was known must still be it.
-    std::map<std::string, Finding> found;
+    std::map<std::string, DeepFinding> found;
     bool last = false;
     for (unsigned round = 0; round < most_rounds; round++) {
         look.know(known);
@@ -253,12 +253,12 @@ std::vector<Finding> DeepSolver::solve(Look& look, KnownOffsets known) const
                 taken.push_back(
                     taken_by(name, finding.offsets.front(), static_cast<std::int32_t>(finding.size)));
         const KnownOffsets before = known;
-        std::map<std::string, Finding> fresh = last ? std::map<std::string, Finding>() : found;
+        std::map<std::string, DeepFinding> fresh = last ? std::map<std::string, DeepFinding>() : found;
         for (const Member& member : members_) {
             const auto already = found.find(member.said->qualified());
             if (!last && already != found.end() && !already->second.offsets.empty())
                 continue;
-            for (Finding& finding : solve(look, member, taken)) {
+            for (DeepFinding& finding : solve(look, member, taken)) {
                 if (!last && !finding.offsets.empty())
                     known[finding.member] = finding.offsets.front();
                 fresh.insert_or_assign(finding.member, std::move(finding));
@@ -275,7 +275,7 @@ std::vector<Finding> DeepSolver::solve(Look& look, KnownOffsets known) const
         found = std::move(fresh);
         last = known == before || round + 2 == most_rounds;
     }
-    std::vector<Finding> findings;
+    std::vector<DeepFinding> findings;
     for (auto& [unused, finding] : found)
         findings.push_back(std::move(finding));
     return findings;

@@ -11,7 +11,7 @@
 namespace lacuna {
 
 // What one look has found of one member.
-struct Finding {
+struct DeepFinding {
     std::string member; // qualified
     std::string type;
     unsigned size = 0;
@@ -19,7 +19,7 @@ struct Finding {
     std::uint32_t instances = 0, values = 0, eliminated = 0;
     std::uint32_t left = 0; // candidates that nothing speaks against, or too little
 
-    bool operator==(const Finding&) const = default;
+    bool operator==(const DeepFinding&) const = default;
 };
 
 // A member's constraints, made ready to be asked.
@@ -33,7 +33,7 @@ public:
     // All that one look at a guest tells, starting from what is known already. Each member that is found may
     // make new structures be found, in which others can be. Throws Error if the guest cannot be read, or
     // takes too long.
-    std::vector<Finding> solve(Look& look, KnownOffsets known) const;
+    std::vector<DeepFinding> solve(Look& look, KnownOffsets known) const;
 
 private:
     struct Member {
@@ -49,7 +49,7 @@ private:
     };
 
     static Taken taken_by(const std::string& name, std::int32_t offset, std::int32_t size);
-    std::vector<Finding> solve(Look& look, const Member& member, const std::vector<Taken>& taken) const;
+    std::vector<DeepFinding> solve(Look& look, const Member& member, const std::vector<Taken>& taken) const;
 
     DeepStructures structures_;
     std::vector<Member> members_;
