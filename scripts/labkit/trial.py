@@ -162,7 +162,7 @@ class Trial:
                 self.write(guest, part, result)
 
     def _compare_views(self, guest):
-        result = views.compare_settled(guest, self.lacuna.ask, min(self.left(), 90))
+        result = views.compare_settled(guest, self.lacuna.ask, min(self.left(), 180))
         if self.job.get("behaviour"):
             self._observe(guest, {part: comparison["equal"] for part, comparison in result.items()})
         for part in views.WORDS:

@@ -5,7 +5,7 @@ import time
 
 from .guest_console import COMM_LENGTH
 
-ATTEMPTS = 8
+ATTEMPTS = 24
 WORDS = {"processes": "ps", "modules": "lsmod"}  # what lacunactl is asked for each part
 
 
