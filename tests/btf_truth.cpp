@@ -38,7 +38,8 @@ public:
     // is none.
     std::optional<int> find(const std::string& structure, const std::string& member) const
     {
-        return find_in(structure_id(structure), member);
+        const auto found = member_of(structure_id(structure), member);
+        return found ? std::optional(found->offset) : std::nullopt;
     }
 
     // The same for "structure.member.member...".
@@ -90,7 +91,13 @@ private:
         return static_cast<__u32>(id);
     }
 
-    std::optional<int> find_in(__u32 id, const std::string& wanted) const
+    struct Member {
+        int offset; // bytes from the structure's start
+        __u32 type;
+    };
+
+    // A member of a structure, or of the anonymous ones within it.
+    std::optional<Member> member_of(__u32 id, const std::string& wanted) const
     {
         const btf_type* type = btf__type_by_id(btf_.get(), id);
         while (type && (btf_is_mod(type) || btf_is_typedef(type)))
@@ -102,10 +109,10 @@ private:
             const std::string name = btf__name_by_offset(btf_.get(), member.name_off);
             const int at = static_cast<int>(btf_member_bit_offset(type, i) / 8);
             if (name == wanted)
-                return at;
+                return Member{at, member.type};
             if (name.empty())
-                if (const auto inner = find_in(member.type, wanted))
-                    return at + *inner;
+                if (const auto inner = member_of(member.type, wanted))
+                    return Member{at + inner->offset, inner->type};
         }
         return std::nullopt;
     }
@@ -113,32 +120,13 @@ private:
     std::optional<int> find_path_in(__u32 id, const std::string& path) const
     {
         const auto dot = path.find('.');
-        const auto first = find_in(id, path.substr(0, dot));
-        if (!first || dot == std::string::npos)
-            return first;
-        const auto inner = type_of(id, path.substr(0, dot));
-        const auto rest = inner ? find_path_in(*inner, path.substr(dot + 1)) : std::nullopt;
-        return rest ? std::optional(*first + *rest) : std::nullopt;
-    }
-
-    // What a member is, wherever in anonymous structures it stands.
-    std::optional<__u32> type_of(__u32 id, const std::string& wanted) const
-    {
-        const btf_type* type = btf__type_by_id(btf_.get(), id);
-        while (type && (btf_is_mod(type) || btf_is_typedef(type)))
-            type = btf__type_by_id(btf_.get(), type->type);
-        if (!type || !btf_is_composite(type))
+        const auto first = member_of(id, path.substr(0, dot));
+        if (!first)
             return std::nullopt;
-        for (__u32 i = 0; i < btf_vlen(type); ++i) {
-            const btf_member& member = btf_members(type)[i];
-            const std::string name = btf__name_by_offset(btf_.get(), member.name_off);
-            if (name == wanted)
-                return member.type;
-            if (name.empty())
-                if (const auto inner = type_of(member.type, wanted))
-                    return inner;
-        }
-        return std::nullopt;
+        if (dot == std::string::npos)
+            return first->offset;
+        const auto rest = find_path_in(first->type, path.substr(dot + 1));
+        return rest ? std::optional(first->offset + *rest) : std::nullopt;
     }
 
     std::string name_;

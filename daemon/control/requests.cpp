@@ -206,8 +206,8 @@ Json learn_deep(Supervisor& supervisor, const std::string& name)
     const Profile profile = profile_of(supervisor, guest);
     AddressSpace memory = supervisor.memory_of(guest);
     const KernelDescriptor kernel = *guest.boot.kernel;
-    const Anchors anchors{kernel.init_task + guest.boot.slide,
-                          kernel.modules ? kernel.modules + guest.boot.slide : 0, kernel.release};
+    const Anchors anchors{kernel.init_task_at(guest.boot.slide), kernel.modules_at(guest.boot.slide),
+                          kernel.release};
     const std::string called = guest.name; // it may be gone before long
 
     const DeepSolver solver(read_deep_constraints(config.constraints / "deep"));
