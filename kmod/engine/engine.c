@@ -232,9 +232,23 @@ static u64 next_target(struct lac_engine *engine, s32 offset)
 	return next;
 }
 
+/* The next process behind the instance, of those on the list; 0: it cannot be followed now, so there may be one anywhere. */
+static u64 next_on_ring(struct lac_engine *engine)
+{
+	u8 list = lac_list_of_tasks(engine);
+	u32 number = lac_known(engine, list) ? lac_read_ring(engine, lac_known_offset(engine, list)) : 0, i;
+	u64 next = number ? ~0ull : 0;
+
+	for (i = 0; i < number; i++)
+		if (engine->ring[i] > engine->view.instance->at)
+			next = min(next, engine->ring[i]);
+	return next;
+}
+
 /*
  * Instances lie side by side in memory. What is in the next one is no member of this one, however much alike they are: threads
- * share their mm, and a process that has just forked has its child's code. Read only where it matters: where more than one fits.
+ * share their mm, and a process that has just forked has its child's code. Read only where it matters: where more than one fits, or
+ * a look shows a task in which nothing may fit but what is in the next one: it may be a kernel thread.
  */
 static void refute_in_next(struct lac_engine *engine, struct lac_hunt *hunt, u32 first)
 {
@@ -242,13 +256,15 @@ static void refute_in_next(struct lac_engine *engine, struct lac_hunt *hunt, u32
 	u32 candidate;
 
 	if (!view->next_read) {
-		if (view->next_by == LAC_BY_EVENTS)
+		if (view->next_by == LAC_BY_RING)
+			view->next = next_on_ring(engine);
+		else if (view->next_by == LAC_BY_EVENTS)
 			view->next = lac_live_next(&engine->live, view->instance->at);
 		else if (view->next_by != LAC_BY_NOTHING)
 			view->next = next_target(engine, view->next_by);
 		view->next_read = true;
 	}
-	if (view->next - view->instance->at >= (u64)(view->instance->low + (s64)view->instance->size))
+	if (view->next && view->next - view->instance->at >= (u64)(view->instance->low + (s64)view->instance->size))
 		return;
 	for (candidate = first; candidate < hunt->number; candidate++)
 		if (view->instance->at + (s64)lac_offset(hunt, candidate) + hunt->size > view->next)
@@ -271,7 +287,7 @@ static void ask_member(struct lac_engine *engine, u8 index)
 	struct lac_hunt *hunt = &engine->hunts[index];
 	const struct lacuna_member *member = hunt->member;
 	bool same = are_the_same_here(engine, hunt), taught = false;
-	u32 first, i;
+	u32 first, number, i;
 
 	if (hunt->contradicted)
 		return;
@@ -282,8 +298,11 @@ static void ask_member(struct lac_engine *engine, u8 index)
 		if (p->on & engine->view.event->on && (!same || p->kind == LACUNA_DIFFERS_IN_THREADS))
 			lac_ask(engine, hunt, p);
 	}
-	if (fitting(engine, hunt, &first) > 1)
+	number = fitting(engine, hunt, &first);
+	if (number > 1 || (number && engine->view.next_by == LAC_BY_RING)) {
 		refute_in_next(engine, hunt, first);
+		fitting(engine, hunt, &first);
+	}
 	if (engine->view.space.exhausted)
 		return;
 	remember_values(engine, hunt);
@@ -482,7 +501,7 @@ static void look_at_process(struct lac_engine *engine, u64 task, bool first, u8 
 
 	lac_window_set(&engine->instance, &view->space, task, s->low, s->high);
 	view_instance(engine, &engine->instance, &engine->anchor);
-	view->next_by = LAC_BY_EVENTS;
+	view->next_by = LAC_BY_RING;
 	view->any_root = true;
 	view->is_first = first;
 	ask_members(engine, members_about_processes(engine, due_members(engine, structure)));

@@ -28,6 +28,7 @@
 #define LAC_RING_SAMPLE 32 /* the same, where that takes many reads */
 #define LAC_BY_NOTHING -1
 #define LAC_BY_EVENTS -2
+#define LAC_BY_RING -3
 #define LAC_KERNEL_EVENTS 6 /* so many of the kernel's own tasks are asked before there are processes */
 #define LAC_QUIET 2 /* after so many events that taught nothing others like them are left out */
 #define LAC_PROOFS 32 /* candidates of one member of which it is kept what they did at work */
@@ -118,7 +119,7 @@ struct lac_view {
 	struct lac_space space;
 	struct lac_window *instance;
 	struct lac_window *anchor; /* NULL: the structure has none */
-	u64 next; /* GVA of the instance that is known to lie next in memory; ~0: none */
+	u64 next; /* GVA of the instance that is known to lie next in memory; ~0: none; 0: it cannot be told */
 	bool next_read;
 	s32 next_by; /* what tells it, LAC_BY_* or the offset in tasks of the pointer that leads to such instances */
 	bool ring_read, code_read, parts_read, echoes_read, extent_read, bases_read;

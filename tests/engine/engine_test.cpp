@@ -713,6 +713,23 @@ TEST(Engine, OneProgramThatNeverForksIsLookedAt)
     EXPECT_TRUE(lac_engine_settled(hunt.engine(), false));
 }
 
+// Behind a kernel thread lies a program: what leads to its page tables is no member of the thread's.
+TEST(Engine, WhatLiesBehindAKernelThreadIsNotItsOwn)
+{
+    SyntheticGuest guest(Layout::ordinary());
+    Hunt hunt(guest);
+    const Boot boot = boot_kernel(guest, hunt);
+    for (const auto& thread : boot.threads)
+        guest.switch_out(thread);
+    guest.exec(boot.init);
+    guest.exec(boot.threads[5]);
+    lac_engine_forget(hunt.engine(), LAC_ALL_TASKS); // who ends was not seen for a while
+    for (int i = 0; i < 24; i++)
+        hunt.event(look());
+    EXPECT_EQ(hunt.candidates("task_struct.mm"), (std::vector{guest.layout.exec_mm, guest.layout.mm}));
+    EXPECT_EQ(hunt.report("task_struct.mm").state, LACUNA_TIED);
+}
+
 // Programs may have rewritten their headers; process 1's word alone is taken.
 TEST(Engine, ProgramsThatLieAreNotAskedByLooks)
 {
