@@ -17,6 +17,8 @@ RUN = Path("/run/lab")
 # Otherwise QEMU now and then writes all of a vCPU's registers back: KVM then hands VMRUN a busy task register, at
 # which the emulated machine aborts ("invalid tss type") when a 32-bit guest enters its kernel.
 QUIET_APIC = ("-global", "kvm-apic.vapic=off")
+# Of QEMU's ShutdownCause (qapi/run-state.json) what is told apart here. With -no-reboot a fault ends a guest as a reset does.
+SHUTDOWN_CAUSES = {2: "quit by QMP", 4: "a signal", 6: "the guest's power-off", 7: "a reset by the guest, or a triple fault"}
 # What a system finds on a virtual machine besides its disk, and has drivers for.
 DEVICES = ("-device", "virtio-net-pci", "-device", "virtio-rng-pci")
 
@@ -51,7 +53,8 @@ class Guest:
             command += ["-serial", f"file:{RUN}/{self.name}.terminal", *DEVICES]
         command += ["-serial", f"file:{RUN}/{self.name}.console"]
         command += ["-qmp", f"unix:{RUN}/{self.name}.qmp,server=on,wait=off"]
-        command += ["-d", "cpu_reset"]  # what the vCPUs were at when the guest ended by a fault, into its log
+        # Into its log: why it ends, and, where the guest may reboot, what its vCPUs were at then.
+        command += ["-trace", "qemu_system_shutdown_request", "-d", "cpu_reset"]
         command += ["-incoming", self.incoming] if self.incoming else []
         return command
 
@@ -91,6 +94,11 @@ class Guest:
     def alive(self):
         """Whether its QEMU still runs."""
         return self.process.poll() is None
+
+    def end_reason(self):
+        """Why QEMU says it has ended."""
+        asked = re.findall(r"qemu_system_shutdown_request reason=(\d+)", (self.out / f"{self.name}-qemu.log").read_text(errors="replace"))
+        return SHUTDOWN_CAUSES.get(int(asked[-1]), f"cause {asked[-1]}") if asked else "nobody asked it to"
 
     def up(self):
         """Whether it has done its work, and, if it lets people log in, has asked them to."""

@@ -447,6 +447,10 @@ class EmulatorFailedTest(unittest.TestCase):
     def test_guest_with_the_hosts_registers(self):
         self.assertTrue(emulator_failed(f"[  5.0] {lost_guest.MESSAGE} __svm_vcpu_run\n"))
 
+    def test_where_guests_were(self):
+        line = "qemu-1 [001] ..... 9.0: kvm_exit: vcpu 0 reason shutdown rip 0xffffffffc0a05b5a info1 0x0 info2 0x0\n"
+        self.assertEqual(lost_guest.pointers(f"# tracer: nop\n{line}"), {0xFFFFFFFFC0A05B5A})
+
     def test_where_a_function_ends(self):
         text = "ffffffffc0000010 t __svm_vcpu_run\t[kvm_amd]\nffffffffc0000010 t again\t[kvm_amd]\nffffffffc0000000 t a\n"
         found = lost_guest.extent(f"{text}ffffffffc0000030 t b\t[kvm_amd]\n", "__svm_vcpu_run")

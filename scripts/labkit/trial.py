@@ -24,6 +24,7 @@ class Trial:
         self.job, self.out = job, Path(out)
         self.end = time.monotonic() + job["timeout"]
         self.checks, self.guests, self.shown = [], [], {}
+        lost_guest.watch()
         self.lacuna = (
             Lacuna(job["lacuna"], job["guests"], self.out / "lacunad.log") if job["lacuna"] else None
         )
@@ -86,7 +87,7 @@ class Trial:
 
     @staticmethod
     def _why_not(guest):
-        ended = "" if guest.alive() else f"its QEMU ended with {guest.process.returncode}; "
+        ended = "" if guest.alive() else f"its QEMU ended with {guest.process.returncode} ({guest.end_reason()}); "
         return (
             f"{ended}its console ends with: {' | '.join(guest.console.text.splitlines()[-3:]) or 'nothing'}"
         )
@@ -220,6 +221,8 @@ class Trial:
         """End the guests, stop Lacuna, keep the kernel's log and the daemon's store."""
         for guest in self.guests:
             guest.kill()
+        for fault in lost_guest.faults():
+            self.say(f"a guest ended by a fault: {fault}")
         self.stop_lacuna()
         subprocess.run(["cp", "-r", "/run/lacuna/store", self.out], stderr=subprocess.DEVNULL, check=False)
 
