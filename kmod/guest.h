@@ -100,6 +100,7 @@ struct lac_guest {
 	struct work_struct end_work; /* end it from outside of a vCPU's thread */
 	struct delayed_work deadline_work;
 	struct delayed_work survey_work; /* survey.c */
+	unsigned int survey_ms; /* lock: from one look to the next */
 	u64 surveyed_events; /* engine_lock: events used when it was last considered to look */
 	struct delayed_work retire_work; /* puts the bytes back, and then lets it go */
 

@@ -8,11 +8,13 @@
 #include "kvm.h"
 #include "memory.h"
 
+/* Between two looks. While they tell nothing new, each waits a quarter longer than the last. */
 #define SURVEY_MS 250
+#define SURVEY_MOST_MS 2000
 
 struct survey {
 	struct lac_guest *guest;
-	bool changed, goes_on;
+	bool looked, changed, goes_on;
 };
 
 static void look(struct kvm *kvm, void *data)
@@ -32,6 +34,7 @@ static void look(struct kvm *kvm, void *data)
 		/* as long as traps tell of processes nobody need look at them */
 		if (tasks || events == guest->surveyed_events) {
 			lac_event_take(guest, &event, &memory);
+			survey->looked = true;
 			survey->changed = lac_event_update(guest);
 			if (!tasks && lac_engine_settled(guest->engine, false))
 				lac_hunt_tasks_known(guest, kvm);
@@ -61,8 +64,12 @@ static void work(struct work_struct *work)
 		lac_guest_tell(guest, LACUNA_EVENT_PROGRESS);
 	/* whoever ends the hunt has taken it back after that, or takes it back now */
 	mutex_lock(&guest->lock);
+	if (survey.changed)
+		guest->survey_ms = SURVEY_MS;
+	else if (survey.looked)
+		guest->survey_ms = min_t(unsigned int, guest->survey_ms + guest->survey_ms / 4, SURVEY_MOST_MS);
 	if (survey.goes_on && guest->state == LACUNA_GUEST_TRAPPING)
-		lac_survey_begin(guest);
+		lac_guest_queue_delayed(guest, &guest->survey_work, msecs_to_jiffies(guest->survey_ms));
 	mutex_unlock(&guest->lock);
 	lac_guest_put(guest);
 }
@@ -75,5 +82,6 @@ void lac_survey_init(struct lac_guest *guest)
 void lac_survey_begin(struct lac_guest *guest)
 {
 	lockdep_assert_held(&guest->lock);
+	guest->survey_ms = SURVEY_MS;
 	lac_guest_queue_delayed(guest, &guest->survey_work, msecs_to_jiffies(SURVEY_MS));
 }

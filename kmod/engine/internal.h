@@ -22,6 +22,7 @@
 #define LAC_SEARCHED 8 /* processes in which threads are looked for in one event */
 #define LAC_PASSED 64 /* tasks that are passed by on the way to them */
 #define LAC_FULL_ROUNDS 16 /* of so many times that they are searched one is for all, kernel threads or not */
+#define LAC_FULL_LOOKS 4 /* the same of looks */
 #define LAC_LIST_ROUNDS 64 /* after so many, what was found to be no list is looked at again */
 #define LAC_THREAD_SAMPLE 8 /* after so many events that showed no thread, one of twice as many is used */
 #define LAC_SAMPLE 4 /* of so many events one asks again what has been answered */

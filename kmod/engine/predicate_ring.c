@@ -420,11 +420,17 @@ static bool search_process(struct lac_engine *engine, u64 leader, u64 mm, s32 mm
 			node = leader + (s64)offset;
 			if (!lac_word(&engine->row, offset, &next) || (!next && search->begun))
 				continue;
-			if (!is_node(&engine->view.space, next) || !is_listed(engine, node, next)) {
+			if (!is_node(&engine->view.space, next)) {
 				doubt(search, word, 1ull << bit);
 				continue;
 			}
-			if (next == node || !is_thread(engine, leader, offset, next, mm, mm_offset))
+			if (next == node || (search->begun && !is_thread(engine, leader, offset, next, mm, mm_offset)))
+				continue;
+			if (!is_listed(engine, node, next)) {
+				doubt(search, word, 1ull << bit);
+				continue;
+			}
+			if (!search->begun && !is_thread(engine, leader, offset, next, mm, mm_offset))
 				continue;
 			search->leader = leader;
 			search->link = offset;
@@ -456,15 +462,14 @@ static bool search_ring(struct lac_engine *engine, s32 list, s32 mm_offset)
 	struct lac_search *search = &engine->search;
 	struct span span = { list, list + 2 * engine->word };
 	u64 at = search->at, links[2], mm = 0;
-	bool look = engine->view.event->on == LACUNA_ON_LOOK; /* holds nobody up: further, and kernel threads or not */
-	u32 searches = look ? 2 * LAC_SEARCHED : LAC_SEARCHED, passes = look ? 2 * LAC_PASSED : LAC_PASSED;
-	u32 searched = 0, passed;
+	bool look = engine->view.event->on == LACUNA_ON_LOOK; /* holds nobody up: further, and past kernel threads more often */
+	u32 passes = look ? 2 * LAC_PASSED : LAC_PASSED, searched = 0, passed;
 	u64 node;
 
 	if (!search->rounds)
 		begin_search(search);
 	widen(&span, mm_offset, mm_offset + engine->word);
-	for (passed = 0; passed < passes && searched < searches; passed++) {
+	for (passed = 0; passed < passes && searched < LAC_SEARCHED; passed++) {
 		if (!at || at == engine->facts.init_task) {
 			begin_search(search);
 			if (passed || !anchor_links(engine, list, links))
@@ -485,7 +490,7 @@ static bool search_ring(struct lac_engine *engine, s32 list, s32 mm_offset)
 			mm = (u32)mm;
 		search->at = at;
 		if (!mm) {
-			if (look || ++search->kernel < LAC_PASSED / 4 || !(search->rounds % LAC_FULL_ROUNDS))
+			if (++search->kernel < LAC_PASSED / 4 || !(search->rounds % (look ? LAC_FULL_LOOKS : LAC_FULL_ROUNDS)))
 				continue;
 			begin_search(search);
 			return false;
@@ -495,7 +500,7 @@ static bool search_ring(struct lac_engine *engine, s32 list, s32 mm_offset)
 		if (search_process(engine, at, mm, mm_offset))
 			return true;
 	}
-	if (passed < passes && searched < searches)
+	if (passed < passes && searched < LAC_SEARCHED)
 		begin_search(search);
 	return false;
 }
