@@ -18,7 +18,16 @@ void lac_event_forget(struct lac_guest *guest, u64 task);
 /* Counts one that could not be taken; engine_lock need not be held. */
 void lac_event_skip(struct lac_guest *guest, enum lacuna_skip why);
 
-/* Takes over what the engine says now: have the candidates changed? */
-bool lac_event_update(struct lac_guest *guest);
+/* Counts a trap of a site of @kind whose event taught nothing; engine_lock need not be held. */
+void lac_event_waste(struct lac_guest *guest, u32 kind);
+
+enum lac_news {
+	LAC_NO_NEWS,
+	LAC_EVIDENCE, /* a candidate of a member that is still open was seen at work */
+	LAC_PROGRESS, /* candidates were struck, or a member has another state */
+};
+
+/* Takes over what the engine says now. */
+enum lac_news lac_event_update(struct lac_guest *guest);
 
 #endif

@@ -34,8 +34,9 @@ static void look(struct kvm *kvm, void *data)
 		/* as long as traps tell of processes nobody need look at them */
 		if (tasks || events == guest->surveyed_events) {
 			lac_event_take(guest, &event, &memory);
+			guest->stats.looks++;
 			survey->looked = true;
-			survey->changed = lac_event_update(guest);
+			survey->changed = lac_event_update(guest) == LAC_PROGRESS;
 			if (!tasks && lac_engine_settled(guest->engine, false))
 				lac_hunt_tasks_known(guest, kvm);
 			events = guest->stats.events_used;

@@ -107,7 +107,8 @@ static void filter(struct lac_guest *guest, struct kvm_vcpu *vcpu, struct lac_si
 	struct lac_reader reader = { .kvm = vcpu->kvm, .guest = guest };
 	u32 kind = site - guest->sites;
 	u64 since = lac_guest_time(guest);
-	bool changed, builtin;
+	enum lac_news news;
+	bool builtin;
 
 	if (!mutex_trylock(&guest->engine_lock)) {
 		if (kind == LACUNA_SITE_EXIT)
@@ -126,11 +127,13 @@ static void filter(struct lac_guest *guest, struct kvm_vcpu *vcpu, struct lac_si
 	builtin = make_event(guest, vcpu, kind, &reader);
 	if (kind == LACUNA_SITE_FORK && !lac_engine_root(guest->engine))
 		make_listed_module_event(guest, vcpu, &reader);
-	changed = lac_event_update(guest);
+	news = lac_event_update(guest);
 	lac_hunt_move_sites(guest, vcpu, kind, builtin);
 	mutex_unlock(&guest->engine_lock);
 	lac_guest_count_hook(guest, since, reader.bytes);
-	if (changed)
+	if (news == LAC_NO_NEWS)
+		lac_event_waste(guest, kind);
+	if (news == LAC_PROGRESS)
 		lac_guest_tell(guest, LACUNA_EVENT_PROGRESS);
 }
 

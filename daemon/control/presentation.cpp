@@ -114,8 +114,12 @@ void print_stats(std::ostream& out, const Json& answer)
     table.add({"traps",
                fmt::format("{} (fork {}, exit {}, initcall {})", answer.at("traps_total").dump(),
                            traps.at("fork").dump(), traps.at("exit").dump(), traps.at("initcall").dump())});
+    const Json& wasted = answer.at("wasted");
+    table.add({"of these taught nothing", fmt::format("fork {}, exit {}, initcall {}", wasted.at("fork").dump(),
+                                                      wasted.at("exit").dump(), wasted.at("initcall").dump())});
     table.add({"emulated instructions", answer.at("emulated").dump()});
     table.add({"events used", answer.at("events").at("used").dump()});
+    table.add({"looks without a trap", answer.at("events").at("looks").dump()});
     for (const auto& [reason, number] : answer.at("events").at("skipped").items())
         table.add({"events skipped, " + reason, number.dump()});
     table.add({"time in the hook", milliseconds(answer.at("hook_ns_total"))});

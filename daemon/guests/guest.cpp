@@ -55,6 +55,11 @@ Json addresses(const Boot& boot)
     return json;
 }
 
+Json by_site(const __u64 (&counts)[LACUNA_SITE_KINDS])
+{
+    return {{"fork", counts[LACUNA_SITE_FORK]}, {"exit", counts[LACUNA_SITE_EXIT]}, {"initcall", counts[LACUNA_SITE_INITCALL]}};
+}
+
 } // namespace
 
 // The kernel's image has page tables only on 64 bit; those of i386 are found by what runs on them.
@@ -126,12 +131,12 @@ Json stats_json(const Guest& guest, const lacuna_constraints& set)
     Json json;
     json["guest"] = guest.name;
     json["state"] = to_string(guest.state);
-    json["traps"] = {{"fork", stats.traps[LACUNA_SITE_FORK]},
-                     {"exit", stats.traps[LACUNA_SITE_EXIT]},
-                     {"initcall", stats.traps[LACUNA_SITE_INITCALL]}};
+    json["traps"] = by_site(stats.traps);
+    json["wasted"] = by_site(stats.wasted);
     json["traps_total"] = std::accumulate(std::begin(stats.traps), std::end(stats.traps), std::uint64_t{0});
     json["emulated"] = stats.emulated;
     json["events"] = {{"used", stats.events_used},
+                      {"looks", stats.looks},
                       {"skipped",
                        {{"busy", stats.events_skipped[LACUNA_SKIP_BUSY]},
                         {"no_instance", stats.events_skipped[LACUNA_SKIP_NO_INSTANCE]},

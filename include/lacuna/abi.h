@@ -10,7 +10,7 @@
 
 #include <linux/types.h>
 
-#define LACUNA_ABI_VERSION 6
+#define LACUNA_ABI_VERSION 7
 
 /*
  * Which engine it was that found something. Raised with each change to the engine, or to the constraints that come with it, by
@@ -190,8 +190,10 @@ enum lacuna_skip {
 
 struct lacuna_stats {
 	__u64 traps[LACUNA_SITE_KINDS];
+	__u64 wasted[LACUNA_SITE_KINDS]; /* of these, whose event struck no candidate and saw none at work that was not known */
 	__u64 emulated; /* instructions */
 	__u64 events_used;
+	__u64 looks; /* of these, without a trap */
 	__u64 events_skipped[LACUNA_SKIPS];
 	__u64 hook_ns_total;
 	__u64 hook_ns_max;

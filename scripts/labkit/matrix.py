@@ -50,7 +50,7 @@ NEWEST = "trixie-backports"
 CONFIGURATIONS = tuple({**ARGUMENTS, **OPTIONS})
 SHORT = ("trixie", NEWEST, "bookworm:686@1cpu", "os:debian12", "os:containers", "os:single")
 SHUFFLED = "randstruct-1"
-COLUMNS = ("kernel", "configuration", *VERDICTS, "traps", "hunt", "prompt", "seconds", "remark")
+COLUMNS = ("kernel", "configuration", *VERDICTS, "traps", "wasted", "hunt", "prompt", "seconds", "remark")
 
 
 def long_list():
@@ -125,7 +125,8 @@ class Entry:
         verdict, stats, result, times = (load(out / f"{name}.json") for name in ("verdict", "stats", "result", "times"))
         release = load(out / "profile.json").get("kernel", {}).get("release", self.kernel)
         row |= {"kernel": release, **{name: verdict[name] for name in VERDICTS}}
-        row |= {"traps": stats.get("traps_total"), "seconds": result["seconds"]["guest1"].get("ready")}
+        row |= {"traps": stats.get("traps_total"), "wasted": sum(stats.get("wasted", {}).values())}
+        row |= {"seconds": result["seconds"]["guest1"].get("ready")}
         row |= {name: round(times[name], 1) for name in ("hunt", "prompt") if times.get(name)}
         members = verdict["members"].items()
         open_members = [name for name, member in members if member["verdict"] != "right" and not member.get("may_be_open")]

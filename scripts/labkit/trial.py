@@ -149,6 +149,8 @@ class Trial:
             self.write(guest, "profile", self.lacuna.ask("profile", guest.name))
             stats = self.stats(guest)
             self.write(guest, "stats", stats)
+            if stats:
+                self.say(traps_by_site(stats))
             self.write(guest, "times", self._times(guest, stats))
             if self.job["record"]:
                 file = guest.out / "recording.bin"
@@ -252,6 +254,12 @@ def same_memory(one, other):
                 if first.read(size) != second.read(size):
                     return False
     return True
+
+
+def traps_by_site(stats):
+    """The traps of lacunactl stats in words, with how many of them taught nothing."""
+    sites = ", ".join(f"{name} {number} ({stats['wasted'][name]} wasted)" for name, number in stats["traps"].items())
+    return f"{stats['traps_total']} traps: {sites}; {stats['events']['looks']} looks without a trap; {stats['hook_share']:.3%} of the time in the hook"
 
 
 def progress(member):
