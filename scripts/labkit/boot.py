@@ -4,7 +4,7 @@
 import json
 import shutil
 
-from . import behaviour, guest_initrd, guest_kernel, guest_programs, guest_system, judge, module, other_systems, show
+from . import behaviour, guest_initrd, guest_kernel, guest_programs, guest_system, instructions, judge, module, other_systems, show
 from .base import REPOSITORY, LabError, run, say
 from .bochs import Bochs, IntelHost
 from .emulator import Emulator
@@ -65,6 +65,8 @@ def boot(options):
     if options.scenario == "deep":
         codes.append(judge_deep(out, kernels["first"], built(options.build, "tests/btf_truth")))
     codes += [judge_behaviour(out / folder, untaught) for folder in judged if by_behaviour]
+    if options.count_instructions:
+        instructions.count(job["guests"][0], out, options.build.resolve())
     code = max(codes, default=3)
     for folder in judged if options.show else ():
         show.show(out / folder)

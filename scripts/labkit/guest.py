@@ -81,8 +81,14 @@ class Guest:
             terminal.unlink(missing_ok=True)
             threading.Thread(target=self._watch_terminal, args=[terminal], daemon=True).start()
         with open(self.out / f"{self.name}-qemu.log", "wb") as log:
-            self.process = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            self.process = subprocess.Popen(
+                self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.environment()
+            )
         self.times["start"] = time.monotonic()
+
+    def environment(self):
+        """QEMU's; None: this process's."""
+        return None
 
     def _watch_terminal(self, terminal):
         """Note when somebody could log in first. A prompt is no whole line, so that this is no GuestConsole."""
