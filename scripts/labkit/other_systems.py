@@ -1,20 +1,20 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Guests that are not Linux: boot sectors, made of tests/lab/guest/not-linux.S."""
+"""Guests that are not Linux: boot sectors of tests/lab/guest."""
 
 from . import cache
 from .base import REPOSITORY, run
 
-SOURCE = REPOSITORY / "tests/lab/guest/not-linux.S"
-KINDS = {"firmware": (), "high-half": ("-DHIGH_HALF",)}
+SOURCES = REPOSITORY / "tests/lab/guest"
+KINDS = {"firmware": ("not-linux.S",), "high-half": ("not-linux.S", "-DHIGH_HALF"), "cpuid": ("cpuid.S",)}
 
 
 def floppies():
     """{kind: boot sector file}."""
-    inputs = [cache.hash_files([SOURCE]), KINDS]
+    inputs = [cache.hash_files(sorted({SOURCES / source for source, *_ in KINDS.values()})), KINDS]
 
     def make(folder):
-        for kind, options in KINDS.items():
-            run(["gcc", "-c", *options, SOURCE, "-o", folder / f"{kind}.o"])
+        for kind, (source, *options) in KINDS.items():
+            run(["gcc", "-c", *options, SOURCES / source, "-o", folder / f"{kind}.o"])
             link = ["ld", "-Ttext=0x7c00", "--oformat", "binary"]
             run([*link, folder / f"{kind}.o", "-o", folder / kind])
 

@@ -14,6 +14,10 @@ from .tiny_vmm import TinyVmm, descriptor
 from .trial import FINAL, TRAPPING, require
 
 NOISE = 3000  # messages
+CPUID_TOLD = re.compile(r"^LACUNA-CPUID ([0-9a-f]{8})$", re.M)
+# In a line of tests/lab/guest/cpuid.S are the fewest cycles of many batches of so many; of so many lines again the fewest are taken.
+CPUID_BATCH, CPUID_LINES = 16, 4
+CPUID_TOLERANCE = 1.1
 EXITS = ("kvm_emulate_cpuid", "kvm_emulate_halt", "kvm_emulate_hypercall")
 WAITING_MS = Path("/sys/module/lacuna/parameters/waiting_ms")
 BUILDER = b"debian-kernel@lists.debian.org"
@@ -360,6 +364,45 @@ def check_other_system(trial, kind, reason, limit):
     guest.kill()
 
 
+def neighbours(trial):
+    """What Lacuna costs guests that are not hunted: cycles per CPUID, alone and beside a guest that boots, without the module and with it."""
+    job = trial.job["guests"][0]
+    of_cpuid = {**job, "floppy": trial.job["other_systems"]["cpuid"], "cpus": 1}
+    other = trial.start_guest({**of_cpuid, "name": "guest1-before"})
+    before = {"none": cycles(trial, other), "one": cycles_beside(trial, other, trial.start_guest({**job, "name": "guest1-unhunted"}))}
+    other.kill()
+    trial.start_lacuna("firmware_ms=0")
+    other = trial.start_guest({**of_cpuid, "name": "guest1-cpuid"})
+    trial.wait_state(other, FINAL, 90)
+    now = {"none": cycles(trial, other)}
+    guest = trial.start_guest(job)
+    trial.wait_trapping(guest)
+    now["one"] = cycles_beside(trial, other, guest)
+    trial.collect(guest)
+    trial.write(guest, "neighbours", {"without": before, "with": now})
+    for number in before:
+        what = f"{before[number]:.0f} cycles without Lacuna, {now[number]:.0f} with it"
+        trial.check(f"another guest's CPUID takes no longer while {number} is hunted", now[number] <= before[number] * CPUID_TOLERANCE, what)
+
+
+def cycles_beside(trial, other, guest):
+    """Cycles per CPUID of the other guest until this one is up."""
+    fewest = cycles(trial, other, lambda: guest.alive() and not guest.up())
+    trial.wait_ready(guest)
+    return fewest
+
+
+def cycles(trial, other, goes_on=lambda: False):
+    """The fewest cycles per CPUID that the guest of cpuid.S tells of in some lines, or as long as `goes_on` says."""
+    told = len(CPUID_TOLD.findall(other.console.text))
+    while trial.left():
+        other.console.wait_for(lambda _: False, 0.5)
+        found = CPUID_TOLD.findall(other.console.text)[told + 1 :]  # the first may be of before
+        if len(found) >= CPUID_LINES and not goes_on():
+            return min(int(number, 16) for number in found) / CPUID_BATCH
+    require(False, "the guest that measures CPUID says nothing")
+
+
 def check_no_hooks(trial):
     """Nothing hangs on the exits of guests any more, a moment after the last one has been let go."""
     end = time.monotonic() + 5
@@ -563,6 +606,7 @@ SCENARIOS = {
     "stubborn": stubborn,
     "other-kernel": other_kernel,
     "not-linux": not_linux,
+    "neighbours": neighbours,
     "kexec": kexec,
     "kexec-reset": kexec_reset,
     "upgrade": upgrade,
