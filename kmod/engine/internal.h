@@ -18,7 +18,6 @@
 #define LAC_MAX_EXTENT 8192 /* pages */
 #define LAC_TEXT_SLACK 64 /* bytes: so many zeros are no code */
 #define LAC_MAX_ECHOES 256
-#define LAC_MAX_IDS 64
 #define LAC_SEARCHED 8 /* processes in which threads are looked for in one event */
 #define LAC_PASSED 64 /* tasks that are passed by on the way to them */
 #define LAC_FULL_ROUNDS 16 /* of so many times that they are searched one is for all, kernel threads or not */
@@ -35,7 +34,6 @@
 #define LAC_COUNTED 16 /* candidates whose values are compared in one walk along the ring */
 #define LAC_LEADS 16u /* pointers of which it is remembered for an event where they lead */
 #define LAC_VALUES 32768
-#define LAC_MIN_ID 32 /* smaller numbers are met by chance */
 #define LAC_MAX_TEXT 64
 #define LAC_SEEN 32 /* different instances are told apart up to here: a bit each */
 
@@ -85,6 +83,8 @@ struct lac_hunt {
 	bool tied; /* several were, and have had the same value in every instance since */
 	u32 offered; /* when tied: the first of those */
 	u32 turns; /* events at which it could have been asked since it was settled, or since it fell quiet */
+	bool by_programs; /* only programs tell of it, and what they tell they can choose */
+	u32 vouched; /* then, of the candidates that process 1 has spoken for, the lowest; number: it has for none */
 	u8 quiet; /* events in a row at which it was asked for nothing, of the same task while as much was known */
 	u8 quiet_known;
 	u64 quiet_subject;
@@ -133,8 +133,6 @@ struct lac_view {
 	u64 text; /* the one part with text that the instance names; 0: none, or more than one */
 	bool nx_tells; /* that memory is executable says that it is not data; computed with the parts */
 	u32 echoes_nr;
-	u32 ids_nr;
-	s32 ids[LAC_MAX_IDS]; /* values of candidates that user pointers in the instance lead to */
 	u64 extent;
 	u32 bases_nr;
 	u32 leads_nr;
@@ -183,8 +181,6 @@ struct lac_engine {
 	u64 values[LAC_VALUES / LAC_BITS]; /* the values along the ring, a bit each, more than one to a bit */
 	u64 on_ring[LAC_LIVE_SLOTS / LAC_BITS]; /* the slots of @live that were met there */
 	struct lac_search search;
-	u8 told[LACUNA_MAX_WINDOW / 4]; /* per word of a task: events at which it led to the value of a candidate */
-	u8 told_most;
 	u16 echo; /* which word of a module has led to the echo of a text */
 	struct lac_tables tables;
 	u32 events; /* of tasks, so far */

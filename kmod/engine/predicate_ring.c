@@ -196,6 +196,7 @@ static bool is_on_ring(const struct lac_engine *engine, u64 task)
 struct counted {
 	u32 candidate;
 	s32 offset, most;
+	u32 digest; /* of the values it has had so far */
 	bool refuted, twice;
 };
 
@@ -233,6 +234,7 @@ static bool is_new(struct lac_engine *engine, struct counted *c, u32 slot, u32 n
 /* The list of tasks starts with init_task (0), process 1 and kthreadd (2) in this order. */
 static void count(struct lac_engine *engine, struct counted *c, u32 slot, u32 number, bool read, s32 value)
 {
+	c->digest = (c->digest ^ (u32)value) * 0x9e3779b1u + 1;
 	if (!read || value < 0 || (number < LAC_MIN_RING && value != (s32)number))
 		c->refuted = true;
 	else if (!is_new(engine, c, slot, number, value))
@@ -260,7 +262,7 @@ static bool count_along(struct lac_engine *engine, s32 list, struct counted *cou
 	struct span span = { list, list + 2 * engine->word };
 	u32 met = 0, i;
 	bool read;
-	s32 value;
+	s32 value = 0;
 
 	if (!anchor_links(engine, list, links))
 		return false;
@@ -292,6 +294,29 @@ static bool count_along(struct lac_engine *engine, s32 list, struct counted *cou
 	} while (node != first);
 	note_ring(engine, met);
 	return true;
+}
+
+/*
+ * Every process has its number twice: that of its group of threads is the same (task_struct.tgid). Where one that may be it is found
+ * twice, what is found once is something else that tasks are counted by, as for sched_ext (tid, 7.x).
+ */
+static void refute_without_twin(struct counted *counted, u32 number)
+{
+	bool twins[LAC_COUNTED] = { false }, any = false;
+	u32 i, j;
+
+	for (i = 0; i < number; i++) {
+		for (j = 0; j < i; j++) {
+			if (counted[i].refuted || counted[i].twice || counted[j].refuted || counted[j].twice ||
+			    counted[i].digest != counted[j].digest)
+				continue;
+			twins[i] = true;
+			twins[j] = true;
+			any = true;
+		}
+	}
+	for (i = 0; i < number && any; i++)
+		counted[i].refuted |= !twins[i];
 }
 
 /* Of very many candidates most have not @value in @task, which is read once for all of them. */
@@ -342,12 +367,13 @@ static enum lac_outcome counted_outcome(struct lac_engine *engine, struct counte
 }
 
 /*
- * The first three: rest_init() makes sure of the numbers (2.6.23 and later), and none of them ever exits. No number comes twice.
+ * The first three: rest_init() makes sure of the numbers (2.6.23 and later), and none of them ever exits. No number comes twice. Only
+ * what the kernel keeps is asked, nothing that a program may write.
  */
 void lac_ring_counts(struct lac_engine *engine, struct lac_hunt *hunt, const struct lacuna_predicate *p)
 {
 	struct counted counted[LAC_COUNTED];
-	u32 next = 0, number, i;
+	u32 next = 0, number, walks = 0, i;
 	bool followed;
 	s32 list;
 
@@ -359,6 +385,8 @@ void lac_ring_counts(struct lac_engine *engine, struct lac_hunt *hunt, const str
 		engine->view.counted = hunt;
 		next = next_counted(engine, hunt, counted, next, &number);
 		followed = number && count_along(engine, list, counted, number) && engine->view.ring_nr >= LAC_MIN_RING;
+		if (followed && number < LAC_COUNTED && !walks++) /* all of them were compared */
+			refute_without_twin(counted, number);
 		for (i = 0; i < number; i++)
 			lac_answer(engine, p, counted[i].candidate,
 				   followed ? counted_outcome(engine, &counted[i], i, list) : LAC_UNKNOWN);
