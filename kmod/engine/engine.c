@@ -390,6 +390,7 @@ static void view_instance(struct lac_engine *engine, struct lac_window *instance
 	view->next_by = LAC_BY_NOTHING;
 	view->next_read = false;
 	view->ring_read = false;
+	view->ring_long = false;
 	view->counted = NULL;
 	view->code_read = false;
 	view->parts_read = false;

@@ -6,7 +6,7 @@
 #include "engine.h"
 #include "window.h"
 
-#define LAC_MAX_RING 4096 /* instances on a list; a longer one is not followed */
+#define LAC_MAX_RING 1024 /* instances on a list; of a longer one so many are followed, the oldest */
 #define LAC_MIN_RING 3 /* init_task, process 1 and kthreadd: a shorter ring is no evidence */
 #define LAC_LIVE_SLOTS 512 /* a power of two; at most half of them are used */
 #define LAC_MAX_COSTLY 64 /* so few candidates must be left before what costs many reads is asked */
@@ -123,6 +123,7 @@ struct lac_view {
 	s32 next_by; /* what tells it, LAC_BY_* or the offset in tasks of the pointer that leads to such instances */
 	bool ring_read, code_read, parts_read, echoes_read, extent_read, bases_read;
 	u32 ring_nr;
+	bool ring_long; /* it goes on behind those in engine->ring */
 	const struct lac_hunt *counted; /* whose candidates' values along the ring have been looked at; NULL: nobody's */
 	bool code_known;
 	struct lac_code code;
@@ -171,7 +172,7 @@ struct lac_engine {
 	struct lac_window row; /* of any instance; and what is read of it for a moment: lac_scratch() */
 	struct lac_answers answers;
 	union {
-		u64 ring[LAC_MAX_RING]; /* instances on the ring of the settled list member */
+		u64 ring[LAC_MAX_RING]; /* the first instances on the ring of the settled list member */
 		struct {
 			char echoes[LAC_MAX_ECHOES][LAC_MAX_TEXT];
 			u16 echo_words[LAC_MAX_ECHOES]; /* which words of the instance lead to them */

@@ -596,6 +596,39 @@ TEST_F(RunningGuest, NothingIsSeenAtWorkBeforeAKernelThreadHadNone)
     EXPECT_EQ(hunt.report("task_struct.mm").witnesses, 1u);
 }
 
+// More than are followed: neither in a boot nor in a guest that ran before does that stop anything.
+TEST(Engine, ThousandsOfProcessesStopNothing)
+{
+    for (const bool ran_before : {false, true}) {
+        SyntheticGuest guest(Layout::ordinary());
+        Hunt hunt(guest);
+        const auto crowd = [&] {
+            for (int i = 0; i < 1500; i++)
+                guest.spawn_kernel_thread("kworker/" + std::to_string(i));
+        };
+        if (ran_before) {
+            guest.spawn_process("init");
+            const auto kthreadd = guest.spawn_kernel_thread("kthreadd");
+            crowd();
+            for (int i = 0; i < 12; i++) {
+                hunt.event(guest.fork_event(kthreadd));
+                hunt.event(guest.fork_event(guest.init_task()));
+            }
+        } else {
+            boot_kernel(guest, hunt);
+            run_processes(guest, hunt, false);
+            ASSERT_EQ(hunt.report("task_struct.pid").state, LACUNA_TIED);
+            crowd();
+        }
+        const auto server = guest.spawn_process("server");
+        guest.spawn_thread(server, "worker");
+        run_processes(guest, hunt, false);
+        run_processes(guest, hunt, true);
+        load_modules(guest, hunt, 6);
+        expect_all_resolved(hunt, guest.layout);
+    }
+}
+
 // Modules may be loaded before mm is known: that a process has begun must not wait for it.
 TEST(Engine, KnowsOfUserSpaceAtTheFirstForkOfAProcess)
 {
