@@ -343,20 +343,8 @@ static int note_kernel(struct lac_guest *guest, const struct lac_kernel *kernel,
 	return 0;
 }
 
-/* A banner may be that of another build (reproducible ones fix the time in it); the code at the trap sites hardly is. */
 int lac_hunt_recognise(struct lac_guest *guest, const struct lac_kernel *kernel, u64 slide, struct lac_space *space)
 {
-	struct lac_site site;
-	u32 i;
-	int err;
-
-	for (i = 0; i < LACUNA_SITE_KINDS; i++) {
-		if (!kernel->sites[i].address)
-			continue;
-		err = lac_site_locate(&site, &kernel->sites[i], slide, space);
-		if (err)
-			return err;
-	}
 	return note_kernel(guest, kernel, slide, space);
 }
 

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* A kernel a guest may start, as its descriptor says; and how the running one is recognised. */
+/* A kernel a guest may start, as its descriptor says; and how the running one is recognised. Unit tests build it as it is. */
 #ifndef LACUNA_KERNEL_H
 #define LACUNA_KERNEL_H
 
+#include "engine/shim.h"
+
 #include <lacuna/abi.h>
-#include <linux/types.h>
 
 struct lac_space;
 
@@ -36,8 +37,15 @@ struct lac_kernel {
 /* Is @va where kernels run, in the address space @space? No firmware or boot loader is. */
 bool lac_kernel_runs(struct lac_space *space, u64 va);
 
-/* Which of @kernels is mapped in @space, and how far from where it was linked to? NULL: none. */
-const struct lac_kernel *lac_kernel_find(const struct lac_kernel *kernels, u32 kernels_nr, struct lac_space *space,
-					 u64 *slide);
+/* Is the code that is known of a trap site there? 0, -EILSEQ if it is another's, or another negative errno if it cannot be read. */
+int lac_kernel_has_site(const struct lac_site_descriptor *descriptor, u64 slide, struct lac_space *space);
+
+/*
+ * Which of @kernels is mapped in @space, and how far from where it was linked to? 0: @found; else -ENOENT, none is; -EILSEQ, what has
+ * the banner of one, or of several, has none's code; -ENOTUNIQ, several have all that is known of them in common; -EAGAIN, what would
+ * decide is not in memory now.
+ */
+int lac_kernel_find(const struct lac_kernel *kernels, u32 kernels_nr, struct lac_space *space,
+		    const struct lac_kernel **found, u64 *slide);
 
 #endif

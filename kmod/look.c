@@ -38,6 +38,8 @@ static const char *start_failure(int err)
 	switch (err) {
 	case -EILSEQ:
 		return "the bytes at a trap site are not those of the kernel's image, or are being probed";
+	case -ENOTUNIQ:
+		return "two kernels have the banner and the code at the trap sites in common: name the one that the guest starts";
 	case -ETXTBSY:
 		return LAC_MEMORY_IS_COPIED;
 	case -EXDEV:
@@ -58,20 +60,21 @@ static const char *look_with(struct lac_reader *reader, struct lac_guest *guest,
 	lac_space_init(&space, &memory, lac_kvm_cr3(vcpu), lac_kvm_paging_mode(vcpu));
 	if (!lac_kernel_runs(&space, lac_kvm_rip(vcpu)))
 		return NULL;
-	kernel = lac_kernel_find(guest->orders.kernels, guest->orders.kernels_nr, &space, &slide);
-	if (kernel && kernel->known) {
+	err = lac_kernel_find(guest->orders.kernels, guest->orders.kernels_nr, &space, &kernel, &slide);
+	/* what is not there now may be what it is known by: it is looked at again */
+	if (err == -EAGAIN || (err && reader->incomplete))
+		return NULL;
+	if (err && err != -ENOENT)
+		return start_failure(err);
+	if (!err && kernel->known) {
 		guest->members_nr = 0;
-		err = lac_hunt_recognise(guest, kernel, slide, &space);
-		/* what cannot be read now is looked at again */
-		return err == -EILSEQ ? start_failure(err) : NULL;
+		lac_hunt_recognise(guest, kernel, slide, &space);
+		return NULL;
 	}
-	if (kernel) {
+	if (!err) {
 		err = lac_hunt_start(guest, vcpu, kernel, slide, &space);
 		return err && err != -EAGAIN ? start_failure(err) : NULL;
 	}
-	/* what is not there now may be what it is known by */
-	if (reader->incomplete)
-		return NULL;
 	if (++guest->strange_exits < MAX_STRANGE_EXITS)
 		return NULL;
 	if (lac_kvm_cr3(vcpu) & ENCRYPTED_CR3)

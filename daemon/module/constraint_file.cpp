@@ -56,7 +56,6 @@ constexpr PredicateRule predicate_rules[LACUNA_PREDICATES] = {
     {"ring", bit(LACUNA_TYPE_LIST), of_task, "member", LACUNA_TYPE_TEXT},
     {"ring-counts", bit(LACUNA_TYPE_INT), of_task, "member", LACUNA_TYPE_LIST},
     {"unique", bit(LACUNA_TYPE_INT), of_task, "", 0},
-    {"thread-id", bit(LACUNA_TYPE_INT), of_task, "", 0},
     {"leads-to-root", bit(LACUNA_TYPE_POINTER), of_task, "window", 0},
     {"is-root", bit(LACUNA_TYPE_POINTER), any_source, "", 0},
     {"code-start", bit(LACUNA_TYPE_LONG), of_pointer, "", 0},

@@ -16,7 +16,7 @@
  * Which engine it was that found something. Raised with each change to the engine, or to the constraints that come with it, by
  * which other offsets may be found: what an older one has found is looked at again, and may be replaced.
  */
-#define LACUNA_ENGINE_VERSION 1
+#define LACUNA_ENGINE_VERSION 2
 
 #define LACUNA_GENL_NAME "lacuna"
 #define LACUNA_GENL_EVENTS "events"
@@ -72,9 +72,8 @@ enum lacuna_predicate_kind {
 	LACUNA_TEXT, /* printable, not empty, NUL-terminated */
 	LACUNA_TEXT_ECHOED, /* a pointer in the same instance leads to the same text */
 	LACUNA_RING, /* a circular list through the anchor; `member` (a text) is fine in every instance on it */
-	LACUNA_RING_COUNTS, /* along the ring `member`: 0, 1, 2, then whatever, but no value twice */
+	LACUNA_RING_COUNTS, /* along the ring `member`: 0, 1, 2, then whatever, but no value twice; the same in two places, if it is in any */
 	LACUNA_UNIQUE, /* no two live instances have the same value */
-	LACUNA_THREAD_ID, /* the number that user space keeps of the thread, where a pointer in the instance leads to */
 	LACUNA_LEADS_TO_ROOT, /* 0, or a pointer to arg[0] bytes that hold a pointer to the page-table root */
 	LACUNA_IS_ROOT, /* a pointer to the page-table root in CR3 */
 	LACUNA_CODE_START, /* where the process's program headers say its code starts */

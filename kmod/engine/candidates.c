@@ -40,6 +40,16 @@ static bool asks_for_nulls(const struct lacuna_member *member)
 	return false;
 }
 
+static bool is_told_by_programs(const struct lacuna_member *member)
+{
+	u32 i;
+
+	for (i = 0; i < member->predicates_nr; i++)
+		if (member->predicates[i].kind == LACUNA_CODE_START || member->predicates[i].kind == LACUNA_CODE_END)
+			return true;
+	return false;
+}
+
 /* Bytes of all bitmaps of @member, in the kernel in which it can be in more places. */
 u32 lac_bitmaps_size(const struct lacuna_member *member, const struct lacuna_structure *structure)
 {
@@ -67,6 +77,8 @@ void lac_candidates_start(struct lac_hunt *hunt, const struct lacuna_structure *
 	hunt->alive = hunt->number;
 	hunt->to = words;
 	hunt->survivor = hunt->number;
+	hunt->by_programs = is_told_by_programs(member);
+	hunt->vouched = hunt->number;
 }
 
 /* The bit of an instance in which a candidate is seen at work; 0: more have been seen than are told apart. */
@@ -151,9 +163,9 @@ static u64 strike(struct lac_hunt *hunt, u32 word, u64 refuted)
 	return dead;
 }
 
-static bool lives(const struct lac_hunt *hunt, u32 candidate)
+bool lac_candidate_lives(const struct lac_hunt *hunt, u32 candidate)
 {
-	return hunt->living[candidate / LAC_BITS] >> candidate % LAC_BITS & 1;
+	return candidate < hunt->number && hunt->living[candidate / LAC_BITS] >> candidate % LAC_BITS & 1;
 }
 
 /* What is kept of those that are gone, and which words need not be looked at any more. */
@@ -162,7 +174,7 @@ static void bury(struct lac_hunt *hunt)
 	u32 i, left = 0;
 
 	for (i = 0; i < hunt->proofs_nr; i++)
-		if (lives(hunt, hunt->proofs[i].candidate))
+		if (lac_candidate_lives(hunt, hunt->proofs[i].candidate))
 			hunt->proofs[left++] = hunt->proofs[i];
 	hunt->proofs_nr = (u8)left;
 	while (hunt->from < hunt->to && !hunt->living[hunt->from])

@@ -19,6 +19,9 @@ void lac_candidates_drop_all_but(struct lac_hunt *hunt, u32 survivor);
 /* The one candidate that was seen at work; hunt->number: there is none, or more than one. */
 u32 lac_candidates_only_one(const struct lac_hunt *hunt);
 
+/* Is it left? */
+bool lac_candidate_lives(const struct lac_hunt *hunt, u32 candidate);
+
 /* Is it among those of which a proof is kept? */
 bool lac_candidate_worked(const struct lac_hunt *hunt, u32 candidate);
 

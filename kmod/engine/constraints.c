@@ -44,7 +44,6 @@ static bool predicate_ok(const struct lacuna_constraints *set, const struct lacu
 		return m->type == LACUNA_TYPE_INT && source == LACUNA_SOURCE_TASK &&
 		       refers(set, p->member, LACUNA_TYPE_POINTER, m->structure);
 	case LACUNA_UNIQUE:
-	case LACUNA_THREAD_ID:
 		return m->type == LACUNA_TYPE_INT && source == LACUNA_SOURCE_TASK;
 	case LACUNA_LEADS_TO_ROOT:
 		return m->type == LACUNA_TYPE_POINTER && source == LACUNA_SOURCE_TASK && p->arg[0] >= 8 &&

@@ -54,7 +54,8 @@ static void find_tie(struct lac_engine *engine, struct lac_hunt *hunt)
 	hunt->tied = false;
 	if (!hunt->settled && !hunt->contradicted) {
 		number = lac_candidates_proven(hunt, &hunt->offered, &same);
-		hunt->tied = same && number > 1 && number <= LACUNA_LISTED_CANDIDATES;
+		hunt->tied = same && number > 1 && number <= LACUNA_LISTED_CANDIDATES &&
+			     (!hunt->by_programs || lac_candidate_worked(hunt, hunt->vouched));
 	}
 	engine->known += hunt->tied != was;
 }
@@ -79,7 +80,8 @@ static void judge(struct lac_engine *engine, struct lac_hunt *hunt)
 	bool confirmed = survivor == hunt->survivor && survivor != hunt->number && is_witnessed(engine, survivor);
 
 	hunt->survivor = survivor;
-	if (hunt->settled || !confirmed || !lac_candidate_has_proof(hunt, &hunt->proofs[0]))
+	if (hunt->settled || !confirmed || !lac_candidate_has_proof(hunt, &hunt->proofs[0]) ||
+	    (hunt->by_programs && survivor != hunt->vouched))
 		return;
 	lac_candidates_drop_all_but(hunt, survivor);
 	hunt->settled = true;
@@ -282,6 +284,40 @@ static void note_quiet(const struct lac_engine *engine, struct lac_hunt *hunt, b
 	hunt->quiet += !taught && hunt->quiet < LAC_QUIET;
 }
 
+/* The lowest candidate that was seen at work in this instance; number: none was. */
+static u32 lowest_witnessed(const struct lac_engine *engine, const struct lac_hunt *hunt)
+{
+	u32 candidate;
+
+	for (candidate = hunt->from * LAC_BITS; candidate < min(hunt->to * LAC_BITS, hunt->number); candidate++)
+		if (lac_candidate_lives(hunt, candidate) && is_witnessed(engine, candidate))
+			return candidate;
+	return hunt->number;
+}
+
+/*
+ * What a program says of itself whoever started it has chosen: its headers lie in its own memory, and what the kernel keeps of it can be
+ * set (PR_SET_MM_MAP). Nor does it help that many agree, since one can start as many as it likes. Process 1 is believed: who makes
+ * that one lie has the guest already. So nobody is heard before it has spoken for a candidate, and whatever others say, that
+ * one is not struck for it. It may have spoken for several: behind it in memory there may lie a copy of it, whose program is the same.
+ * Nothing of that kind lies before it, so the lowest is the one that is kept, and the others' word counts of the rest.
+ */
+static bool is_heard(struct lac_engine *engine, struct lac_hunt *hunt)
+{
+	u32 vouched = hunt->vouched, spoken_for;
+
+	if (engine->view.is_first) {
+		spoken_for = lowest_witnessed(engine, hunt);
+		if (spoken_for != hunt->number && (!lac_candidate_lives(hunt, vouched) || is_refuted(engine, vouched)))
+			hunt->vouched = spoken_for;
+		return true;
+	}
+	if (!lac_candidate_lives(hunt, vouched))
+		return false;
+	engine->answers.refuted[vouched / LAC_BITS] &= ~(1ull << vouched % LAC_BITS);
+	return true;
+}
+
 static void ask_member(struct lac_engine *engine, u8 index)
 {
 	struct lac_hunt *hunt = &engine->hunts[index];
@@ -306,8 +342,11 @@ static void ask_member(struct lac_engine *engine, u8 index)
 	if (engine->view.space.exhausted)
 		return;
 	remember_values(engine, hunt);
+	if (hunt->by_programs && !is_heard(engine, hunt))
+		first = hunt->number;
 	if (first != hunt->number) {
-		taught = lac_candidates_strike(hunt, &engine->answers, engine->view.instance->at, engine->view.is_first);
+		taught = lac_candidates_strike(hunt, &engine->answers, engine->view.instance->at,
+					       engine->view.is_first && engine->view.event->on == LACUNA_ON_LOOK);
 		hunt->events++;
 		judge(engine, hunt);
 	} else if (hunt->settled && is_refuted(engine, hunt->survivor)) {
@@ -370,6 +409,7 @@ static void view_instance(struct lac_engine *engine, struct lac_window *instance
 	view->next_by = LAC_BY_NOTHING;
 	view->next_read = false;
 	view->ring_read = false;
+	view->ring_long = false;
 	view->counted = NULL;
 	view->code_read = false;
 	view->parts_read = false;
@@ -382,11 +422,91 @@ static void view_instance(struct lac_engine *engine, struct lac_window *instance
 	view->is_first = false;
 }
 
+static void change_root(struct lac_engine *engine, u64 root)
+{
+	struct lac_space *space = &engine->view.space;
+	u32 reads = space->reads;
+
+	start_space(engine, root, space->paging, space->memory);
+	space->reads = reads;
+}
+
+/*
+ * Enters the address space whose page-table root the structure in the window points to, with the first such pointer in it: others
+ * are in what lies behind it. False: there is none.
+ */
+static bool enter_space_of(struct lac_engine *engine, struct lac_window *window)
+{
+	struct lac_page page;
+	u64 pointer;
+	s32 offset;
+
+	for (offset = window->low; offset < window->low + (s32)window->size; offset += window->word) {
+		if (!lac_word(window, offset, &pointer) || !lac_points_to_root(engine, pointer) ||
+		    lac_translate(&engine->view.space, pointer, &page))
+			continue;
+		change_root(engine, page.gpa);
+		return true;
+	}
+	return false;
+}
+
+/* What @structure's pointer in process 1, the first task behind init_task, leads to; 0: not known, or nothing. */
+static u64 pointer_of_first(struct lac_engine *engine, const struct lacuna_structure *structure)
+{
+	u8 list = lac_list_of_tasks(engine);
+	s32 tasks = lac_known(engine, list) ? lac_known_offset(engine, list) : 0;
+	u64 node, pointer;
+
+	if (!lac_known(engine, list) || !lac_word(&engine->anchor, tasks, &node) || !lac_is_kernel(&engine->view.space, node) ||
+	    node == engine->facts.init_task + (u64)(s64)tasks ||
+	    lac_read_word(&engine->view.space, node - (s64)tasks + (s64)lac_known_offset(engine, structure->member), &pointer))
+		return 0;
+	return pointer;
+}
+
+/* A bit for each member of @structure that programs tell of; @unheard: and of which process 1 has not told what is wanted. */
+static u32 members_by_programs(const struct lac_engine *engine, u8 structure, bool unheard)
+{
+	const struct lac_hunt *hunt;
+	u32 members = 0;
+	u8 i;
+
+	for (i = 0; i < engine->set->members_nr; i++) {
+		hunt = &engine->hunts[i];
+		if (engine->set->members[i].structure == structure && hunt->by_programs &&
+		    (!unheard || (!hunt->settled && !lac_candidate_lives(hunt, hunt->vouched))))
+			members |= 1u << i;
+	}
+	return members;
+}
+
+/* Asks @members of what @pointer in a task leads to, in the address space of the process that it belongs to. */
+static void ask_in_its_space(struct lac_engine *engine, const struct lacuna_structure *s, u64 pointer, u32 members, bool first)
+{
+	struct lac_view *view = &engine->view;
+	u64 root = view->space.root;
+
+	if (!members || !lac_window_open(&engine->instance, &view->space, pointer, s->low, s->high))
+		return;
+	view_instance(engine, &engine->instance, NULL);
+	view->any_root = true;
+	if (enter_space_of(engine, &engine->instance)) {
+		view->any_root = false;
+		view->told_by_others = !first;
+		view->is_first = first;
+		view->next_by = lac_known_offset(engine, s->member);
+		ask_members(engine, members);
+	}
+	change_root(engine, root);
+}
+
 /* At a fork the address space in CR3 is that of the current task, so what its pointers lead to can be checked. */
 static void follow_pointers(struct lac_engine *engine)
 {
 	u64 pointers[LACUNA_MAX_STRUCTURES] = { 0 };
 	const struct lacuna_structure *s;
+	u64 first;
 	u32 due;
 	u8 i;
 
@@ -400,10 +520,14 @@ static void follow_pointers(struct lac_engine *engine)
 	for (i = 0; i < engine->set->structures_nr; i++) {
 		s = &engine->set->structures[i];
 		due = pointers[i] ? due_members(engine, i) : 0;
+		first = due & members_by_programs(engine, i, false) ? pointer_of_first(engine, s) : 0;
+		if (first && first != pointers[i])
+			ask_in_its_space(engine, s, first, due & members_by_programs(engine, i, true), true);
 		if (!due || !lac_window_open(&engine->instance, &engine->view.space, pointers[i], s->low, s->high))
 			continue;
 		view_instance(engine, &engine->instance, NULL);
 		engine->view.next_by = lac_known_offset(engine, s->member);
+		engine->view.is_first = first && first == pointers[i];
 		ask_members(engine, due);
 	}
 }
@@ -459,35 +583,6 @@ static u32 members_about_processes(struct lac_engine *engine, u32 due)
 	return members;
 }
 
-static void change_root(struct lac_engine *engine, u64 root)
-{
-	struct lac_space *space = &engine->view.space;
-	u32 reads = space->reads;
-
-	start_space(engine, root, space->paging, space->memory);
-	space->reads = reads;
-}
-
-/*
- * Enters the address space whose page-table root the structure in the window points to, with the first such pointer in it: others
- * are in what lies behind it. False: there is none.
- */
-static bool enter_space_of(struct lac_engine *engine, struct lac_window *window)
-{
-	struct lac_page page;
-	u64 pointer;
-	s32 offset;
-
-	for (offset = window->low; offset < window->low + (s32)window->size; offset += window->word) {
-		if (!lac_word(window, offset, &pointer) || !lac_points_to_root(engine, pointer) ||
-		    lac_translate(&engine->view.space, pointer, &page))
-			continue;
-		change_root(engine, page.gpa);
-		return true;
-	}
-	return false;
-}
-
 /*
  * What an event of process @task would tell, but for what CR3 held then. Of its program it is asked only if it is process 1, whose
  * word is enough: who makes that one lie has the guest already, and of others nobody knows what they have made of themselves.
@@ -507,20 +602,9 @@ static void look_at_process(struct lac_engine *engine, u64 task, bool first, u8 
 	ask_members(engine, members_about_processes(engine, due_members(engine, structure)));
 	for (i = 0; i < engine->set->structures_nr; i++) {
 		s = &engine->set->structures[i];
-		if (s->source != LACUNA_SOURCE_POINTER || !lac_known(engine, s->member) || !due_members(engine, i) ||
-		    lac_read_word(&view->space, task + (s64)lac_known_offset(engine, s->member), &pointer) || !pointer ||
-		    !lac_window_open(&engine->instance, &view->space, pointer, s->low, s->high))
-			continue;
-		view_instance(engine, &engine->instance, NULL);
-		view->any_root = true;
-		if (enter_space_of(engine, &engine->instance)) {
-			view->any_root = false;
-			view->told_by_others = !first;
-			view->is_first = first;
-			view->next_by = lac_known_offset(engine, s->member);
-			ask_members(engine, due_members(engine, i));
-		}
-		change_root(engine, engine->kernel_root);
+		if (s->source == LACUNA_SOURCE_POINTER && lac_known(engine, s->member) &&
+		    !lac_read_word(&view->space, task + (s64)lac_known_offset(engine, s->member), &pointer) && pointer)
+			ask_in_its_space(engine, s, pointer, due_members(engine, i), first);
 	}
 }
 
@@ -992,13 +1076,11 @@ void lac_engine_start(struct lac_engine *engine, const struct lac_facts *facts)
 	engine->user_space = false;
 	engine->known = 0;
 	engine->kernel_root = 0;
-	engine->told_most = 0;
 	engine->echo = 0;
 	engine->looked = 0;
 	engine->listed = 0;
 	engine->events = 0;
 	memset(&engine->search, 0, sizeof(engine->search));
-	memset(engine->told, 0, sizeof(engine->told));
 	memset(&engine->live, 0, sizeof(engine->live));
 	for (i = 0; i < engine->set->members_nr; i++) {
 		hunt = &engine->hunts[i];

@@ -6,7 +6,7 @@
 #include "engine.h"
 #include "window.h"
 
-#define LAC_MAX_RING 4096 /* instances on a list; a longer one is not followed */
+#define LAC_MAX_RING 1024 /* instances on a list; of a longer one so many are followed, the oldest */
 #define LAC_MIN_RING 3 /* init_task, process 1 and kthreadd: a shorter ring is no evidence */
 #define LAC_LIVE_SLOTS 512 /* a power of two; at most half of them are used */
 #define LAC_MAX_COSTLY 64 /* so few candidates must be left before what costs many reads is asked */
@@ -18,7 +18,6 @@
 #define LAC_MAX_EXTENT 8192 /* pages */
 #define LAC_TEXT_SLACK 64 /* bytes: so many zeros are no code */
 #define LAC_MAX_ECHOES 256
-#define LAC_MAX_IDS 64
 #define LAC_SEARCHED 8 /* processes in which threads are looked for in one event */
 #define LAC_PASSED 64 /* tasks that are passed by on the way to them */
 #define LAC_FULL_ROUNDS 16 /* of so many times that they are searched one is for all, kernel threads or not */
@@ -37,7 +36,6 @@
 #define LAC_COUNTED 16 /* candidates whose values are compared in one walk along the ring */
 #define LAC_LEADS 16u /* pointers of which it is remembered for an event where they lead */
 #define LAC_VALUES 32768
-#define LAC_MIN_ID 32 /* smaller numbers are met by chance */
 #define LAC_MAX_TEXT 64
 #define LAC_SEEN 32 /* different instances are told apart up to here: a bit each */
 
@@ -87,6 +85,8 @@ struct lac_hunt {
 	bool tied; /* several were, and have had the same value in every instance since */
 	u32 offered; /* when tied: the first of those */
 	u32 turns; /* events at which it could have been asked since it was settled, or since it fell quiet */
+	bool by_programs; /* only programs tell of it, and what they tell they can choose */
+	u32 vouched; /* then, of the candidates that process 1 has spoken for, the lowest; number: it has for none */
 	u8 quiet; /* events in a row at which it was asked for nothing, of the same task while as much was known */
 	u8 quiet_known;
 	u64 quiet_subject;
@@ -125,6 +125,7 @@ struct lac_view {
 	s32 next_by; /* what tells it, LAC_BY_* or the offset in tasks of the pointer that leads to such instances */
 	bool ring_read, code_read, parts_read, echoes_read, extent_read, bases_read;
 	u32 ring_nr;
+	bool ring_long; /* it goes on behind those in engine->ring */
 	const struct lac_hunt *counted; /* whose candidates' values along the ring have been looked at; NULL: nobody's */
 	bool code_known;
 	struct lac_code code;
@@ -135,8 +136,6 @@ struct lac_view {
 	u64 text; /* the one part with text that the instance names; 0: none, or more than one */
 	bool nx_tells; /* that memory is executable says that it is not data; computed with the parts */
 	u32 echoes_nr;
-	u32 ids_nr;
-	s32 ids[LAC_MAX_IDS]; /* values of candidates that user pointers in the instance lead to */
 	u64 extent;
 	u32 bases_nr;
 	u32 leads_nr;
@@ -175,7 +174,7 @@ struct lac_engine {
 	struct lac_window row; /* of any instance; and what is read of it for a moment: lac_scratch() */
 	struct lac_answers answers;
 	union {
-		u64 ring[LAC_MAX_RING]; /* instances on the ring of the settled list member */
+		u64 ring[LAC_MAX_RING]; /* the first instances on the ring of the settled list member */
 		struct {
 			char echoes[LAC_MAX_ECHOES][LAC_MAX_TEXT];
 			u16 echo_words[LAC_MAX_ECHOES]; /* which words of the instance lead to them */
@@ -185,8 +184,6 @@ struct lac_engine {
 	u64 values[LAC_VALUES / LAC_BITS]; /* the values along the ring, a bit each, more than one to a bit */
 	u64 on_ring[LAC_LIVE_SLOTS / LAC_BITS]; /* the slots of @live that were met there */
 	struct lac_search search;
-	u8 told[LACUNA_MAX_WINDOW / 4]; /* per word of a task: events at which it led to the value of a candidate */
-	u8 told_most;
 	u16 echo; /* which word of a module has led to the echo of a text */
 	struct lac_tables tables;
 	u32 events; /* of tasks, so far */

@@ -52,12 +52,14 @@ bool lac_is_user(struct lac_space *space, u64 va)
 static bool points_to_a_root(struct lac_engine *engine, u64 pointer)
 {
 	struct lac_space *space = &engine->view.space;
+	const struct lac_event *event = engine->view.event;
+	/* in a guest that ran before the kernel's own has not been seen; the one in use is a process's then, and serves as well */
+	u64 known = engine->kernel_root ? engine->kernel_root : lac_root_of(event->cr3, event->paging);
 	struct lac_page page;
 
 	return !(pointer % lac_root_alignment(space)) && lac_is_kernel(space, pointer) && !lac_translate(space, pointer, &page) &&
-	       page.gpa != engine->kernel_root &&
-	       lac_same_from_root(space, page.gpa, engine->kernel_root, engine->facts.text) &&
-	       lac_same_from_root(space, page.gpa, engine->kernel_root, pointer);
+	       page.gpa != engine->kernel_root && lac_same_from_root(space, page.gpa, known, engine->facts.text) &&
+	       lac_same_from_root(space, page.gpa, known, pointer);
 }
 
 bool lac_points_to_root(struct lac_engine *engine, u64 pointer)
@@ -157,8 +159,6 @@ void lac_ask(struct lac_engine *engine, struct lac_hunt *hunt, const struct lacu
 		return lac_ring_counts(engine, hunt, p);
 	case LACUNA_UNIQUE:
 		return lac_unique(engine, hunt, p);
-	case LACUNA_THREAD_ID:
-		return lac_thread_id(engine, hunt, p);
 	case LACUNA_LEADS_TO_ROOT:
 		return lac_leads_to_root(engine, hunt, p);
 	case LACUNA_IS_ROOT:

@@ -149,7 +149,7 @@ u32 lac_asked(const struct lac_engine *engine, const struct lac_hunt *hunt);
 typedef void lac_predicate(struct lac_engine *engine, struct lac_hunt *hunt, const struct lacuna_predicate *p);
 
 /* predicate_task.c */
-lac_predicate lac_text, lac_unique, lac_thread_id, lac_leads_to_root, lac_null_at_times;
+lac_predicate lac_text, lac_unique, lac_leads_to_root, lac_null_at_times;
 
 /* predicate_ring.c */
 lac_predicate lac_ring, lac_ring_counts, lac_differs_in_threads;

@@ -57,9 +57,10 @@ static void widen(struct span *span, s32 low, s32 high)
 }
 
 /*
- * Follows the ring through the anchor at @offset and keeps its instances in engine->ring. 0: not a ring; CANNOT_TELL: it is longer
- * than is followed, or goes wrong only behind some that were right, as it does where another vCPU is just changing it, or one of the
- * instances is not named at @name, if it is wanted. A ring of one is what a list head that is not in use looks like.
+ * Follows the ring through the anchor at @offset and keeps its instances in engine->ring; of a long one only the first, which have been
+ * on it for longest. 0: not a ring; CANNOT_TELL: it goes wrong only behind some that were right, as it does where another vCPU is just
+ * changing it, or one of the instances is not named at @name, if it is wanted. A ring of one is what a list head that is not in use
+ * looks like.
  */
 static u32 walk_ring(struct lac_engine *engine, s32 offset, const struct lac_hunt *name, s32 name_offset)
 {
@@ -68,6 +69,7 @@ static u32 walk_ring(struct lac_engine *engine, s32 offset, const struct lac_hun
 	u8 text[LAC_MAX_TEXT];
 	u32 number = 0;
 
+	engine->view.ring_long = false;
 	/* the first node is in the anchor, which has been read */
 	if (!anchor_links(engine, offset, links))
 		return 0;
@@ -76,8 +78,10 @@ static u32 walk_ring(struct lac_engine *engine, s32 offset, const struct lac_hun
 	if (name)
 		widen(&span, name_offset, name_offset + name->size);
 	do {
-		if (number == LAC_MAX_RING)
-			return CANNOT_TELL;
+		if (number == LAC_MAX_RING) {
+			engine->view.ring_long = true;
+			return number;
+		}
 		engine->ring[number++] = node - (s64)offset;
 		previous = node;
 		node = links[0];
@@ -115,6 +119,32 @@ static void note_ring(struct lac_engine *engine, u32 number)
 	}
 }
 
+/* Is @task on the list at @offset? A thread other than the leader is not: its links are a copy of those that its parent had once. */
+static bool is_linked(struct lac_engine *engine, u64 task, s32 offset)
+{
+	u64 node = task + (s64)offset, links[2], next[2], previous[2];
+	struct lac_space *space = &engine->view.space;
+
+	return lac_read_links(space, node, links) && lac_read_links(space, links[0], next) &&
+	       lac_read_links(space, links[1], previous) && next[1] == node && previous[0] == node;
+}
+
+/*
+ * Of a ring that is not followed to its end: a head outside of any task would be next to the anchor, which has been on the list for
+ * longest, so that what lies there must be a task; and who is known to be alive may be further on.
+ */
+static u32 known_on_long_ring(struct lac_engine *engine, s32 offset, const struct lac_hunt *name, s32 name_offset)
+{
+	u64 links[2];
+	u32 known = 0, i;
+
+	if (!anchor_links(engine, offset, links) || !is_named(engine, links[1] - (s64)offset, name, name_offset))
+		return 0;
+	for (i = 0; i < LAC_LIVE_SLOTS; i++)
+		known += engine->live.slots[i] && is_linked(engine, engine->live.slots[i], offset);
+	return known;
+}
+
 /*
  * All nodes must be in tasks with a name: a ring that runs through a list head outside of a task has one instance that is
  * none. Of the tasks known to be alive at least half must be on it: threads other than the leader are not. But a task may
@@ -139,8 +169,10 @@ static enum lac_outcome ring(struct lac_engine *engine, struct lac_hunt *hunt, c
 	for (i = 1; i < LAC_MIN_RING; i++) /* which were passed by */
 		if (!is_named(engine, engine->ring[i], name, name_offset))
 			return LAC_SILENT;
-	for (i = 0; i < number; i++)
+	for (i = 0; i < number && !engine->view.ring_long; i++)
 		known += lac_live_has(&engine->live, engine->ring[i]);
+	if (engine->view.ring_long)
+		known = known_on_long_ring(engine, offset, name, name_offset);
 	if (2 * known < engine->live.used)
 		return LAC_SILENT;
 	if (lac_absent(engine->view.instance, offset, hunt->size))
@@ -175,27 +207,28 @@ static bool ring_is_same(struct lac_engine *engine, s32 offset)
 	u64 links[2];
 	u32 i;
 
-	for (i = 0; i < view->ring_nr; i++)
+	for (i = 0; i + view->ring_long < view->ring_nr; i++)
 		if (!lac_read_links(&view->space, engine->ring[i] + (s64)offset, links) ||
 		    links[0] != engine->ring[(i + 1) % view->ring_nr] + (s64)offset)
 			return false;
 	return true;
 }
 
-static bool is_on_ring(const struct lac_engine *engine, u64 task)
+static bool is_on_ring(struct lac_engine *engine, u64 task, s32 offset)
 {
 	u32 i;
 
 	for (i = 0; i < engine->view.ring_nr; i++)
 		if (engine->ring[i] == task)
 			return true;
-	return false;
+	return engine->view.ring_long && is_linked(engine, task, offset);
 }
 
 /* One of the candidates that are compared in one walk along the ring. */
 struct counted {
 	u32 candidate;
 	s32 offset, most;
+	u32 digest; /* of the values it has had so far */
 	bool refuted, twice;
 };
 
@@ -233,6 +266,7 @@ static bool is_new(struct lac_engine *engine, struct counted *c, u32 slot, u32 n
 /* The list of tasks starts with init_task (0), process 1 and kthreadd (2) in this order. */
 static void count(struct lac_engine *engine, struct counted *c, u32 slot, u32 number, bool read, s32 value)
 {
+	c->digest = (c->digest ^ (u32)value) * 0x9e3779b1u + 1;
 	if (!read || value < 0 || (number < LAC_MIN_RING && value != (s32)number))
 		c->refuted = true;
 	else if (!is_new(engine, c, slot, number, value))
@@ -260,7 +294,7 @@ static bool count_along(struct lac_engine *engine, s32 list, struct counted *cou
 	struct span span = { list, list + 2 * engine->word };
 	u32 met = 0, i;
 	bool read;
-	s32 value;
+	s32 value = 0;
 
 	if (!anchor_links(engine, list, links))
 		return false;
@@ -268,13 +302,15 @@ static bool count_along(struct lac_engine *engine, s32 list, struct counted *cou
 		widen(&span, counted[i].offset, counted[i].offset + (s32)sizeof(value));
 	memset(engine->values, 0, sizeof(engine->values));
 	engine->view.ring_read = false;
+	engine->view.ring_long = false;
 	for (i = 0; i < number; i++) {
 		read = lac_int(engine->view.anchor, counted[i].offset, &value);
 		count(engine, &counted[i], i, 0, read, value);
 	}
 	do {
-		if (met == LAC_MAX_RING)
-			return false;
+		engine->view.ring_long = met == LAC_MAX_RING;
+		if (engine->view.ring_long)
+			break;
 		engine->ring[met++] = node - (s64)list;
 		previous = node;
 		node = links[0];
@@ -292,6 +328,29 @@ static bool count_along(struct lac_engine *engine, s32 list, struct counted *cou
 	} while (node != first);
 	note_ring(engine, met);
 	return true;
+}
+
+/*
+ * Every process has its number twice: that of its group of threads is the same (task_struct.tgid). Where one that may be it is found
+ * twice, what is found once is something else that tasks are counted by, as for sched_ext (tid, 7.x).
+ */
+static void refute_without_twin(struct counted *counted, u32 number)
+{
+	bool twins[LAC_COUNTED] = { false }, any = false;
+	u32 i, j;
+
+	for (i = 0; i < number; i++) {
+		for (j = 0; j < i; j++) {
+			if (counted[i].refuted || counted[i].twice || counted[j].refuted || counted[j].twice ||
+			    counted[i].digest != counted[j].digest)
+				continue;
+			twins[i] = true;
+			twins[j] = true;
+			any = true;
+		}
+	}
+	for (i = 0; i < number && any; i++)
+		counted[i].refuted |= !twins[i];
 }
 
 /* Of very many candidates most have not @value in @task, which is read once for all of them. */
@@ -325,7 +384,7 @@ static void refute_by_first_processes(struct lac_engine *engine, struct lac_hunt
 	}
 }
 
-static enum lac_outcome counted_outcome(struct lac_engine *engine, struct counted *c, u32 slot, s32 list)
+static enum lac_outcome counted_outcome(struct lac_engine *engine, struct counted *c, u32 slot, s32 list, bool is_same)
 {
 	struct lac_view *view = &engine->view;
 	s32 value;
@@ -334,21 +393,32 @@ static enum lac_outcome counted_outcome(struct lac_engine *engine, struct counte
 		return LAC_REFUTED;
 	/* it may be a task that has gone since it was met */
 	if (c->twice)
-		return ring_is_same(engine, list) ? LAC_REFUTED : LAC_UNKNOWN;
+		return is_same ? LAC_REFUTED : LAC_UNKNOWN;
 	/* a thread is not on the ring: it has a number that nobody on the ring has */
-	if (is_on_ring(engine, view->instance->at) || !lac_int(view->instance, c->offset, &value) || !value)
+	if (is_on_ring(engine, view->instance->at, list) || !lac_int(view->instance, c->offset, &value) || !value)
 		return LAC_FITS;
 	return fits_if(is_new(engine, c, slot, view->ring_nr, value));
 }
 
+static bool any_twice(const struct counted *counted, u32 number)
+{
+	u32 i;
+
+	for (i = 0; i < number; i++)
+		if (!counted[i].refuted && counted[i].twice)
+			return true;
+	return false;
+}
+
 /*
- * The first three: rest_init() makes sure of the numbers (2.6.23 and later), and none of them ever exits. No number comes twice.
+ * The first three: rest_init() makes sure of the numbers (2.6.23 and later), and none of them ever exits. No number comes twice. Only
+ * what the kernel keeps is asked, nothing that a program may write.
  */
 void lac_ring_counts(struct lac_engine *engine, struct lac_hunt *hunt, const struct lacuna_predicate *p)
 {
 	struct counted counted[LAC_COUNTED];
-	u32 next = 0, number, i;
-	bool followed;
+	u32 next = 0, number, walks = 0, i;
+	bool followed, is_same;
 	s32 list;
 
 	if (!lac_known(engine, p->member))
@@ -359,9 +429,12 @@ void lac_ring_counts(struct lac_engine *engine, struct lac_hunt *hunt, const str
 		engine->view.counted = hunt;
 		next = next_counted(engine, hunt, counted, next, &number);
 		followed = number && count_along(engine, list, counted, number) && engine->view.ring_nr >= LAC_MIN_RING;
+		if (followed && number < LAC_COUNTED && !walks++) /* all of them were compared */
+			refute_without_twin(counted, number);
+		is_same = followed && any_twice(counted, number) && ring_is_same(engine, list);
 		for (i = 0; i < number; i++)
 			lac_answer(engine, p, counted[i].candidate,
-				   followed ? counted_outcome(engine, &counted[i], i, list) : LAC_UNKNOWN);
+				   followed ? counted_outcome(engine, &counted[i], i, list, is_same) : LAC_UNKNOWN);
 	} while (number == LAC_COUNTED);
 }
 
@@ -555,8 +628,8 @@ void lac_differs_in_threads(struct lac_engine *engine, struct lac_hunt *hunt, co
 	offset = lac_known_offset(engine, list);
 	if (!find_thread(engine, offset, lac_known_offset(engine, p->member), &thread))
 		return;
-	if (lac_read_ring(engine, offset) < LAC_MIN_RING || is_on_ring(engine, thread) ||
-	    !is_on_ring(engine, engine->search.leader)) {
+	if (lac_read_ring(engine, offset) < LAC_MIN_RING || is_on_ring(engine, thread, offset) ||
+	    !is_on_ring(engine, engine->search.leader, offset)) {
 		engine->search.leader = 0;
 		return;
 	}

@@ -96,7 +96,7 @@ void ask(benchmark::State& state, const lacuna_constraints& set, std::uint8_t on
 const char* name_of(std::uint8_t kind)
 {
     static const char* const names[LACUNA_PREDICATES] = {"anchor-text", "anchor-value", "range", "text", "text-echoed", "ring",
-        "ring-counts", "unique", "thread-id", "leads-to-root", "is-root", "code-start", "code-end", "text-part", "extent",
+        "ring-counts", "unique", "leads-to-root", "is-root", "code-start", "code-end", "text-part", "extent",
         "null-at-times", "differs-in-threads"};
     return names[kind];
 }

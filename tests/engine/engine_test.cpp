@@ -74,6 +74,7 @@ Boot boot_kernel(SyntheticGuest& guest, Hunt& hunt)
 
 void run_processes(SyntheticGuest& guest, Hunt& hunt, bool threads)
 {
+    guest.start_first();
     for (int i = 0; i < 12; i++) {
         const auto process = guest.spawn_process("proc" + std::to_string(i));
         hunt.event(guest.fork_event(process));
@@ -274,25 +275,104 @@ TEST(Engine, TheFirstTaskOfAKernelForOneCpu)
     expect_all_resolved(hunt, guest.layout);
 }
 
-// A thread whose library keeps no number of it, and whose leader lies right behind it in memory: the leader's pointer leads to
-// the leader's number, which is the thread's tgid.
-TEST(Engine, AnotherTasksNumberBehindATaskIsNotBelieved)
+// Nothing that a program can write says which number is its own: neither to a thread nor to what else tasks are counted by (tid).
+TEST(Engine, NumbersThatProgramsTellAreNotBelieved)
 {
     SyntheticGuest guest(Layout::ordinary());
     Hunt hunt(guest);
     boot_kernel(guest, hunt);
-    run_processes(guest, hunt, false);
-    const auto leader = guest.spawn_process("leader");
-    for (int i = 0; i < 6; i++) {
+    for (int i = 0; i < 16; i++) {
+        const auto liar = guest.spawn_process("liar");
+        const auto tid = guest.to_gpa(liar.address + static_cast<std::uint64_t>(guest.layout.tid));
+        guest.say_number(liar, guest.memory.get<std::int32_t>(tid));
+        hunt.event(guest.fork_event(liar));
+    }
+    EXPECT_EQ(hunt.report("task_struct.pid").state, LACUNA_TIED);
+    EXPECT_EQ(hunt.candidates("task_struct.pid"), (std::vector{guest.layout.pid, guest.layout.tgid}));
+    for (int i = 0; i < 8; i++) {
+        const auto leader = guest.spawn_process("liar"); // its own forks are not seen
         const auto thread = guest.spawn_thread(leader, "thread");
-        guest.forget_thread_id(thread);
-        guest.leave_leader_behind(thread, leader);
+        const auto tgid = guest.to_gpa(leader.address + static_cast<std::uint64_t>(guest.layout.tgid));
+        guest.say_number(thread, guest.memory.get<std::int32_t>(tgid));
         hunt.event(guest.fork_event(thread));
     }
-    EXPECT_TRUE(hunt.report("task_struct.pid").state == LACUNA_OPEN || hunt.candidates("task_struct.pid")[0] == guest.layout.pid);
-    const auto left = hunt.candidates("task_struct.pid");
-    EXPECT_NE(std::find(left.begin(), left.end(), guest.layout.pid), left.end());
+    expect_resolved(hunt, "task_struct.pid", guest.layout.pid);
 }
+
+// As the payload of a microVM might, which may be all that runs there beside process 1.
+class Liars : public testing::TestWithParam<bool> {
+protected:
+    Liars()
+    {
+        const Boot boot = boot_kernel(guest, hunt);
+        init = boot.init;
+        for (int i = 0; i < 12; i++) { // mm is known when it begins
+            const auto process = guest.spawn_process("compat");
+            guest.make_compat(process);
+            hunt.event(guest.fork_event(process));
+            if (i % 3)
+                continue;
+            hunt.event(guest.exit_event(process));
+            guest.exit(process);
+        }
+    }
+
+    // Each of a program of its own: in its headers, or in what the kernel keeps of it.
+    void lie(int times)
+    {
+        for (int i = 0; i < times; i++) {
+            const auto liar = guest.spawn_process("liar" + std::to_string(i));
+            GetParam() ? guest.call_data_code(liar) : guest.swap_code(liar);
+            hunt.event(guest.fork_event(liar));
+        }
+    }
+
+    void expect_truth()
+    {
+        expect_resolved(hunt, "mm_struct.start_code", guest.layout.start_code);
+        expect_resolved(hunt, "mm_struct.end_code", guest.layout.end_code);
+    }
+
+    SyntheticGuest guest{Layout::ordinary()};
+    Hunt hunt{guest};
+    SyntheticGuest::Task init;
+};
+
+TEST_P(Liars, AreNotHeardBeforeProcess1)
+{
+    lie(24);
+    for (const char* member : {"mm_struct.start_code", "mm_struct.end_code"}) {
+        EXPECT_EQ(hunt.report(member).state, LACUNA_OPEN) << member;
+        EXPECT_EQ(hunt.report(member).eliminated, 0u) << member;
+    }
+    const auto first = guest.exec(init);
+    for (int i = 0; i < 8; i++)
+        hunt.event(guest.fork_event(first));
+    run_processes(guest, hunt, false);
+    expect_truth();
+}
+
+TEST_P(Liars, StrikeNothingThatProcess1SpeaksFor)
+{
+    guest.exec(init); // which never forks
+    for (const int honest : {0, 1, 1, 2}) {
+        for (int i = 0; i < honest; i++)
+            hunt.event(guest.fork_event(guest.spawn_process("honest")));
+        lie(6);
+        for (const auto& [member, offset] : {std::pair{"mm_struct.start_code", guest.layout.start_code},
+                                             {"mm_struct.end_code", guest.layout.end_code}}) {
+            const auto report = hunt.report(member);
+            EXPECT_TRUE(report.state == LACUNA_OPEN || report.candidates[0] == offset) << member;
+            EXPECT_NE(report.state, LACUNA_CONTRADICTED) << member;
+        }
+    }
+    run_processes(guest, hunt, false);
+    expect_truth();
+    lie(40);
+    expect_truth();
+}
+
+INSTANTIATE_TEST_SUITE_P(Ways, Liars, testing::Bool(), [](const auto& p) { return p.param ? "Headers" : "Kernel"; });
 
 TEST(Engine, KnowsWhenTheKernelAloneTeachesNothingMore)
 {
@@ -412,6 +492,8 @@ TEST(Engine, NamesInUtf8StopNothing)
     hunt.event(guest.fork_event(guest.init_task()));
     hunt.event(guest.fork_event(guest.init_task()));
     guest.set_comm(early, "init");
+    for (int i = 0; i < 8; i++)
+        guest.spawn_kernel_thread("kworker/" + std::to_string(i));
     guest.spawn_process("\xc3\xbc" "berwachung-\xc3"); // and one that the kernel has cut in the middle of a character
     for (int i = 0; i < 8; i++)
         hunt.event(guest.fork_event(kthreadd));
@@ -512,6 +594,39 @@ TEST_F(RunningGuest, NothingIsSeenAtWorkBeforeAKernelThreadHadNone)
     hunt.event(guest.fork_event(kthreadd));
     hunt.event(guest.fork_event(process));
     EXPECT_EQ(hunt.report("task_struct.mm").witnesses, 1u);
+}
+
+// More than are followed: neither in a boot nor in a guest that ran before does that stop anything.
+TEST(Engine, ThousandsOfProcessesStopNothing)
+{
+    for (const bool ran_before : {false, true}) {
+        SyntheticGuest guest(Layout::ordinary());
+        Hunt hunt(guest);
+        const auto crowd = [&] {
+            for (int i = 0; i < 1500; i++)
+                guest.spawn_kernel_thread("kworker/" + std::to_string(i));
+        };
+        if (ran_before) {
+            guest.spawn_process("init");
+            const auto kthreadd = guest.spawn_kernel_thread("kthreadd");
+            crowd();
+            for (int i = 0; i < 12; i++) {
+                hunt.event(guest.fork_event(kthreadd));
+                hunt.event(guest.fork_event(guest.init_task()));
+            }
+        } else {
+            boot_kernel(guest, hunt);
+            run_processes(guest, hunt, false);
+            ASSERT_EQ(hunt.report("task_struct.pid").state, LACUNA_TIED);
+            crowd();
+        }
+        const auto server = guest.spawn_process("server");
+        guest.spawn_thread(server, "worker");
+        run_processes(guest, hunt, false);
+        run_processes(guest, hunt, true);
+        load_modules(guest, hunt, 6);
+        expect_all_resolved(hunt, guest.layout);
+    }
 }
 
 // Modules may be loaded before mm is known: that a process has begun must not wait for it.

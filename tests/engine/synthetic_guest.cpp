@@ -284,6 +284,7 @@ void SyntheticGuest::make_program(std::uint64_t mm, std::uint64_t root)
     const std::uint64_t page = memory.allocate_page(), code_size = 0x1000 + random_() % 0x9000;
     map(root, base, page, user | no_execute);
     map(root, base + 0x1000, memory.allocate_page(), user);
+    headers_[mm] = page + header_size;
     memory.write(page, "\177ELF", 4);
     memory.write(page + (narrow ? 28 : 32), &header_size, where.word); // e_phoff
     // flags, offset, address, size in the file, size in memory
@@ -301,6 +302,8 @@ void SyntheticGuest::make_program(std::uint64_t mm, std::uint64_t root)
     }
     put_word(mm, layout.start_code, base + 0x1000);
     put_word(mm, layout.end_code, base + 0x1000 + code_size);
+    put_word(mm, layout.end_code + static_cast<int>(where.word), base + 0x11000); // start_data
+    put_word(mm, layout.end_code + 2 * static_cast<int>(where.word), base + 0x11100); // end_data
     put_word(mm, layout.vdso, where.vdso);
     const std::array<std::uint64_t, 14> auxv{33, where.vdso, 6, 4096, 3, base + header_size, 4, entry_size, 5,
         segments.size(), 9, base + 0x1000 + code_size / 2, 7, where.vdso - 0x100000};
@@ -314,6 +317,7 @@ void SyntheticGuest::keep_thread_id(const Task& task, std::int32_t pid)
     const std::uint64_t va = where.thread_memory + static_cast<std::uint64_t>(pid) * 0x10000, page = memory.allocate_page();
     map(task.space, va, page, user | writable | no_execute);
     memory.put<std::int32_t>(page + 0x2d0, pid);
+    thread_ids_[task.address] = page + 0x2d0;
     put_word(task.address, layout.clear_child_tid, va + 0x2d0);
 }
 
@@ -371,10 +375,26 @@ void SyntheticGuest::exit(const Task& task)
         unlink(node);
 }
 
-void SyntheticGuest::leave_leader_behind(const Task& thread, const Task& leader)
+void SyntheticGuest::start_first()
 {
-    const std::uint64_t there = leader.address + static_cast<std::uint64_t>(layout.clear_child_tid);
-    put_word(thread.address, static_cast<std::int64_t>(task_size) - 16, word(there));
+    const auto offset = static_cast<std::uint64_t>(layout.tasks);
+    const std::uint64_t first = word(init_task_.address + offset) - offset;
+    if (first != init_task_.address && !word(first + static_cast<std::uint64_t>(layout.mm)))
+        exec({first, 0});
+}
+
+void SyntheticGuest::say_number(const Task& task, std::int32_t number)
+{
+    memory.put<std::int32_t>(thread_ids_.at(task.address), number);
+}
+
+void SyntheticGuest::call_data_code(const Task& process)
+{
+    const std::uint64_t headers = headers_.at(word(process.address + static_cast<std::uint64_t>(layout.mm)));
+    const bool narrow = where.word == 4;
+    const std::array<std::uint32_t, 3> flags{4, 4, 7};
+    for (std::size_t i = 0; i < flags.size(); i++)
+        memory.put<std::uint32_t>(headers + i * (narrow ? 32 : 56) + (narrow ? 24 : 4), flags[i]);
 }
 
 void SyntheticGuest::swap_code(const Task& process)

@@ -91,9 +91,13 @@ public:
     // A kernel thread that does not run has no address space, not even a borrowed one (context_switch()).
     void switch_out(const Task& task) { put_word(task.address, layout.active_mm, 0); }
 
-    // What else was in memory behind a task once: another task of the same process, that its library keeps a number of.
-    void leave_leader_behind(const Task& thread, const Task& leader);
-    void forget_thread_id(const Task& task) { put_word(task.address, layout.clear_child_tid, 0); }
+    // Process 1 runs its program, if it has not so far.
+    void start_first();
+
+    // What a program may do: have some number where its library keeps the thread's own, ...
+    void say_number(const Task& task, std::int32_t number);
+    // ... or make its data look like its code, in the headers that lie in its memory.
+    void call_data_code(const Task& process);
     // What the kernel keeps of a program's code is what its headers do not say, but of other members they do (PR_SET_MM_MAP).
     void swap_code(const Task& process);
     // A 32-bit program in a 64-bit guest: the words of what the kernel keeps of it are of 32 bits.
@@ -151,6 +155,8 @@ private:
     Task init_task_;
     std::uint64_t cg_head_ = 0;
     std::map<std::uint64_t, std::uint64_t> thread_heads_; // by leader
+    std::map<std::uint64_t, std::uint64_t> thread_ids_; // by task: the GPA at which its number is kept
+    std::map<std::uint64_t, std::uint64_t> headers_; // by mm: the GPA of the program's headers
     std::uint64_t next_module_;
     std::uint64_t last_module_ = 0;
     std::map<std::uint64_t, std::uint64_t> module_pages_; // VA of a page -> GPA
