@@ -310,7 +310,7 @@ def check_disarmed(trial, module, tiny, change, expected):
     trial.check(f"disarming is answered after {change or 'nothing'}", answer == expected and took < 10, f"errno {answer} after {took:.1f} s")
     since = time.monotonic()
     status = trial.lacuna.ask("status")
-    trial.check("status is answered", status is not None and time.monotonic() - since < 5)
+    trial.check("status is answered", status is not None and time.monotonic() - since < 20, f"after {time.monotonic() - since:.1f} s")
 
 
 def other_kernel(trial):
