@@ -481,8 +481,11 @@ def running(trial):
     state = trial.wait_state(guest, (*TRAPPING, *FINAL), 30)
     reason = trial.lacuna.states.get(guest.name, {}).get("reason") or ""
     trial.check("it is known and left alone", state == "ignored" and "lacunactl learn" in reason, f"{state}: {reason}")
+    asked = time.monotonic()
     trial.check("lacunactl learn is taken", trial.lacuna.ask("learn", guest.name) is not None)
     trial.wait_state(guest, ("waiting", *TRAPPING, "done"), 30)
+    trial.wait_state(guest, FINAL)
+    trial.write(guest, "learn", {"seconds": time.monotonic() - asked, "traps": trial.stats(guest).get("traps_total")})
     trial.collect(guest)
     trial.check_trapped(guest)
     trial.check("the guest is still alive after its work", still_prints(guest))
