@@ -66,6 +66,7 @@ struct lac_guest {
 	u8 final; /* while restoring: what comes then */
 	bool hooked;
 	bool asleep; /* no process is trapped until user space runs: the kernel's own threads teach nothing more */
+	bool drowsy; /* lock: nor until process 1 does, which is looked at: before, the kernel starts programs for itself */
 	const char *reason; /* a constant, or NULL */
 	struct lac_orders orders;
 	const struct lac_kernel *kernel; /* the one that runs */

@@ -174,7 +174,7 @@ static int move_exit_site(struct lac_guest *guest, struct kvm_vcpu *vcpu)
 	struct lac_site *exit = &guest->sites[LACUNA_SITE_EXIT];
 	int err = 0;
 
-	if (!lac_site_is_single(&exit->descriptor) || guest->asleep)
+	if (!lac_site_is_single(&exit->descriptor) || guest->asleep || guest->drowsy)
 		return 0;
 	if (lac_engine_wants_exits(guest->engine))
 		return lac_site_arm(exit, vcpu->kvm, vcpu);
@@ -254,22 +254,33 @@ void lac_hunt_move_sites(struct lac_guest *guest, struct kvm_vcpu *vcpu, u32 kin
 
 void lac_hunt_wake(struct lac_guest *guest, struct kvm_vcpu *vcpu)
 {
-	int err = 0;
-
 	if (!READ_ONCE(guest->asleep) || !lac_kvm_paging(vcpu) || lac_kvm_cpl(vcpu) != 3)
 		return;
 	mutex_lock(&guest->lock);
 	if (guest->state == LACUNA_GUEST_TRAPPING && guest->asleep) {
-		err = lac_site_arm(&guest->sites[LACUNA_SITE_FORK], vcpu->kvm, vcpu);
-		if (!err)
-			err = lac_site_arm(&guest->sites[LACUNA_SITE_EXIT], vcpu->kvm, vcpu);
 		WRITE_ONCE(guest->asleep, false);
-		/* perhaps nothing is ever forked */
+		guest->drowsy = true;
 		lac_survey_begin(guest);
 	}
 	mutex_unlock(&guest->lock);
+}
+
+void lac_hunt_rouse(struct lac_guest *guest, struct kvm *kvm)
+{
+	int err = 0;
+
+	lockdep_assert_held(&guest->engine_lock);
+	mutex_lock(&guest->lock);
+	if (guest->state == LACUNA_GUEST_TRAPPING && guest->drowsy &&
+	    (lac_engine_user_space(guest->engine) || !lac_engine_wants_looks(guest->engine))) {
+		guest->drowsy = false;
+		err = lac_site_arm(&guest->sites[LACUNA_SITE_FORK], kvm, NULL);
+		if (!err && lac_engine_wants_exits(guest->engine))
+			err = lac_site_arm(&guest->sites[LACUNA_SITE_EXIT], kvm, NULL);
+	}
+	mutex_unlock(&guest->lock);
 	if (err)
-		lac_hunt_end(guest, vcpu->kvm, vcpu, LACUNA_GUEST_FAILED, "a trap site cannot be written");
+		lac_hunt_end(guest, kvm, NULL, LACUNA_GUEST_FAILED, "a trap site cannot be written");
 }
 
 /* ---- begin and start ---- */
@@ -318,6 +329,7 @@ void lac_hunt_begin(struct lac_guest *guest, struct lac_engine *engine, struct l
 	guest->seen_firmware = false;
 	guest->nobody_inside = false;
 	WRITE_ONCE(guest->asleep, false);
+	guest->drowsy = false;
 	guest->strange_exits = 0;
 	memset(&guest->stats, 0, sizeof(guest->stats));
 	guest->stats.armed_ns = lac_guest_time(guest);
@@ -405,6 +417,7 @@ void lac_hunt_reset(struct lac_guest *guest, struct kvm_vcpu *vcpu)
 	/* with paging on it is kexec, or it only seems to be: 32-bit firmware that a kernel has called looks the same */
 	guest->nobody_inside = !lac_kvm_paging(vcpu);
 	WRITE_ONCE(guest->asleep, false);
+	guest->drowsy = false;
 	guest->strange_exits = 0;
 	memset(guest->members, 0, sizeof(guest->members));
 	lac_guest_enter(guest, LACUNA_GUEST_WAITING);

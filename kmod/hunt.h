@@ -43,8 +43,11 @@ void lac_hunt_move_sites(struct lac_guest *guest, struct kvm_vcpu *vcpu, u32 kin
 /* In the guest's address space, engine_lock held: all is known of tasks, and not by a trap. The sites are released. */
 void lac_hunt_tasks_known(struct lac_guest *guest, struct kvm *kvm);
 
-/* In a vCPU's thread: arms again what was released until user space runs, if it is this vCPU that runs it. */
+/* In a vCPU's thread: if it is this one that runs user space, looks from now on whether process 1 does. */
 void lac_hunt_wake(struct lac_guest *guest, struct kvm_vcpu *vcpu);
+
+/* In the guest's address space, engine_lock held: arms again what was released until process 1 runs a program, if it does. */
+void lac_hunt_rouse(struct lac_guest *guest, struct kvm *kvm);
 
 /* In the guest's address space, @vcpu may be NULL: ends the hunt with @final. @why is a constant. */
 void lac_hunt_end(struct lac_guest *guest, struct kvm *kvm, struct kvm_vcpu *vcpu, u8 final, const char *why);

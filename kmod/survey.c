@@ -43,6 +43,7 @@ static void look(struct kvm *kvm, void *data)
 		}
 		guest->surveyed_events = events;
 		survey->goes_on = lac_engine_wants_looks(guest->engine);
+		lac_hunt_rouse(guest, kvm);
 		settled = !survey->goes_on && lac_engine_settled(guest->engine, false) &&
 			  lac_engine_settled(guest->engine, true);
 	}

@@ -250,7 +250,7 @@ static u64 next_on_ring(struct lac_engine *engine)
 /*
  * Instances lie side by side in memory. What is in the next one is no member of this one, however much alike they are: threads
  * share their mm, and a process that has just forked has its child's code. Read only where it matters: where more than one fits, or
- * a look shows a task in which nothing may fit but what is in the next one: it may be a kernel thread.
+ * where a look shows one at work that never was before: it may be a kernel thread, in which nothing fits but what is in the next one.
  */
 static void refute_in_next(struct lac_engine *engine, struct lac_hunt *hunt, u32 first)
 {
@@ -335,7 +335,7 @@ static void ask_member(struct lac_engine *engine, u8 index)
 			lac_ask(engine, hunt, p);
 	}
 	number = fitting(engine, hunt, &first);
-	if (number > 1 || (number && engine->view.next_by == LAC_BY_RING)) {
+	if (number > 1 || (number && engine->view.next_by == LAC_BY_RING && !lac_candidate_worked(hunt, first))) {
 		refute_in_next(engine, hunt, first);
 		fitting(engine, hunt, &first);
 	}
@@ -608,6 +608,28 @@ static void look_at_process(struct lac_engine *engine, u64 task, bool first, u8 
 	}
 }
 
+/*
+ * Process 1 is a thread of the kernel, with the name it has from init_task, until it executes a program (kernel_init(),
+ * init/main.c). What the kernel starts before, to load its modules, are programs of a moment.
+ */
+static bool runs_program(struct lac_engine *engine, u64 first)
+{
+	const struct lacuna_member *list = &engine->set->members[lac_list_of_tasks(engine)];
+	u8 theirs[LAC_MAX_TEXT], i;
+	const u8 *own;
+	u32 size;
+
+	for (i = 0; i < list->predicates_nr; i++) {
+		if (list->predicates[i].kind != LACUNA_RING || !lac_known(engine, list->predicates[i].member))
+			continue;
+		size = engine->hunts[list->predicates[i].member].size;
+		own = lac_bytes(&engine->anchor, lac_known_offset(engine, list->predicates[i].member), size);
+		return own && !lac_read(&engine->view.space, first + (s64)lac_known_offset(engine, list->predicates[i].member), theirs, size) &&
+		       strncmp((const char *)own, (const char *)theirs, size);
+	}
+	return true;
+}
+
 /* Process 1, which is the first behind init_task, and some others in turn. */
 static void look_at_processes(struct lac_engine *engine, u8 structure)
 {
@@ -621,6 +643,9 @@ static void look_at_processes(struct lac_engine *engine, u8 structure)
 	first = next_process(engine, init_task, tasks);
 	if (!first || first == init_task)
 		return;
+	if (!engine->user_space && !runs_program(engine, first))
+		return;
+	engine->user_space = true;
 	look_at_process(engine, first, true, structure);
 	task = engine->looked ? engine->looked : first;
 	for (passed = 0; passed < LAC_LOOKED_TASKS && looked < LAC_LOOKED_PROCESSES; passed++) {

@@ -106,7 +106,7 @@ bool lac_engine_wants_looks(const struct lac_engine *engine);
  */
 bool lac_engine_waits_for_user_space(const struct lac_engine *engine);
 
-/* Has anything run on page tables other than the kernel's own? */
+/* Has anything run on page tables other than the kernel's own, at an event, or, at a look, process 1? */
 bool lac_engine_user_space(const struct lac_engine *engine);
 
 /* GPA of the page-table root that init_task runs on, the kernel's own; 0: not seen yet. */

@@ -13,7 +13,7 @@
 #define LAC_MAX_MODULES 32 /* the newest modules, among which the one being initialised is looked for */
 #define LAC_LOOKED_MODULES 4 /* in one look */
 #define LAC_LOOKED_TASKS 32 /* are passed by in one look */
-#define LAC_LOOKED_PROCESSES 2 /* are looked at of them, beside process 1 */
+#define LAC_LOOKED_PROCESSES 1 /* is looked at of them, beside process 1 */
 #define LAC_MAX_LISTED_MODULES 1024 /* whose text can be told from another's */
 #define LAC_MAX_EXTENT 8192 /* pages */
 #define LAC_TEXT_SLACK 64 /* bytes: so many zeros are no code */
@@ -21,7 +21,7 @@
 #define LAC_SEARCHED 8 /* processes in which threads are looked for in one event */
 #define LAC_PASSED 64 /* tasks that are passed by on the way to them */
 #define LAC_FULL_ROUNDS 16 /* of so many times that they are searched one is for all, kernel threads or not */
-#define LAC_FULL_LOOKS 4 /* the same of looks */
+#define LAC_FULL_LOOKS 8 /* the same of looks */
 #define LAC_LIST_ROUNDS 64 /* after so many, what was found to be no list is looked at again */
 #define LAC_THREAD_SAMPLE 8 /* after so many events that showed no thread, one of twice as many is used */
 #define LAC_SAMPLE 4 /* of so many events one asks again what has been answered */
