@@ -137,6 +137,17 @@ std::optional<Recovered> recover_module_list(const ElfImage& elf, const Symbols&
     return found;
 }
 
+namespace {
+
+std::string banner_text(const ElfImage& elf, std::uint64_t banner)
+{
+    constexpr std::uint64_t longest = 1024;
+    const ByteView bytes = elf.read_up_to(banner, longest);
+    return {bytes.begin(), std::find(bytes.begin(), bytes.end(), std::uint8_t{0})};
+}
+
+} // namespace
+
 std::optional<Recovered> recover_banner(const ElfImage& elf, const Symbols& symbols)
 {
     std::vector<std::uint64_t> found = find_banners(elf);
@@ -148,7 +159,11 @@ std::optional<Recovered> recover_banner(const ElfImage& elf, const Symbols& symb
                 used.insert(address);
         std::erase_if(found, [&](std::uint64_t banner) { return !used.contains(banner); });
     }
-    return found.size() == 1 ? std::optional(Recovered{found.front(), "by its text"}) : std::nullopt;
+    // Where the time of the build is fixed both may be the same, and either tells what the kernel is.
+    const auto same = [&](std::uint64_t banner) { return banner_text(elf, banner) == banner_text(elf, found.front()); };
+    return !found.empty() && std::all_of(found.begin(), found.end(), same)
+               ? std::optional(Recovered{found.front(), "by its text"})
+               : std::nullopt;
 }
 
 std::optional<Recovered> recover_end(const ElfImage& elf, std::uint64_t text)

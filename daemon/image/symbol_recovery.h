@@ -35,7 +35,7 @@ bool is_empty_list(const ElfImage& elf, std::uint64_t address);
 std::optional<Recovered> recover_module_list(const ElfImage& elf, const Symbols& symbols);
 
 // linux_banner: the only text "Linux version ...\n", or of several the one that start_kernel() prints: 6.1
-// leaves a weak one without the build's number in the image.
+// leaves a weak one in the image, without the build's number or, where that is fixed, the very same. Then either will do.
 std::optional<Recovered> recover_banner(const ElfImage& elf, const Symbols& symbols);
 
 // _end, or a little more: where the last section ends. Some versions have one behind _end.

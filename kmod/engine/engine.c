@@ -481,6 +481,12 @@ static u32 members_by_programs(const struct lac_engine *engine, u8 structure, bo
 	return members;
 }
 
+/* What process 1 has to tell is there at once, or not in memory for long. */
+static bool is_time_to_hear(struct lac_engine *engine)
+{
+	return engine->hearings++ < LAC_HEARINGS || !(engine->hearings % LAC_RING_SAMPLE);
+}
+
 /* Asks @members of what @pointer in a task leads to, in the address space of the process that it belongs to. */
 static void ask_in_its_space(struct lac_engine *engine, const struct lacuna_structure *s, u64 pointer, u32 members, bool first)
 {
@@ -506,8 +512,8 @@ static void follow_pointers(struct lac_engine *engine)
 {
 	u64 pointers[LACUNA_MAX_STRUCTURES] = { 0 };
 	const struct lacuna_structure *s;
+	u32 due, unheard;
 	u64 first;
-	u32 due;
 	u8 i;
 
 	/* all of them first: what they lead to is looked at where the task has been */
@@ -521,8 +527,9 @@ static void follow_pointers(struct lac_engine *engine)
 		s = &engine->set->structures[i];
 		due = pointers[i] ? due_members(engine, i) : 0;
 		first = due & members_by_programs(engine, i, false) ? pointer_of_first(engine, s) : 0;
-		if (first && first != pointers[i])
-			ask_in_its_space(engine, s, first, due & members_by_programs(engine, i, true), true);
+		unheard = due & members_by_programs(engine, i, true);
+		if (unheard && first && first != pointers[i] && is_time_to_hear(engine))
+			ask_in_its_space(engine, s, first, unheard, true);
 		if (!due || !lac_window_open(&engine->instance, &engine->view.space, pointers[i], s->low, s->high))
 			continue;
 		view_instance(engine, &engine->instance, NULL);
@@ -1101,6 +1108,7 @@ void lac_engine_start(struct lac_engine *engine, const struct lac_facts *facts)
 	engine->user_space = false;
 	engine->known = 0;
 	engine->kernel_root = 0;
+	engine->hearings = 0;
 	engine->echo = 0;
 	engine->looked = 0;
 	engine->listed = 0;

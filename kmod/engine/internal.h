@@ -26,6 +26,7 @@
 #define LAC_THREAD_SAMPLE 8 /* after so many events that showed no thread, one of twice as many is used */
 #define LAC_SAMPLE 4 /* of so many events one asks again what has been answered */
 #define LAC_RING_SAMPLE 32 /* the same, where that takes many reads */
+#define LAC_HEARINGS 4 /* forks of others at which process 1 is asked; after these, at one of LAC_RING_SAMPLE */
 #define LAC_BY_NOTHING -1
 #define LAC_BY_EVENTS -2
 #define LAC_BY_RING -3
@@ -164,6 +165,7 @@ struct lac_engine {
 	u8 word; /* of the guest's kernel: bytes */
 	bool user_space;
 	u8 known; /* how often a member was settled or tied, or no longer was, so far */
+	u32 hearings; /* forks of others at which process 1 was asked, or could have been */
 	u64 looked; /* the task on the list that was looked at last; 0: none yet */
 	u64 listed; /* the module on the list that was asked last; 0: none yet */
 	u64 kernel_root; /* the page-table root that init_task ran on; 0: not seen */

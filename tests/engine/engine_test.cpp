@@ -584,6 +584,19 @@ TEST_F(RunningGuest, ABorrowedAddressSpaceIsNotTakenForMm)
     expect_resolved(hunt, "task_struct.mm", guest.layout.mm);
 }
 
+// The kernel's own page tables have not been seen; process 1 never forks.
+TEST_F(RunningGuest, Process1IsAskedAtTheForksOfOthers)
+{
+    Hunt hunt(guest);
+    for (int i = 0; i < 10; i++)
+        hunt.event(guest.fork_event(kthreadd));
+    run_processes(guest, hunt, true);
+    ASSERT_EQ(lac_engine_root(hunt.engine()), 0u);
+    expect_resolved(hunt, "mm_struct.pgd", guest.layout.pgd);
+    expect_resolved(hunt, "mm_struct.start_code", guest.layout.start_code);
+    expect_resolved(hunt, "mm_struct.end_code", guest.layout.end_code);
+}
+
 TEST_F(RunningGuest, NothingIsSeenAtWorkBeforeAKernelThreadHadNone)
 {
     Hunt hunt(guest);

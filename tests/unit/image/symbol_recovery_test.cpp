@@ -149,6 +149,17 @@ TEST(SymbolRecovery, OfTwoBannersTheOneThatIsPrinted)
     EXPECT_NE(found->address, weak);
 }
 
+TEST(SymbolRecovery, OfTwoBannersThatAreTheSameEither)
+{
+    WithFunctions kernel;
+    const std::string banner("\0Linux version 6.1 #1 SMP\n\0", 26);
+    const auto first = kernel.image.add(".rodata", text(banner)) + 1;
+    kernel.image.add(".rodata.2", text(banner));
+    const auto found = recover_banner(kernel.image.elf(), Symbols(kernel.symbols, "kallsyms"));
+    ASSERT_TRUE(found);
+    EXPECT_EQ(found->address, first);
+}
+
 TEST(SymbolRecovery, TheStackSizeIsWhatTheStackPointerIsMaskedWith)
 {
     Image32 image;
