@@ -24,11 +24,12 @@ static void look(struct kvm *kvm, void *data)
 	struct lac_reader reader = { .kvm = kvm, .guest = guest };
 	struct lac_memory memory = lac_reader_memory(&reader);
 	struct lac_event event = { .on = LACUNA_ON_LOOK, .paging = guest->paging };
-	bool settled = false, tasks;
+	bool settled = false, trapping, tasks;
 	u64 events;
 
 	mutex_lock(&guest->engine_lock);
-	if (READ_ONCE(guest->state) == LACUNA_GUEST_TRAPPING && lac_engine_wants_looks(guest->engine)) {
+	trapping = READ_ONCE(guest->state) == LACUNA_GUEST_TRAPPING;
+	if (trapping && lac_engine_wants_looks(guest->engine)) {
 		tasks = lac_engine_settled(guest->engine, false);
 		events = guest->stats.events_used;
 		/* as long as traps tell of processes nobody need look at them */
@@ -43,10 +44,11 @@ static void look(struct kvm *kvm, void *data)
 		}
 		guest->surveyed_events = events;
 		survey->goes_on = lac_engine_wants_looks(guest->engine);
-		lac_hunt_rouse(guest, kvm);
 		settled = !survey->goes_on && lac_engine_settled(guest->engine, false) &&
 			  lac_engine_settled(guest->engine, true);
 	}
+	if (trapping)
+		lac_hunt_rouse(guest, kvm);
 	mutex_unlock(&guest->engine_lock);
 	if (settled)
 		lac_hunt_end(guest, kvm, NULL, LACUNA_GUEST_DONE, NULL);

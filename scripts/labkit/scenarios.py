@@ -387,7 +387,7 @@ def neighbours(trial):
 
 def cycles_beside(trial, other, guest):
     """Cycles per CPUID of the other guest until this one is up."""
-    fewest = cycles(trial, other, lambda: guest.alive() and not guest.up())
+    fewest = cycles(trial, other, lambda: guest.alive() and not guest.wait_until("LACUNA-GUEST READY", 0.1))
     trial.wait_ready(guest)
     return fewest
 
