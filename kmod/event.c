@@ -58,7 +58,8 @@ enum lac_news lac_event_update(struct lac_guest *guest)
 		lac_engine_report(guest->engine, i, &now);
 		if (now.remaining != then->remaining || now.state != then->state)
 			news = LAC_PROGRESS;
-		else if (now.state != LACUNA_RESOLVED && now.witnesses != then->witnesses)
+		else if ((now.state != LACUNA_RESOLVED && now.witnesses != then->witnesses) ||
+			 (now.state == LACUNA_TIED && now.events != then->events))
 			news = max(news, LAC_EVIDENCE);
 		now.resolved_ns = then->resolved_ns;
 		if (now.state == LACUNA_RESOLVED && !now.resolved_ns)

@@ -23,7 +23,7 @@ void lac_event_waste(struct lac_guest *guest, u32 kind);
 
 enum lac_news {
 	LAC_NO_NEWS,
-	LAC_EVIDENCE, /* a candidate of a member that is still open was seen at work */
+	LAC_EVIDENCE, /* a candidate of a member that is still open was seen at work, or those of one that is tied differed */
 	LAC_PROGRESS, /* candidates were struck, or a member has another state */
 };
 

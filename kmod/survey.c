@@ -14,7 +14,8 @@
 
 struct survey {
 	struct lac_guest *guest;
-	bool looked, changed, goes_on;
+	enum lac_news news;
+	bool looked, goes_on;
 };
 
 static void look(struct kvm *kvm, void *data)
@@ -37,7 +38,7 @@ static void look(struct kvm *kvm, void *data)
 			lac_event_take(guest, &event, &memory);
 			guest->stats.looks++;
 			survey->looked = true;
-			survey->changed = lac_event_update(guest) == LAC_PROGRESS;
+			survey->news = lac_event_update(guest);
 			if (!tasks && lac_engine_settled(guest->engine, false))
 				lac_hunt_tasks_known(guest, kvm);
 			events = guest->stats.events_used;
@@ -64,11 +65,11 @@ static void work(struct work_struct *work)
 		lac_kvm_in_space(kvm, look, &survey);
 		kvm_put_kvm(kvm);
 	}
-	if (survey.changed)
+	if (survey.news == LAC_PROGRESS)
 		lac_guest_tell(guest, LACUNA_EVENT_PROGRESS);
 	/* whoever ends the hunt has taken it back after that, or takes it back now */
 	mutex_lock(&guest->lock);
-	if (survey.changed)
+	if (survey.news != LAC_NO_NEWS)
 		guest->survey_ms = SURVEY_MS;
 	else if (survey.looked)
 		guest->survey_ms = min_t(unsigned int, guest->survey_ms + guest->survey_ms / 4, SURVEY_MOST_MS);

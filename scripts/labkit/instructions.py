@@ -77,22 +77,23 @@ def guests_own(job, out):
 
 
 def of_engine(recording, build_folder):
-    """How many the engine executes for the events of a recording, by scripts/bench."""
+    """How many the engine executes for the events of a recording, and for those at which a vCPU waits, by scripts/bench."""
     packed = recording.with_suffix(".xz")
     packed.write_bytes(lzma.compress(recording.read_bytes()))
     words = [sys.executable, REPOSITORY / "scripts/bench", "--engine-only", "--json", "--build", build_folder, packed]
     counted = subprocess.run(words, stdout=subprocess.PIPE, check=False, text=True)
     if counted.returncode:
         raise LabError("scripts/bench failed: see above")
-    return json.loads(counted.stdout)[packed.stem]["engine"]["instructions"]
+    engine = json.loads(counted.stdout)[packed.stem]["engine"]
+    return engine["instructions"], engine["instructions_at_traps"]
 
 
 def count(job, out, build_folder):
-    """Write instructions.json for the guest of a boot in `out`: its own, and, if that was recorded, the engine's and the share."""
+    """Write instructions.json for the guest of a boot in `out`: its own, and, if that was recorded, the engine's and their share."""
     counts = {"guest": guests_own(job, out)}
     recording = Path(out) / "recording.bin"
     if recording.exists():
-        counts["engine"] = of_engine(recording, build_folder)
-        counts["share"] = counts["engine"] / counts["guest"]
+        counts["engine"], counts["engine at traps"] = of_engine(recording, build_folder)
+        counts["share at traps"] = counts["engine at traps"] / counts["guest"]
     (Path(out) / "instructions.json").write_text(json.dumps(counts, indent=1))
-    say(", ".join(f"{name} {value:.6f}" if name == "share" else f"{name} {value / 1e6:.1f} million instructions" for name, value in counts.items()))
+    say(", ".join(f"{name} {value:.6f}" if isinstance(value, float) else f"{name} {value / 1e6:.1f} million instructions" for name, value in counts.items()))

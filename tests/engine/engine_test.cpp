@@ -866,7 +866,7 @@ TEST(Engine, ProgramsThatLieAreNotAskedByLooks)
     const Boot boot = boot_kernel(guest, hunt);
     for (int i = 0; i < 12; i++)
         guest.swap_code(guest.spawn_process("liar" + std::to_string(i)));
-    for (int i = 0; i < 24; i++)
+    for (int i = 0; i < 64; i++)
         hunt.event(look());
     expect_resolved(hunt, "mm_struct.pgd", guest.layout.pgd);
     EXPECT_EQ(hunt.report("mm_struct.start_code").events, 0u);

@@ -39,6 +39,9 @@ public:
     Reports reports() const override;
 
 private:
+    // At which a vCPU waits; a function of its own for valgrind to count in (scripts/bench).
+    [[gnu::noinline]] void trap(const lac_event& event, const lac_memory& memory);
+
     lacuna_constraints set_;
     std::unique_ptr<lac_engine, void (*)(lac_engine*)> engine_;
 };
