@@ -218,9 +218,9 @@ class MatrixTest(unittest.TestCase):
             "seconds": {"guest1": {"ready": 12.5}},
         }
         profile = {"kernel": {"release": "6.1.0-1-amd64"}}
-        results = {"verdict": verdict, "result": result, "profile": profile, "stats": {"traps_total": 7}}
+        results = {"verdict": verdict, "result": result, "profile": profile, "stats": {"traps_total": 7, "wasted": {"fork": 1, "exit": 2}}}
         row = self.entry("bookworm", 2, results)
-        cells = ["6.1.0-1-amd64", "-", "1", "0", "1", "0", "0", "0", "7", "-", "-", "12.5", "a.c; lists are equal"]
+        cells = ["6.1.0-1-amd64", "-", "1", "0", "1", "0", "0", "0", "7", "3", "-", "-", "12.5", "a.c; lists are equal"]
         self.assertEqual(matrix.cells(row), cells)
 
     def test_guest_systems(self):
