@@ -128,8 +128,11 @@ Instance Look::read(std::uint64_t address, const DeepStructure& structure, const
     instance.address = address;
     instance.owner = owner;
     instance.low = structure.low;
-    instance.bytes = block(address + static_cast<std::uint64_t>(static_cast<std::int64_t>(structure.low)),
-                           static_cast<std::size_t>(structure.high - structure.low));
+    const auto start = [&] { return address + static_cast<std::uint64_t>(static_cast<std::int64_t>(instance.low)); };
+    // before it there may be nothing: a module's data are an area of its own since 6.4
+    while (instance.low < 0 && !leads_somewhere(start() & ~std::uint64_t{word_size - 1}))
+        instance.low = std::min<std::int32_t>(0, instance.low + static_cast<std::int32_t>(page_size - start() % page_size));
+    instance.bytes = block(start(), static_cast<std::size_t>(structure.high - instance.low));
     return instance;
 }
 

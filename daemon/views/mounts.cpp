@@ -13,11 +13,13 @@ namespace {
 constexpr std::size_t most_mounts = 4096;
 constexpr unsigned most_above = 64;
 
-// The first mount of all, above that of the process's root, or of its program.
+// The mount of the process's root; if that is not known, the first one above that of its program.
 std::optional<std::uint64_t> first_mount(GuestView& view, const Instance& task)
 {
     const auto fs = view.look().member(task, "task_struct.fs");
     auto mount = fs && view.look().leads_somewhere(*fs) ? view.word(*fs, "fs_struct.root.mnt") : std::nullopt;
+    if (mount)
+        return view.look().is_mount(*mount) ? mount : std::nullopt;
     if (const auto memory = view.memory_of(task); memory && !mount)
         if (const auto exe = view.look().member(*memory, "mm_struct.exe_file"); exe && view.look().leads_somewhere(*exe))
             mount = view.word(*exe, "file.f_path.mnt");
