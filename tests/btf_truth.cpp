@@ -3,7 +3,7 @@
 // btf_truth VMLINUZ: prints the true member offsets of a kernel, from its BTF, as truth.json
 // ("lacuna-truth/1"). The judge of the tests: nothing of it is an input of Lacuna.
 // btf_truth VMLINUZ STRUCTURE.MEMBER...: the same of these, null for those that the kernel does not have; MEMBER may lead into
-// structures within the structure (file.f_path.dentry).
+// structures within the structure (file.f_path.dentry) and into arrays (module.mem[1].base).
 #include <cstring>
 #include <exception>
 #include <iostream>
@@ -117,10 +117,23 @@ private:
         return std::nullopt;
     }
 
+    std::optional<Member> element_of(const Member& array, int index) const
+    {
+        const btf_type* type = btf__type_by_id(btf_.get(), array.type);
+        if (!btf_is_array(type))
+            return std::nullopt;
+        const __u32 element = btf_array(type)->type;
+        return Member{array.offset + index * static_cast<int>(btf__resolve_size(btf_.get(), element)), element};
+    }
+
     std::optional<int> find_path_in(__u32 id, const std::string& path) const
     {
         const auto dot = path.find('.');
-        const auto first = member_of(id, path.substr(0, dot));
+        const std::string member = path.substr(0, dot);
+        const auto bracket = member.find('[');
+        auto first = member_of(id, member.substr(0, bracket));
+        if (first && bracket != std::string::npos)
+            first = element_of(*first, std::stoi(member.substr(bracket + 1)));
         if (!first)
             return std::nullopt;
         if (dot == std::string::npos)

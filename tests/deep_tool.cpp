@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
-// deep_tool VMLINUZ TRUTH CONSTRAINTS MEMORY...: learns deep members from files of a guest's physical memory
+// deep_tool VMLINUZ TRUTH CONSTRAINTS MEMORY... [--views FILE]: learns deep members from files of a guest's physical memory
 // (raw, as QEMU's pmemsave writes them), each a look at it, starting from the core members that TRUTH says.
-// For people at the bench.
+// Into FILE goes what lacunactl would tell of the last of them. For people at the bench.
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -10,10 +10,16 @@
 #include <fstream>
 #include <iostream>
 
+#include "areas.h"
 #include "deep_learning.h"
 #include "error.h"
 #include "fd.h"
+#include "files.h"
 #include "kernel_descriptor.h"
+#include "loaded_modules.h"
+#include "mounts.h"
+#include "processes.h"
+#include "sockets.h"
 
 using namespace lacuna;
 
@@ -52,8 +58,48 @@ std::uint64_t find_text(const PhysicalReader& memory, const KernelDescriptor& ke
     throw Error("does not hold this kernel");
 }
 
-void run(const std::vector<std::string>& arguments)
+Json view_or_error(AddressSpace& memory, const Profile& profile, const Anchors& anchors,
+                   const std::function<Json(GuestView&)>& take)
 {
+    try {
+        return settled(memory, profile, anchors, take);
+    } catch (const Error& error) {
+        return {{"error", error.what()}};
+    }
+}
+
+Json all_views(AddressSpace& memory, Profile profile, const std::vector<ProfileMember>& learned, const Anchors& anchors)
+{
+    for (const ProfileMember& member : learned)
+        if (member.usable())
+            profile.members.push_back(member);
+    const auto view = [&](const std::function<Json(GuestView&)>& take) {
+        return view_or_error(memory, profile, anchors, take);
+    };
+    Json all = {{"ps", view(list_processes_in_full)},
+                {"lsof", view([](GuestView& one) { return list_files(one, std::nullopt); })},
+                {"ss", view(list_sockets)},
+                {"lsmod", view(list_modules_in_full)},
+                {"mounts", view([](GuestView& one) { return list_mounts(one, 1); })},
+                {"maps", Json::object()},
+                {"env", Json::object()}};
+    for (const Json& process : all["ps"].value("processes", Json::array())) {
+        const auto pid = process.at("pid").get<std::int32_t>();
+        if (process.at("kind") == "user") {
+            all["maps"][std::to_string(pid)] = view([&](GuestView& one) { return list_areas(one, pid); });
+            all["env"][std::to_string(pid)] = view([&](GuestView& one) { return list_environment(one, pid); });
+        }
+    }
+    return all;
+}
+
+void run(std::vector<std::string> arguments)
+{
+    std::string views;
+    if (arguments.size() > 5 && arguments[arguments.size() - 2] == "--views") {
+        views = arguments.back();
+        arguments.resize(arguments.size() - 2);
+    }
     const KernelDescriptor kernel = describe_kernel(arguments[0]);
     const auto truth = nlohmann::json::parse(std::ifstream(arguments[1]));
     Profile profile;
@@ -90,6 +136,10 @@ void run(const std::vector<std::string>& arguments)
             std::cerr << pages_read - before << " pages, look " << i - 2 << ": "
                       << std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count()
                       << " s\n";
+            if (!views.empty() && i + 1 == arguments.size())
+                std::ofstream(views) << to_text(all_views(memory, profile, learning->members(),
+                                                          {kernel.init_task + slide, kernel.modules + slide, kernel.release}),
+                                                1);
             break;
         }
     }

@@ -15,9 +15,12 @@
 #include "doctor.h"
 #include "exports.h"
 #include "guest_dump.h"
+#include "names.h"
 #include "presentation.h"
 #include "requests.h"
 #include "store.h"
+#include "symbol_file.h"
+#include "view_presentation.h"
 
 namespace lacuna {
 
@@ -38,7 +41,9 @@ struct Options {
     bool until_done = false, wait = false, record = false, deep = false;
     pid_t pid = 0;
     std::string name, out, system_map, format, memory, qmp;
-    bool all_symbols = false;
+    bool all_symbols = false, full = false, threads = false, tree = false;
+    std::int32_t process = 0;
+    std::vector<std::string> symbols;
     std::vector<std::string> kernels;
 };
 
@@ -332,6 +337,51 @@ Command about_guest(const std::string& command, const Print& print)
     };
 }
 
+int processes(const Options& options, const Streams& streams)
+{
+    Json request = {{"command", "ps"}, {"guest", options.guest}};
+    if (!options.full && !options.threads && !options.tree)
+        return ask(options, streams, request, print_processes);
+    request["full"] = true;
+    const auto form = options.tree      ? ProcessForm::tree
+                      : options.threads ? ProcessForm::threads
+                                        : ProcessForm::full;
+    return ask(options, streams, request,
+               [form](std::ostream& out, const Json& answer) { print_processes_in_full(out, answer, form); });
+}
+
+// A view of a guest, or of one process in it.
+Command view(const std::string& command, const Print& print)
+{
+    return [=](const Options& options, const Streams& streams) {
+        Json request = {{"command", command}, {"guest", options.guest}};
+        if (options.process)
+            request["pid"] = options.process;
+        return ask(options, streams, request, print);
+    };
+}
+
+// The kernel's symbols, where this boot has put them; those that are named, or all. Needs no daemon.
+int symbols(const Options& options, const Streams& streams)
+{
+    const auto all = addresses_of(make_export(Store::existing(store_of(options)), {"map", options.guest, {}, false}));
+    Json found = Json::object();
+    for (const std::string& name : options.symbols) {
+        const auto symbol = all.find(name);
+        if (symbol == all.end())
+            throw Refused("its kernel has no symbol " + name, exit_failed);
+        found[name] = hex(symbol->second);
+    }
+    if (options.symbols.empty())
+        for (const auto& [name, address] : all)
+            found[name] = hex(address);
+    show(options, streams, {{"symbols", std::move(found)}}, [](std::ostream& out, const Json& answer) {
+        for (const auto& [name, address] : answer.at("symbols").items())
+            out << address.get<std::string>() << ' ' << harmless(name) << '\n';
+    });
+    return exit_ok;
+}
+
 // Adds all commands to `app`; the one that is used is put into `chosen`.
 void add_commands(CLI::App& app, Options& options, Command& chosen)
 {
@@ -377,8 +427,25 @@ void add_commands(CLI::App& app, Options& options, Command& chosen)
     forgetting->add_option("kernel", options.guest, "kernel id")->required();
     forgetting->add_option("--store", options.store,
                            "where to look when the daemon is not there [the configured one]");
-    of_guest(add("ps", "the guest's processes, rebuilt from outside", about_guest("ps", print_processes)));
+    CLI::App* listing = add("ps", "the guest's processes, rebuilt from outside", processes);
+    of_guest(listing);
+    listing->add_flag("-f,--full", options.full, "with user, parent, threads, start, program and command");
+    listing->add_flag("-L,--threads", options.threads, "their threads");
+    listing->add_flag("--tree", options.tree, "children below their parents");
     of_guest(add("lsmod", "the guest's modules, rebuilt from outside", about_guest("lsmod", print_modules)));
+    const auto of_process = [&](CLI::App* sub) {
+        of_guest(sub);
+        return sub->add_option("pid", options.process, "number of the process, in the guest")->check(CLI::PositiveNumber);
+    };
+    of_process(add("lsof", "files that processes have open", view("lsof", print_files)));
+    of_guest(add("ss", "sockets that processes have open", view("ss", print_sockets)));
+    of_process(add("maps", "a process's memory areas", view("maps", print_areas)))->required();
+    of_process(add("env", "a process's environment", view("env", print_environment)))->required();
+    of_process(add("mounts", "what process 1, or another, sees mounted", view("mounts", print_mounts)));
+    CLI::App* naming = add("symbols", "the kernel's symbols, where this boot has put them; needs no daemon", symbols);
+    of_guest(naming);
+    naming->add_option("symbols", options.symbols, "only these");
+    naming->add_option("--store", options.store, "folder of profiles [the configured one]");
     of_guest(add("stats", "traps, and what they cost", about_guest("stats", print_stats)));
     CLI::App* arming = add("arm", "learn from a machine that has not started its kernel yet", arm);
     arming->add_option("--pid", options.pid, "process of the machine's VMM")->required();

@@ -8,6 +8,7 @@
 
 #include "abi_names.h"
 #include "table.h"
+#include "view_presentation.h"
 
 namespace lacuna {
 
@@ -157,6 +158,8 @@ void print_processes(std::ostream& out, const Json& answer)
 
 void print_modules(std::ostream& out, const Json& answer)
 {
+    if (answer.contains("lacks"))
+        return print_modules_in_full(out, answer);
     Table table({"MODULE", "CODE", "SIZE"});
     for (const Json& module : answer.at("modules"))
         table.add({harmless(module.at("name").get<std::string>()), module.at("address").get<std::string>(),

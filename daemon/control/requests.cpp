@@ -7,9 +7,15 @@
 #include <spdlog/fmt/fmt.h>
 
 #include "abi_names.h"
+#include "areas.h"
 #include "deep_learning.h"
+#include "files.h"
 #include "introspection.h"
+#include "loaded_modules.h"
+#include "mounts.h"
 #include "names.h"
+#include "processes.h"
+#include "sockets.h"
 
 namespace lacuna {
 
@@ -64,9 +70,59 @@ Json processes(const Supervisor& supervisor, const Guest& guest)
     return json;
 }
 
+std::int32_t process_number(const Json& request)
+{
+    if (!request.contains("pid") || !request["pid"].is_number_integer())
+        throw Usage("the request needs the number \"pid\"", request.value("command", "?"));
+    return request["pid"].get<std::int32_t>();
+}
+
+std::optional<std::int32_t> process_if_given(const Json& request)
+{
+    return request.contains("pid") ? std::optional(process_number(request)) : std::nullopt;
+}
+
+using TakeView = std::function<Json(GuestView&)>;
+
+// What is told of a guest that runs by what its profile says.
+std::optional<TakeView> view_asked_for(const std::string& command, const Json& request)
+{
+    if (command == "ps" && request.value("full", false))
+        return list_processes_in_full;
+    if (command == "lsof")
+        return [pid = process_if_given(request)](GuestView& view) { return list_files(view, pid); };
+    if (command == "ss")
+        return list_sockets;
+    if (command == "maps")
+        return [pid = process_number(request)](GuestView& view) { return list_areas(view, pid); };
+    if (command == "env")
+        return [pid = process_number(request)](GuestView& view) { return list_environment(view, pid); };
+    if (command == "mounts")
+        return [pid = process_if_given(request).value_or(1)](GuestView& view) { return list_mounts(view, pid); };
+    return std::nullopt;
+}
+
+Anchors anchors_of(const Guest& guest)
+{
+    const KernelDescriptor& kernel = *guest.boot.kernel;
+    return {kernel.init_task_at(guest.boot.slide), kernel.modules ? kernel.modules_at(guest.boot.slide) : 0,
+            kernel.release};
+}
+
+Json view(const Supervisor& supervisor, const Guest& guest, const TakeView& take)
+{
+    const Profile profile = profile_of(supervisor, guest);
+    AddressSpace memory = supervisor.memory_of(guest);
+    Json json = {{"guest", guest.name}};
+    json.update(settled(memory, profile, anchors_of(guest), take));
+    return json;
+}
+
 Json modules(const Supervisor& supervisor, const Guest& guest)
 {
     const Profile profile = profile_of(supervisor, guest);
+    if (profile.architecture == "x86_64")
+        return view(supervisor, guest, list_modules_in_full);
     if (!guest.boot.kernel->modules) // it can have none
         return {{"guest", guest.name}, {"stable", true}, {"modules", Json::array()}};
     AddressSpace memory = supervisor.memory_of(guest);
@@ -127,6 +183,8 @@ std::optional<Json> result(Supervisor& supervisor, const Json& request)
         return status(supervisor);
     if (command == "stats")
         return stats_json(supervisor.guest(text(request, "guest")), supervisor.constraints());
+    if (const auto take = view_asked_for(command, request))
+        return view(supervisor, supervisor.guest(text(request, "guest")), *take);
     if (command == "ps")
         return processes(supervisor, supervisor.guest(text(request, "guest")));
     if (command == "lsmod")
@@ -205,9 +263,7 @@ Json learn_deep(Supervisor& supervisor, const std::string& name)
         throw Error("is being learned from already", name, "lacunactl watch shows how far it is");
     const Profile profile = profile_of(supervisor, guest);
     AddressSpace memory = supervisor.memory_of(guest);
-    const KernelDescriptor kernel = *guest.boot.kernel;
-    const Anchors anchors{kernel.init_task_at(guest.boot.slide), kernel.modules_at(guest.boot.slide),
-                          kernel.release};
+    const Anchors anchors = anchors_of(guest);
     const std::string called = guest.name; // it may be gone before long
 
     const DeepSolver solver(read_deep_constraints(config.constraints / "deep"));

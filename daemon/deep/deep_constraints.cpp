@@ -20,8 +20,9 @@ using Json = nlohmann::ordered_json;
 constexpr std::int32_t largest_window = 16384;
 
 // Of an array or a structure as much as is looked at.
-const std::map<std::string, unsigned> sizes{{"short", 2}, {"int", 4},   {"long", 8},     {"pointer", 8},
-                                            {"list", 16}, {"array", 8}, {"structure", 8}};
+const std::map<std::string, unsigned> sizes{{"byte", 1},    {"short", 2},     {"int", 4},
+                                            {"long", 8},    {"pointer", 8},   {"list", 16},
+                                            {"address", 16}, {"array", 8},    {"structure", 8}};
 
 void allow(const Json& json, const std::set<std::string>& keys, const std::string& place)
 {
@@ -70,7 +71,7 @@ DeepMember read_member(const Json& json, const std::string& structure)
     const auto size = sizes.find(member.type);
     if (size == sizes.end())
         throw Error(fmt::format("unknown type \"{}\"", member.type), place,
-                    "short, int, long, pointer, list, array or structure is allowed");
+                    "byte, short, int, long, pointer, list, address, array or structure is allowed");
     member.size = size->second;
     member.align = json.value("align", std::min(member.size, 8u));
     member.instances = json.at("instances").get<unsigned>();
@@ -99,11 +100,12 @@ DeepStructure read_deep_structure(const std::string& text, const std::string& fi
         structure.name = json.at("structure").get<std::string>();
         structure.source = json.at("source").get<std::string>();
         structure.pointers = json.value("pointers", std::vector<std::string>());
-        const std::set<std::string> sources{"tasks", "modules", "pointer", "areas", "files", "dentries"};
+        const std::set<std::string> sources{"tasks",    "modules", "pointer", "areas", "files",
+                                            "dentries", "sockets", "mounts",  "trees", "nodes"};
         if (!sources.contains(structure.source) ||
             (structure.source == "pointer") == structure.pointers.empty())
             throw Error("its \"source\" is none, or goes without its \"pointers\"", file,
-                        "tasks, modules, pointer (with \"pointers\"), areas, files or dentries is allowed");
+                        "tasks, modules, pointer (with \"pointers\"), areas, files, dentries, sockets, mounts, trees or nodes is allowed");
         structure.low = json.at("window").at(0).get<std::int32_t>();
         structure.high = json.at("window").at(1).get<std::int32_t>();
         if (structure.low > 0 || structure.high < 64 || structure.low % 8 || structure.high % 8 ||

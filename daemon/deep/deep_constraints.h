@@ -40,7 +40,7 @@ struct DeepMember {
 
 // What is known of a structure: constraints/deep/<structure>.json, see constraints/README.md.
 struct DeepStructure {
-    std::string name, source;          // "tasks", "modules", "pointer", "areas", "files", "dentries"
+    std::string name, source;          // "tasks", "modules", "pointer", "areas", "files", "dentries", "sockets", "mounts"
     std::vector<std::string> pointers; // with source "pointer": the members that lead to it
     std::int32_t low = 0, high = 0;    // the window of offsets
     std::vector<DeepMember> members;

@@ -16,7 +16,8 @@ DeepLearning::DeepLearning(const DeepSolver& solver, const Profile& profile, Anc
     for (const char* name :
          {"task_struct.tasks", "task_struct.pid", "task_struct.comm", "task_struct.mm", "mm_struct.pgd"})
         core_[name] = static_cast<std::int32_t>(profile.offset(name));
-    for (const char* name : {"mm_struct.start_code", "mm_struct.end_code"})
+    for (const char* name : {"mm_struct.start_code", "mm_struct.end_code", "module.name", "module.module_core",
+                             "module.core_text_size"})
         if (const ProfileMember* member = profile.find(name); member && member->usable())
             core_[name] = member->offset;
 }
@@ -46,6 +47,7 @@ void DeepLearning::look(AddressSpace& memory, const std::function<void()>& breat
 std::vector<ProfileMember> DeepLearning::members() const
 {
     std::vector<ProfileMember> members;
+    std::optional<std::int32_t> mnt; // mounts are found by a structure within them
     for (const auto& [name, votes] : votes_) {
         ProfileMember member;
         member.structure = name.substr(0, name.find('.'));
@@ -65,7 +67,18 @@ std::vector<ProfileMember> DeepLearning::members() const
         member.remaining = member.resolved() ? 0
                                              : static_cast<std::uint32_t>(member.tied() ? votes.offsets.size()
                                                                                         : votes.last.left);
+        if (member.qualified() == "mount.mnt" && member.resolved())
+            mnt = member.offset;
         members.push_back(std::move(member));
+    }
+    for (ProfileMember& member : members) {
+        if (member.structure != "mount" || member.name == "mnt" || !member.usable())
+            continue;
+        if (!mnt)
+            member.state = LACUNA_AMBIGUOUS;
+        member.offset = member.usable() ? member.offset + *mnt : 0;
+        for (std::int32_t& candidate : member.candidates)
+            candidate += mnt.value_or(0);
     }
     return members;
 }

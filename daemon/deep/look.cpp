@@ -14,8 +14,6 @@ constexpr std::uint64_t page_size = 4096;
 constexpr std::size_t word_size = 8;
 constexpr std::size_t most_blocks = 65536;
 constexpr std::size_t most_tree_nodes = 512;
-constexpr std::size_t tree_node =
-    256; // bytes, and what it is aligned to: lib/maple_tree.c keeps type and slot in the low bits
 constexpr std::int32_t largest_pid = 4194304; // PID_MAX_LIMIT
 constexpr unsigned most_parents = 64;
 constexpr std::size_t area_bytes = 256; // of a vm_area_struct: its links and bounds lie in there
@@ -130,8 +128,11 @@ Instance Look::read(std::uint64_t address, const DeepStructure& structure, const
     instance.address = address;
     instance.owner = owner;
     instance.low = structure.low;
-    instance.bytes = block(address + static_cast<std::uint64_t>(static_cast<std::int64_t>(structure.low)),
-                           static_cast<std::size_t>(structure.high - structure.low));
+    const auto start = [&] { return address + static_cast<std::uint64_t>(static_cast<std::int64_t>(instance.low)); };
+    // before it there may be nothing: a module's data are an area of its own since 6.4
+    while (instance.low < 0 && !leads_somewhere(start() & ~std::uint64_t{word_size - 1}))
+        instance.low = std::min<std::int32_t>(0, instance.low + static_cast<std::int32_t>(page_size - start() % page_size));
+    instance.bytes = block(start(), static_cast<std::size_t>(structure.high - instance.low));
     return instance;
 }
 
@@ -147,10 +148,15 @@ Look::Built Look::build(const DeepStructure& structure)
         return build_files(structure);
     if (structure.source == "dentries")
         return build_dentries(structure);
+    if (structure.source == "sockets")
+        return build_sockets(structure);
+    if (structure.source == "mounts")
+        return build_mounts(structure);
+    if (structure.source == "trees" || structure.source == "nodes")
+        return build_trees(structure, structure.source == "nodes");
     return build_pointed(structure);
 }
 
-// The nodes of the list through `node`, without it; empty if a step does not lead back.
 std::vector<std::uint64_t> Look::nodes_of_list(std::uint64_t node)
 {
     std::vector<std::uint64_t> nodes;
@@ -260,9 +266,9 @@ Look::Built Look::build_areas(const DeepStructure& structure)
     return built;
 }
 
-std::vector<std::uint64_t> Look::open_files(const Instance& task)
+std::vector<Look::OpenFile> Look::open_files(const Instance& task)
 {
-    constexpr std::uint32_t most_files = 256; // of one process
+    constexpr std::uint32_t most_files = 1024; // of one process
     const auto files = member(task, "task_struct.files");
     const auto fdt = known("files_struct.fdt"), fd = known("fdtable.fd"), max = known("fdtable.max_fds");
     if (!files || !fdt || !fd || !max || !leads_somewhere(*files))
@@ -274,10 +280,10 @@ std::vector<std::uint64_t> Look::open_files(const Instance& task)
     const auto length = value<std::uint32_t>(*table + static_cast<std::uint64_t>(*max));
     if (!array || !length || !leads_somewhere(*array))
         return {};
-    std::vector<std::uint64_t> found;
-    for (std::uint64_t i = 0; i < std::min(*length, most_files); i++)
+    std::vector<OpenFile> found;
+    for (std::uint32_t i = 0; i < std::min(*length, most_files); i++)
         if (const auto file = word(*array + i * word_size); file && *file && leads_somewhere(*file))
-            found.push_back(*file);
+            found.push_back({i, *file});
     return found;
 }
 
@@ -297,8 +303,8 @@ Look::Built Look::build_files(const DeepStructure& structure)
                 add(*file, &instance);
     for (const Instance& task : tasks())
         if (task.leads())
-            for (const std::uint64_t file : open_files(task))
-                add(file, nullptr);
+            for (const OpenFile& open : open_files(task))
+                add(open.file, nullptr);
     return built;
 }
 
@@ -322,6 +328,106 @@ Look::Built Look::build_dentries(const DeepStructure& structure)
         }
     }
     return built;
+}
+
+std::optional<Look::Inode> Look::inode_of(const Instance& file)
+{
+    const auto mode = known("inode.i_mode");
+    const auto inode = member(file, "file.f_inode");
+    if (!mode || !inode || !leads_somewhere(*inode))
+        return std::nullopt;
+    const auto found = value<std::uint16_t>(*inode + static_cast<std::uint64_t>(*mode));
+    return found ? std::optional(Inode{*inode, *found}) : std::nullopt;
+}
+
+Look::Built Look::build_sockets(const DeepStructure& structure)
+{
+    constexpr std::uint16_t kind = 0xf000, socket = 0xc000; // S_IFMT, S_IFSOCK
+    const DeepStructure* file = structure_named("file");
+    Built built;
+    std::set<std::uint64_t> seen;
+    if (!file || !known("file.private_data"))
+        return built;
+    for (const Instance& instance : instances(*file)) {
+        const auto inode = inode_of(instance);
+        const auto address = member(instance, "file.private_data");
+        if (inode && (inode->mode & kind) == socket && address && leads_somewhere(*address) &&
+            built.size() < 2 * most_instances && seen.insert(*address).second)
+            built.push_back(read(*address, structure, &instance));
+    }
+    return built;
+}
+
+Look::Built Look::build_mounts(const DeepStructure& structure)
+{
+    Built built;
+    std::set<std::uint64_t> seen;
+    const auto add = [&](std::optional<std::uint64_t> address) {
+        if (address && built.size() < most_instances && is_mount(*address) && seen.insert(*address).second)
+            built.push_back(read(*address, structure, nullptr));
+    };
+    if (const DeepStructure* file = structure_named("file"))
+        for (const Instance& instance : instances(*file))
+            add(member(instance, "file.f_path.mnt"));
+    if (const DeepStructure* fs = structure_named("fs_struct"))
+        for (const Instance& instance : instances(*fs))
+            for (const char* name : {"fs_struct.root.mnt", "fs_struct.pwd.mnt"})
+                add(member(instance, name));
+    // what they are mounted on
+    const auto parent = known("mount.mnt_parent"), mnt = known("mount.mnt");
+    for (std::size_t i = 0; parent && mnt && i < built.size(); i++)
+        if (const auto up = built[i].word(*parent); up && leads_somewhere(*up))
+            add(*up + static_cast<std::uint64_t>(*mnt));
+    return built;
+}
+
+// The trees of areas, or their nodes; who owns them is the memory.
+Look::Built Look::build_trees(const DeepStructure& structure, bool nodes)
+{
+    const DeepStructure* mm = structure_named("mm_struct");
+    const auto place = known("mm_struct.mm_mt"), root = known("maple_tree.ma_root");
+    Built built;
+    if (!mm || !place || !root)
+        return built;
+    for (const Instance& instance : instances(*mm)) {
+        const std::uint64_t at = instance.address + static_cast<std::uint64_t>(*place);
+        const auto entry = instance.word(*place + *root);
+        if (!entry)
+            continue;
+        const std::vector<std::uint64_t> found = tree(at, *entry).nodes;
+        if (!nodes && !found.empty() && built.size() < most_instances)
+            built.push_back(read(at, structure, &instance));
+        for (std::size_t i = 0; nodes && i < found.size() && built.size() < 2 * most_instances; i++)
+            built.push_back(read(found[i], structure, &instance));
+    }
+    return built;
+}
+
+bool Look::is_mount(std::uint64_t vfsmount)
+{
+    const auto root = known("vfsmount.mnt_root");
+    if (!root || !leads_somewhere(vfsmount))
+        return false;
+    const auto dentry = word(vfsmount + static_cast<std::uint64_t>(*root));
+    return dentry && is_dentry(*dentry);
+}
+
+std::vector<std::uint64_t> Look::path_of(std::uint64_t dentry)
+{
+    const auto parent = known("dentry.d_parent");
+    std::vector<std::uint64_t> path;
+    for (std::uint64_t at = dentry; parent && path.size() < most_parents;) {
+        if (!dentry_name(at))
+            return {};
+        path.push_back(at);
+        const auto up = word(at + static_cast<std::uint64_t>(*parent));
+        if (!up)
+            return {};
+        if (*up == at)
+            return path;
+        at = *up;
+    }
+    return {};
 }
 
 bool Look::leads_somewhere(std::uint64_t pointer)
@@ -429,7 +535,7 @@ std::vector<std::uint64_t> Look::landmarks(const Instance& mm)
     return found;
 }
 
-std::vector<std::uint64_t> Look::tree_words(std::uint64_t tree, std::uint64_t root)
+Look::Tree Look::tree(std::uint64_t tree, std::uint64_t root)
 {
     const auto node_of = [](std::uint64_t entry) { return entry & ~std::uint64_t{tree_node - 1}; };
     if (root % word_size == 0 || !leads_somewhere(node_of(root)))
@@ -452,7 +558,7 @@ std::vector<std::uint64_t> Look::tree_words(std::uint64_t tree, std::uint64_t ro
                 nodes.push_back(node_of(entry));
         }
     }
-    return words;
+    return {std::move(nodes), std::move(words)};
 }
 
 std::vector<Area> Look::areas_among(const std::vector<std::uint64_t>& words, const Instance& mm,
@@ -495,6 +601,13 @@ bool Look::cover(const std::vector<Area>& areas, const std::vector<std::uint64_t
 
 std::vector<Area> Look::areas(const Instance& mm)
 {
+    std::vector<Area> found = all_areas(mm);
+    // One that is being changed tells nothing.
+    return cover(found, landmarks(mm)) ? found : std::vector<Area>();
+}
+
+std::vector<Area> Look::all_areas(const Instance& mm)
+{
     const auto back = known("vm_area_struct.vm_mm"), start = known("vm_area_struct.vm_start"),
                end = known("vm_area_struct.vm_end");
     if (!back || !start || !end)
@@ -517,8 +630,7 @@ std::vector<Area> Look::areas(const Instance& mm)
             address = at(*next);
         }
     }
-    // One that is being changed tells nothing.
-    return cover(found, landmarks(mm)) ? found : std::vector<Area>();
+    return found;
 }
 
 std::optional<std::string> Look::dentry_name(std::uint64_t address)
@@ -538,19 +650,7 @@ std::optional<std::string> Look::dentry_name(std::uint64_t address)
 
 bool Look::is_dentry(std::uint64_t address)
 {
-    const auto parent = known("dentry.d_parent");
-    std::uint64_t at = address;
-    for (unsigned i = 0; parent && i < most_parents; i++) {
-        if (!dentry_name(at))
-            return false;
-        const auto up = word(at + static_cast<std::uint64_t>(*parent));
-        if (!up)
-            return false;
-        if (*up == at)
-            return true;
-        at = *up;
-    }
-    return false;
+    return !path_of(address).empty();
 }
 
 } // namespace lacuna

@@ -110,10 +110,18 @@ public:
     std::optional<std::uint64_t> auxiliary(const Instance& mm, std::uint64_t type);
     // Addresses that every program has mapped.
     std::vector<std::uint64_t> landmarks(const Instance& mm);
-    // In ascending order; empty if it is not known how they are found.
+    // In ascending order; empty if it is not known how they are found, or if they leave out what every program has.
     std::vector<Area> areas(const Instance& mm);
-    // The node words of the tree whose root this is, if its nodes lead back to it; else nothing.
-    std::vector<std::uint64_t> tree_words(std::uint64_t tree, std::uint64_t root);
+    // The same whatever they hold.
+    std::vector<Area> all_areas(const Instance& mm);
+    // The nodes of the tree whose root this is, that one first, if they lead back to it, and the words in them; else nothing.
+    struct Tree {
+        std::vector<std::uint64_t> nodes, words;
+    };
+    Tree tree(std::uint64_t tree, std::uint64_t root);
+    std::vector<std::uint64_t> tree_words(std::uint64_t at, std::uint64_t root) { return tree(at, root).words; }
+    static constexpr std::size_t tree_node =
+        256; // bytes, and what it is aligned to: lib/maple_tree.c keeps type and slot in the low bits
     // Areas that these words lead to.
     std::vector<Area> areas_among(const std::vector<std::uint64_t>& words, const Instance& mm,
                                   const AreaLayout& layout);
@@ -122,8 +130,24 @@ public:
     // Whether it has a name and leads up to a root.
     bool is_dentry(std::uint64_t address);
     std::optional<std::string> dentry_name(std::uint64_t address);
+    // A dentry and all above it, itself first; empty if it is none.
+    std::vector<std::uint64_t> path_of(std::uint64_t dentry);
+    // What kind of file it is, and its inode, if it is known where that stands.
+    struct Inode {
+        std::uint64_t address;
+        std::uint16_t mode;
+    };
+    std::optional<Inode> inode_of(const Instance& file);
+    // Whether its root is something with a name that leads up to a root.
+    bool is_mount(std::uint64_t vfsmount);
     // Open files of a process.
-    std::vector<std::uint64_t> open_files(const Instance& task);
+    struct OpenFile {
+        unsigned descriptor;
+        std::uint64_t file;
+    };
+    std::vector<OpenFile> open_files(const Instance& task);
+    // The nodes of the list through `node`, without it; empty if a step does not lead back.
+    std::vector<std::uint64_t> nodes_of_list(std::uint64_t node);
 
 private:
     using Built = std::vector<Instance>;
@@ -136,7 +160,9 @@ private:
     Built build_areas(const DeepStructure& structure);
     Built build_files(const DeepStructure& structure);
     Built build_dentries(const DeepStructure& structure);
-    std::vector<std::uint64_t> nodes_of_list(std::uint64_t node);
+    Built build_sockets(const DeepStructure& structure);
+    Built build_mounts(const DeepStructure& structure);
+    Built build_trees(const DeepStructure& structure, bool nodes);
     AddressSpace* user_space(const Instance& mm);
     const DeepStructure* structure_named(const std::string& name) const;
 

@@ -50,6 +50,9 @@ Predicate make_predicate(const DeepConstraint& constraint, const DeepMember& mem
 Predicate make_task_predicate(const DeepConstraint& constraint, const DeepMember& member);
 Predicate make_memory_predicate(const DeepConstraint& constraint, const DeepMember& member);
 Predicate make_file_predicate(const DeepConstraint& constraint, const DeepMember& member);
+Predicate make_module_predicate(const DeepConstraint& constraint, const DeepMember& member);
+Predicate make_mount_predicate(const DeepConstraint& constraint, const DeepMember& member);
+Predicate make_socket_predicate(const DeepConstraint& constraint, const DeepMember& member);
 
 // A task that has given up what only live ones have.
 bool has_exited(Look& look, const Instance& task);

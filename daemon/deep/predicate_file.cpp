@@ -223,8 +223,8 @@ bool is_root(Look& look, std::uint64_t dentry)
            look.word(dentry + static_cast<std::uint64_t>(*parent)) == dentry;
 }
 
-// It leads to a structure with two pairs of pointers to a mount and something with a name: the one to a root,
-// the other to where the process is. Constants: the dentries of root and pwd.
+// It leads to a structure with two pairs of pointers to a mount and something with a name: the one to the root that process 1
+// has, the other to where the process is, which may be a root of another file system. Constants: the dentries of root and pwd.
 Answer leads_to_root(Look& look, const Instance& task, std::int32_t offset)
 {
     constexpr std::size_t window = 64;
@@ -233,11 +233,16 @@ Answer leads_to_root(Look& look, const Instance& task, std::int32_t offset)
         return {};
     if (!value || !look.leads_somewhere(*value))
         return Answer::refusal();
+    const auto& tasks = look.tasks();
+    const auto first = tasks.size() > 1 ? tasks[1].word(offset).value_or(0) : 0;
+    if (!look.leads_somewhere(first))
+        return Answer::refusal();
     Answer answer = Answer::searching(*value);
-    const Bytes bytes = look.block(*value, window);
+    const Bytes bytes = look.block(*value, window), of_first = look.block(first, window);
     for (std::size_t root = 0; root + word <= bytes.size(); root += word)
         for (std::size_t now = 0; now + word <= bytes.size(); now += word)
-            if (now != root && is_root(look, at(bytes, root)) && look.is_dentry(at(bytes, now)))
+            if (now != root && at(bytes, root) == at(of_first, root) && is_root(look, at(bytes, root)) &&
+                look.is_dentry(at(bytes, now)))
                 answer.add({static_cast<std::int32_t>(root), static_cast<std::int32_t>(now)},
                            at(bytes, root));
     return answer;

@@ -290,6 +290,126 @@ Answer start_of_heap(Look& look, const Instance& mm, std::int32_t offset)
     return answer;
 }
 
+// What an entry of a maple tree leads to (enum maple_type), from its low bits.
+enum NodeType : std::uint64_t { leaf = 1, range = 2, allocation_range = 3 };
+
+NodeType type_of_node(std::uint64_t entry)
+{
+    return static_cast<NodeType>(entry >> 3 & 0xf);
+}
+
+std::uint64_t node_of(std::uint64_t entry)
+{
+    return entry & ~std::uint64_t{Look::tree_node - 1};
+}
+
+// The words of a node behind its first, which leads to its parent, that lead to nodes below it: where, and the entry.
+std::vector<std::pair<std::int32_t, std::uint64_t>> entries_below(Look& look, std::uint64_t node)
+{
+    std::vector<std::pair<std::int32_t, std::uint64_t>> entries;
+    const Bytes bytes = look.block(node, Look::tree_node);
+    for (std::size_t at = word; at + word <= bytes.size(); at += word) {
+        const auto entry = *load<std::uint64_t>(bytes, at);
+        if (entry % Look::tree_node == 0 || !look.leads_somewhere(node_of(entry)))
+            continue;
+        if (const auto parent = look.word(node_of(entry)); parent && node_of(*parent) == node)
+            entries.emplace_back(static_cast<std::int32_t>(at), entry);
+    }
+    return entries;
+}
+
+// How deep a tree is stands in its flags (MT_FLAGS_HEIGHT_OFFSET, include/linux/maple_tree.h).
+Answer height_of_tree(Look& look, const Instance& tree, std::int32_t offset)
+{
+    constexpr unsigned shift = 2, most = 31;
+    const auto root = look.known("maple_tree.ma_root");
+    const auto value = tree.value<std::uint32_t>(offset);
+    auto entry = root ? tree.word(*root) : std::nullopt;
+    if (!entry || !value)
+        return {};
+    unsigned height = 1;
+    for (; type_of_node(*entry) != leaf && height < most; height++) {
+        const auto below = entries_below(look, node_of(*entry));
+        if (below.empty())
+            return {};
+        entry = below.front().second;
+    }
+    return (*value >> shift & most) == height ? Answer::show(height) : Answer::refusal();
+}
+
+// Where a node's entries begin. In a leaf that is where the first area's entry would be, since the area's last byte is the
+// pivot of the same number; in a node above it is told by the number that each node keeps of its entry in its parent
+// (MAPLE_PARENT_SLOT_SHIFT).
+Predicate first_entry(const DeepConstraint& constraint, const DeepMember&)
+{
+    return [in_leaf = constraint.arguments.at("leaf").get<bool>()](Look& look, const Instance& node, std::int32_t offset) {
+        constexpr std::uint64_t slot_shift = 3, slot_mask = 0x1f;
+        constexpr unsigned enough = 3;
+        if (!node.owner || node.bytes.size() < Look::tree_node)
+            return Answer();
+        if (offset < 2 * word) // there its parent stands, and a pivot
+            return Answer::refusal();
+        const auto below = entries_below(look, node.address);
+        if (below.empty() != in_leaf)
+            return Answer();
+        unsigned seen = 0;
+        for (const auto& [at, entry] : below) {
+            const auto slot = static_cast<std::int32_t>(look.word(node_of(entry)).value_or(0) >> slot_shift & slot_mask);
+            if (at != offset + slot * word)
+                return Answer::refusal();
+            seen++;
+        }
+        for (const Area& area : in_leaf ? look.areas(*node.owner) : std::vector<Area>())
+            for (std::int32_t at = word; at + word <= static_cast<std::int32_t>(Look::tree_node); at += word) {
+                if (node.word(at) != area.address)
+                    continue;
+                const std::int32_t pivot = word + at - offset;
+                if (at < offset || pivot >= offset) // the last one has no pivot
+                    continue;
+                if (node.word(pivot) == 0u) // the node above says it
+                    continue;
+                if (node.word(pivot) != area.end - 1)
+                    return Answer::refusal();
+                seen++;
+            }
+        return seen >= (in_leaf ? enough : 2) ? Answer::show(node.address) : Answer::refusal();
+    };
+}
+
+// Of an area of the program's own file, how many pages into the file it begins, as the program's headers say. One that begins
+// with the file has 0, and so have many.
+Answer page_in_program(Look& look, const Instance& area, std::int32_t offset)
+{
+    constexpr std::uint64_t header_size = 56, at_phnum = 5, most = 64; // Elf64_Phdr
+    constexpr std::uint32_t load_type = 1, own_type = 6;               // PT_LOAD, PT_PHDR
+    const auto file = look.known("vm_area_struct.vm_file");
+    const auto value = area.word(offset), start = look.member(area, "vm_area_struct.vm_start");
+    if (!area.owner || !file || !value || !start)
+        return {};
+    const std::uint64_t program = look.member(*area.owner, "mm_struct.exe_file").value_or(0);
+    if (!program || area.word(*file).value_or(0) != program)
+        return {};
+    const auto table = look.auxiliary(*area.owner, at_phdr), number = look.auxiliary(*area.owner, at_phnum);
+    if (!table || !number || *number > most)
+        return {};
+    const Bytes headers = look.user_bytes(*area.owner, *table, *number * header_size);
+    std::optional<std::uint64_t> moved; // from where it is linked
+    for (std::size_t at = 0; at + header_size <= headers.size(); at += header_size) {
+        if (load<std::uint32_t>(headers, at) == own_type)
+            moved = *table - *load<std::uint64_t>(headers, at + 16);
+        else if (load<std::uint32_t>(headers, at) == load_type && load<std::uint64_t>(headers, at + 8) == 0u && !moved)
+            moved = *table - *load<std::uint64_t>(headers, at + 16) - 64; // they lie behind the file's own header
+    }
+    for (std::size_t at = 0; moved && at + header_size <= headers.size(); at += header_size) {
+        const std::uint64_t begins = (*load<std::uint64_t>(headers, at + 16) + *moved) & ~(page_size - 1);
+        if (load<std::uint32_t>(headers, at) != load_type || begins != *start)
+            continue;
+        const std::uint64_t page = *load<std::uint64_t>(headers, at + 8) / page_size;
+        return *value == page ? (page ? Answer::show(page) : Answer::pass()) : Answer::refusal();
+    }
+    return {};
+}
+
 } // namespace
 
 Predicate make_memory_predicate(const DeepConstraint& constraint, const DeepMember& member)
@@ -313,6 +433,12 @@ Predicate make_memory_predicate(const DeepConstraint& constraint, const DeepMemb
         return file_of_program;
     if (name == "start-of-heap")
         return start_of_heap;
+    if (name == "height-of-tree")
+        return height_of_tree;
+    if (name == "first-entry")
+        return first_entry(constraint, member);
+    if (name == "page-in-program")
+        return page_in_program;
     return nullptr;
 }
 

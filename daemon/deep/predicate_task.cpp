@@ -291,17 +291,30 @@ Answer leads_to_release(Look& look, const Instance& task, std::int32_t offset)
     return answer;
 }
 
-// A pointer to the start of the structure it lies in, of which only a place behind the start is known.
-Answer leads_to_start(Look&, const Instance& instance, std::int32_t offset)
+// A pointer to the start of the structure it lies in, of which only a place behind the start is known. A kobject is before it,
+// which has the module's name.
+Answer leads_to_start(Look& look, const Instance& instance, std::int32_t offset)
 {
     constexpr std::int64_t furthest = 2048;
+    constexpr std::int32_t kobject = 128; // as large as it may be
+    const auto name = look.known("module.name");
     const auto value = instance.word(offset);
     const std::uint64_t place =
         instance.address + static_cast<std::uint64_t>(static_cast<std::int64_t>(offset));
+    if (!name)
+        return {};
     if (!value || *value > instance.address || *value % 64 || instance.address - *value > furthest ||
         place < *value || place - *value <= word) // a list's head that leads to itself
         return Answer::refusal();
-    return Answer::show(*value, {static_cast<std::int32_t>(instance.address - *value)});
+    const auto text_at = [&](std::uint64_t address) {
+        const Bytes& bytes = look.block(address, 56); // MODULE_NAME_LEN
+        return std::string(bytes.begin(), std::find(bytes.begin(), bytes.end(), 0));
+    };
+    const std::string own = text_at(instance.address + static_cast<std::uint64_t>(static_cast<std::int64_t>(*name)));
+    for (std::int32_t at = offset - kobject; at < offset; at += static_cast<std::int32_t>(word))
+        if (const auto pointer = instance.word(at); pointer && *pointer >> 63 && !own.empty() && text_at(*pointer) == own)
+            return Answer::show(*value, {static_cast<std::int32_t>(instance.address - *value)});
+    return Answer::refusal();
 }
 
 } // namespace

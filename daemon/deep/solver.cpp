@@ -9,13 +9,14 @@ namespace lacuna {
 
 namespace {
 
-constexpr unsigned most_rounds = 8;
+constexpr unsigned most_rounds = 32; // one thing leads to another: as many as a socket takes, and some more
 // So many instances must speak against a place before it is ruled out: one may have been torn.
 constexpr std::uint32_t strikes = 2;
 
 const std::map<std::string, std::int32_t> core_sizes{
     {"task_struct.tasks", 16}, {"task_struct.pid", 4},      {"task_struct.comm", 16}, {"task_struct.mm", 8},
-    {"mm_struct.pgd", 8},      {"mm_struct.start_code", 8}, {"mm_struct.end_code", 8}};
+    {"mm_struct.pgd", 8},      {"mm_struct.start_code", 8}, {"mm_struct.end_code", 8}, {"module.name", 56},
+    {"module.module_core", 8}, {"module.core_text_size", 4}};
 
 // What is said of one place, with certain constants.
 struct Tally {
@@ -39,13 +40,15 @@ Verdict judge(const Standing& standing, const Tally& tally)
     return against == 0 ? Verdict::fits : against < strikes ? Verdict::doubtful : Verdict::ruled_out;
 }
 
-Verdict judge(const Standing& standing)
+// Where most places hold nothing in most instances only what has been seen at work counts.
+Verdict judge(const Standing& standing, bool at_work)
 {
     if (standing.asked == 0)
-        return Verdict::fits; // nothing was said at all
-    Verdict best = standing.asked < strikes ? Verdict::doubtful : Verdict::ruled_out;
+        return at_work ? Verdict::ruled_out : Verdict::fits; // nothing was said at all
+    Verdict best = standing.asked < strikes && !at_work ? Verdict::doubtful : Verdict::ruled_out;
     for (const auto& [unused, tally] : standing.tallies)
-        best = std::min(best, judge(standing, tally));
+        if (!at_work || !tally.shown_in.empty())
+            best = std::min(best, judge(standing, tally));
     return best;
 }
 
@@ -70,8 +73,10 @@ bool same_everywhere(const std::vector<Instance>& instances, const std::vector<s
 {
     return std::all_of(instances.begin(), instances.end(), [&](const Instance& instance) {
         const auto read = [&](std::int32_t offset) {
-            return size == 4 ? std::optional<std::uint64_t>(instance.value<std::uint32_t>(offset))
-                             : instance.word(offset);
+            return size == 1   ? std::optional<std::uint64_t>(instance.value<std::uint8_t>(offset))
+                   : size == 2 ? std::optional<std::uint64_t>(instance.value<std::uint16_t>(offset))
+                   : size == 4 ? std::optional<std::uint64_t>(instance.value<std::uint32_t>(offset))
+                               : instance.word(offset);
         };
         const auto first = read(offsets.front());
         return std::all_of(offsets.begin(), offsets.end(),
@@ -157,7 +162,7 @@ std::vector<DeepFinding> DeepSolver::solve(Look& look, const Member& member,
     for (std::size_t c = 0; c < candidates; c++) {
         Verdict verdict = is_taken(place(c)) ? Verdict::ruled_out : Verdict::fits;
         for (std::size_t k = 0; k < member.predicates.size(); k++)
-            verdict = std::max(verdict, judge(standings[k][c]));
+            verdict = std::max(verdict, judge(standings[k][c], said.constraints[k].arguments.value("at_work", false)));
         if (verdict == Verdict::ruled_out) {
             finding.eliminated++;
             continue;

@@ -3,6 +3,9 @@
 
 #include <algorithm>
 #include <array>
+#include <map>
+#include <optional>
+#include <utility>
 
 #include <spdlog/fmt/fmt.h>
 
@@ -74,6 +77,10 @@ std::string_view c_type_of(const ProfileMember& member)
         return "void *";
     if (member.type == "text")
         return "char[]";
+    if (member.type == "byte")
+        return "unsigned char";
+    if (member.type == "short")
+        return "unsigned short";
     return member.type == "long" ? "unsigned long" : "unsigned int";
 }
 
@@ -105,27 +112,139 @@ public:
         json_[std::string(structure)]["fields"][name] = {{"offset", offset}, {"type", std::move(type)}};
     }
 
+    void set_size(std::string_view structure, std::int64_t size) { json_[std::string(structure)]["size"] = size; }
+
     Json take() { return std::move(json_); }
 
 private:
     Json json_ = Json::object();
 };
 
+// Where a member lies from the start of its structure, if that is known: of a module's it is once the place of its list is.
+std::optional<std::int64_t> offset_of(const Profile& profile, const ProfileMember& member)
+{
+    const ProfileMember* list = profile.find("module.list");
+    const bool relative = member.relative_to_list && &member != list;
+    if (!member.usable() || (relative && !(list && list->usable())))
+        return std::nullopt;
+    const std::int64_t offset = member.offset + (relative ? list->offset : 0);
+    return offset < 0 ? std::nullopt : std::optional(offset);
+}
+
+// Members of structures within structures ("file.f_path.dentry"). Where the inner one begins nobody has said; a reader adds
+// both offsets, so it is put where the first member of it that is known is, the same in all that have one of it.
+void add_nested(Structures& structures, const Profile& profile, unsigned word)
+{
+    struct Part {
+        std::string outer, name; // "file.f_path", "dentry"
+        std::int64_t offset;
+        const ProfileMember* member;
+    };
+    std::map<std::string, std::vector<Part>> by_inner; // by the name of the inner structure
+    for (const ProfileMember& member : profile.members) {
+        const auto dot = member.name.find('.');
+        if (dot == std::string::npos || member.name.find('[') != std::string::npos)
+            continue;
+        const std::string outer = member.structure + "." + member.name.substr(0, dot);
+        constexpr std::string_view structure = "struct ";
+        const auto type = c_type_of_member(outer);
+        if (const auto offset = offset_of(profile, member); offset && type.starts_with(structure))
+            by_inner[std::string(type.substr(structure.size()))].push_back(
+                {outer, member.name.substr(dot + 1), *offset, &member});
+    }
+    for (const auto& [inner, parts] : by_inner) {
+        // Each outer one's beginning, and each inner member's place, as far as they hang together.
+        std::map<std::string, std::int64_t> begins{{parts.front().outer, parts.front().offset}}, places;
+        for (bool more = true; std::exchange(more, false);)
+            for (const Part& part : parts) {
+                if (begins.contains(part.outer) && !places.contains(part.name))
+                    more = places.emplace(part.name, part.offset - begins[part.outer]).second;
+                if (!begins.contains(part.outer) && places.contains(part.name))
+                    more = begins.emplace(part.outer, part.offset - places[part.name]).second;
+            }
+        std::int64_t first = 0;
+        for (const auto& [unused, place] : places)
+            first = std::min(first, place);
+        const bool agree = std::all_of(parts.begin(), parts.end(), [&](const Part& part) {
+            return !begins.contains(part.outer) || begins[part.outer] + places[part.name] == part.offset;
+        });
+        if (!agree)
+            continue;
+        for (const Part& part : parts) {
+            const auto begin = begins.find(part.outer);
+            if (begin == begins.end())
+                continue;
+            const auto dot = part.outer.find('.');
+            structures.add(part.outer.substr(0, dot), part.outer.substr(dot + 1), begin->second + first,
+                           type_json("struct " + inner, 0, word));
+            const auto type = c_type_of_member(inner + "." + part.name);
+            structures.add(inner, part.name, places[part.name] - first,
+                           type_json(type.empty() ? c_type_of(*part.member) : type, part.member->size, word));
+        }
+    }
+}
+
+// Since 6.4 a module has an array of parts (enum mod_mem_type, include/linux/module.h).
+constexpr std::array module_parts = {"MOD_TEXT",          "MOD_DATA",      "MOD_RODATA",     "MOD_RO_AFTER_INIT",
+                                     "MOD_INIT_TEXT", "MOD_INIT_DATA", "MOD_INIT_RODATA"};
+
+bool has_module_parts(const Profile& profile)
+{
+    for (const char* name : {"module.mem[1].base", "module.module_core", "module.core_text_size"})
+        if (const ProfileMember* member = profile.find(name); !member || !offset_of(profile, *member))
+            return false;
+    return true;
+}
+
+void add_module_parts(Structures& structures, const Profile& profile, unsigned word)
+{
+    const auto first = *offset_of(profile, *profile.find("module.module_core"));
+    const auto second = *offset_of(profile, *profile.find("module.mem[1].base"));
+    const auto size = *offset_of(profile, *profile.find("module.core_text_size"));
+    structures.add("module_memory", "base", 0, type_json("void *", 0, word));
+    structures.add("module_memory", "size", size - first, type_json("unsigned int", 0, word));
+    structures.set_size("module_memory", second - first);
+    structures.add("module", "mem", first,
+                   {{"kind", "array"}, {"count", module_parts.size()}, {"subtype", type_json("struct module_memory", 0, word)}});
+}
+
+Json enumerations(const Profile& profile)
+{
+    Json json = Json::object();
+    if (!has_module_parts(profile))
+        return json;
+    Json constants = Json::object();
+    for (std::size_t i = 0; i < module_parts.size(); i++)
+        constants[module_parts[i]] = i;
+    json["mod_mem_type"] = {{"size", 4}, {"base", "unsigned int"}, {"constants", std::move(constants)}};
+    return json;
+}
+
+// In a node of a maple tree there are its parent, pivots, and then one entry more than there are pivots: as many bytes of them
+// as lie before them (struct maple_range_64, struct maple_arange_64, include/linux/maple_tree.h).
+unsigned size_in_isf(const ProfileMember& member)
+{
+    return member.structure.starts_with("maple_") && member.name == "slot" ? static_cast<unsigned>(member.offset) : member.size;
+}
+
+// A node is a union of its kinds.
+void add_tree_nodes(Structures& structures, const Profile& profile, unsigned word)
+{
+    for (const auto& [kind, name] : {std::pair("maple_range_64", "mr64"), std::pair("maple_arange_64", "ma64")})
+        if (const ProfileMember* slot = profile.find(std::string(kind) + ".slot"); slot && slot->usable())
+            structures.add("maple_node", name, 0, type_json(std::string("struct ") + kind, 0, word));
+}
+
 Json user_types(const Profile& profile, unsigned word)
 {
     Structures structures(word);
-    // Offsets that count from a list node are of use once it is known where in the structure that lies.
-    const ProfileMember* list = profile.find("module.list");
-    const bool list_known = list && list->usable();
-    for (const ProfileMember& member : profile.members) {
-        const bool relative = member.relative_to_list && &member != list;
-        if (!member.usable() || (relative && !list_known))
-            continue;
-        const std::int64_t offset = member.offset + (relative ? list->offset : 0);
-        // Of a member of a member ("f_path.dentry") it is not known where the inner structure begins.
-        if (offset >= 0 && member.name.find('.') == std::string::npos)
-            structures.add(member.structure, member.name, offset, type_json(c_type_of(member), member.size, word));
-    }
+    for (const ProfileMember& member : profile.members)
+        if (const auto offset = offset_of(profile, member); offset && member.name.find_first_of(".[") == std::string::npos)
+            structures.add(member.structure, member.name, *offset, type_json(c_type_of(member), size_in_isf(member), word));
+    add_tree_nodes(structures, profile, word);
+    add_nested(structures, profile, word);
+    if (has_module_parts(profile))
+        add_module_parts(structures, profile, word);
     return structures.take();
 }
 
@@ -186,7 +305,7 @@ Json make_isf(const Profile& profile, const std::map<std::string, std::uint64_t>
     json["metadata"] = {{"format", "6.2.0"}, {"producer", {{"name", "lacuna"}, {"version", LACUNA_VERSION}}}};
     json["base_types"] = base_types(word);
     json["user_types"] = user_types(profile, word);
-    json["enums"] = Json::object();
+    json["enums"] = enumerations(profile);
     json["symbols"] = symbols_json(profile, symbols, all_symbols);
     return json;
 }

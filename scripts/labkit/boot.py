@@ -159,7 +159,7 @@ def make_job(options, kernels, host, system, by_behaviour):
         # Of the age of a kernel that is judged by its behaviour nothing is known.
         libc = guest_programs.Musl if by_behaviour else guest_programs.Glibc
         own = options.initrd.resolve() if options.initrd else guest_initrd.initrd(kernel, extra, carried, libc)
-        boots = {"initrd": own, "append": "LACUNA_CODE=1" if by_behaviour else ""}
+        boots = {"initrd": own, "append": "LACUNA_CODE=1" if by_behaviour else "LACUNA_DETAIL=1" if options.scenario == "deep" else ""}
     boots |= {"append": f"{boots.get('append', '')} {options.append}".strip()}
     boots |= {"cpus": options.cpus or boots.get("cpus", CPUS), "memory": options.guest_memory or boots.get("memory", MEMORY)}
     guests = [
@@ -238,8 +238,9 @@ def judge_guest(folder, truth, untaught=()):
 def judge_deep(folder, kernel, btf_tool):
     """Write deep-verdict.json and show the verdict on what a look has taught; returns its exit code."""
     found = (load_if_there(folder / "deep.json") or {}).get("members", {})
-    names = [*found, "module.list"]
+    names = [*found, "module.list", *judge.OTHER_NAMES.values()]
     truth = json.loads(run([btf_tool, kernel.vmlinuz, *names], hint="what looks teach is judged by BTF only: choose a kernel with it"))
+    truth |= {name: truth[other] for name, other in judge.OTHER_NAMES.items() if truth.get(name) is None}
     for name in found:
         if name.startswith("module.") and name != "module.list" and truth[name] is not None:
             truth[name] -= truth["module.list"]

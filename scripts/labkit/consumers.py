@@ -27,6 +27,7 @@ PATHS = ("task_struct.fs", "fs_struct.root", "path.mnt", "path.dentry", "vfsmoun
 MAPPED = (*AREAS, *PATHS, "vm_area_struct.vm_file", "vm_area_struct.vm_flags", "mm_struct.brk", "mm_struct.start_stack", "mm_struct.context")
 FILES = (*LISTED, *PATHS, "files_struct.fdt", "fdtable.fd", "fdtable.max_fds", "file.f_path", "dentry.d_op", "inode.i_mode", "inode.i_count")
 MODULES = ("module.list", "module.name", "module.core_size", "module.init_size")
+PARTS = ("module.list", "module.name", "module.mem")  # since 6.4
 # Plugins of Volatility, the members that each takes, and the columns that say what the guest says.
 PLUGINS = {
     "linux.pslist.PsList": (LISTED, ("PID", "COMM")),
@@ -158,6 +159,8 @@ def volatility(trial, folder):
     common = [sys.executable, program, "-q", "-r", "json", "--cache-path", cache]
     ways = {"-f": ["-s", trial.isf.parent, "-f", trial.memory], "-c": ["-c", config]}
     for plugin, (members, columns) in PLUGINS.items():
+        if plugin == "linux.lsmod.Lsmod" and "module.mem" in trial.members:
+            members = PARTS
         for way, options in ways.items():
             needed = [name for name in (*members, *(DETECTION if way == "-f" else ())) if name not in trial.members]
             what = f"{plugin.split('.')[1]} ({way})"

@@ -5,7 +5,7 @@ from . import cache
 from .cpio import Archive
 from .guest_programs import Glibc, programs
 
-PROGRAMS = ("init", "worker")
+PROGRAMS = ("init", "worker", "opener")
 
 
 def initrd(kernel, extra_modules=(), following=None, libc=Glibc):

@@ -77,6 +77,9 @@ TAUGHT_BY_LOOKING = (
 )
 
 
+OTHER_NAMES = {"module.core_size": "module.core_layout.size"}  # since 4.5
+
+
 def judge_deep(found, truth):
     """The verdict on members learned by looking: {member: its state and offset} against {member: true offset or None}."""
     members = {}

@@ -6,7 +6,7 @@ import re
 import time
 from pathlib import Path
 
-from . import module_orders, netlink_noise, netlink_rights
+from . import detail, module_orders, netlink_noise, netlink_rights
 from .base import run
 from .guest import RUN
 from .lacuna import STORE
@@ -32,17 +32,60 @@ def normal(trial):
 
 
 def deep(trial):
-    """Boot a guest, and when it is done learn what a look at it can teach, without a trap: see judge.judge_deep()."""
+    """Boot a guest, and when it is done learn what a look at it can teach, without a trap: see judge.judge_deep().
+
+    Then what lacunactl tells of processes, files, memory, sockets and mounts is compared with what the guest has told.
+    """
     trial.start_lacuna()
     guest = trial.start_guest()
     if not trial.wait_ready(guest):
         return
+    keep = trial.job.pop("keep_memory", False)  # with what is learned now
     trial.collect(guest)
     traps = trial.stats(guest).get("traps_total")
     answer = trial.lacuna.ask("learn", guest.name, "--deep", seconds=trial.left())
     trial.write(guest, "deep", answer)
     trial.check("a look at the guest that runs teaches something", answer and answer["members"], f"{len((answer or {}).get('members', {}))} members")
     trial.check("nothing was trapped for it", trial.stats(guest).get("traps_total") == traps, f"{traps} traps before")
+    trial.check("the guest runs on", still_prints(guest))
+    trial.write(guest, "profile", trial.lacuna.ask("profile", guest.name))
+    check_detail(trial, guest)
+    if keep:
+        trial.keep_memory(guest)
+
+
+def check_detail(trial, guest):
+    """All that lacunactl tells of a guest against what that has told of itself, once."""
+    guest.console.poll()
+
+    def ask(word, *more):
+        return trial.lacuna.ask(word, guest.name, *map(str, more), seconds=120)
+
+    result = detail.compare(guest.console.current_boot(), ask)
+    trial.write(guest, "detail", result)
+    for what, comparison in (result or {"detail": {"compared": 0, "differences": ["the guest has told nothing"]}}).items():
+        differences = comparison["differences"]
+        trial.check(
+            f"lacunactl {what} tells what the guest tells",
+            comparison["compared"] and not differences,
+            "; ".join(differences[:3]) or f"{comparison['compared']} compared, lacks {list(comparison.get('lacks', {}))}",
+        )
+
+
+def deep_on(trial):
+    """With deep = "on" a guest is looked at by itself, a while after its hunt; the profile has more members then."""
+    trial.lacuna.deep = "on"
+    trial.start_lacuna()
+    guest = trial.start_guest()
+    if not trial.wait_ready(guest):
+        return
+    trial.collect(guest)
+    end, deep_members = time.monotonic() + 300, []
+    while time.monotonic() < end and not deep_members:
+        time.sleep(5)
+        members = (trial.lacuna.ask("profile", guest.name) or {}).get("members", {})
+        deep_members = [name for one in members.values() for name, member in one.items() if member.get("deep")]
+    trial.check("the guest was looked at without being asked for", deep_members, f"{len(deep_members)} members")
     trial.check("the guest runs on", still_prints(guest))
     trial.write(guest, "profile", trial.lacuna.ask("profile", guest.name))
 
@@ -594,6 +637,7 @@ def still_prints(guest):
 SCENARIOS = {
     "normal": normal,
     "deep": deep,
+    "deep-on": deep_on,
     "one-by-one": one_by_one,
     "kill-daemon": kill_daemon,
     "rmmod": rmmod,

@@ -158,7 +158,7 @@ class Trial:
                 self.check(f"the boot of {guest.name} was recorded", got, got or "see agent.log")
             self._compare_views(guest)
             if self.job.get("keep_memory"):
-                self._keep_memory(guest)
+                self.keep_memory(guest)
         else:
             view = views.next_view(guest, self.end)
             for part, result in (views.guest_only(view[1]) if view else {}).items():
@@ -184,7 +184,7 @@ class Trial:
             file = RUN / f"{guest.name}.memory"
             self.write(guest, "observation", behaviour.observe(guest, file, facts, profile, lists, self.job["behaviour"]))
 
-    def _keep_memory(self, guest):
+    def keep_memory(self, guest):
         """Copy the guest's memory while it stands still, and the store as it is then: with what was written for this boot."""
         guest.qmp("stop")
         memory, dumped = guest.out / "memory.raw", RUN / f"{guest.name}.dump"

@@ -7,7 +7,8 @@
  *
  * Environment (from the kernel's command line): LACUNA_HYPERCALL=1 makes a worker execute VMMCALL, LACUNA_KEXEC=<n> starts
  * the kernel /next/kernel by kexec, before anything else is done (0) or after view n, LACUNA_REBOOT=<n> reboots after view n,
- * LACUNA_BUSY=1 lets processes come and go between the views, and has the kernel start one.
+ * LACUNA_BUSY=1 lets processes come and go between the views, and has the kernel start one, LACUNA_DETAIL=1 has processes
+ * open files and sockets, and prints all about them once.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -18,6 +19,7 @@
 #include <string.h>
 #include <sys/klog.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -97,6 +99,26 @@ static void leave_processes(void)
     start_as(1001, 2001, "/worker", "stay", "user-one");
     start_as(1002, 2002, "/worker", "stay", "user-two");
     start_as(1003, 2003, "/worker", "stay", "user-three");
+}
+
+/* Something to be seen of files, mounts and sockets. */
+static void leave_open(void)
+{
+    static const char *const folders[] = { "/open", "/open/within" };
+
+    if (!getenv("LACUNA_DETAIL"))
+        return;
+    for (int i = 0; i < 2; i++)
+        if (mkdir(folders[i], 0755) || mount("tmpfs", folders[i], "tmpfs", 0, NULL))
+            die(folders[i]);
+    for (int i = 0; i < 2; i++) {
+        pid_t pid = fork_or_die();
+
+        if (pid == 0) {
+            execl("/opener", "/opener", folders[i], i ? "opener-two" : "opener-one", i ? "6000" : "5000", (char *)NULL);
+            _exit(127);
+        }
+    }
 }
 
 /* finit_module() came with Linux 3.8; the older call wants the file in memory. */
@@ -220,10 +242,13 @@ int main(int argc, char **argv)
     if (getenv("LACUNA_HYPERCALL"))
         waitpid(start("/worker", "vmmcall", "vmmcall"), NULL, 0);
     leave_processes();
+    leave_open();
     load_modules();
     stir_processes(4);
     print_text_range();
     klogctl(CONSOLE_LEVEL, NULL, 1); /* only emergencies may come between the views */
+    if (getenv("LACUNA_DETAIL"))
+        print_detail();
     puts("LACUNA-GUEST READY");
     for (int number = 1;; number++) {
         print_view(number);

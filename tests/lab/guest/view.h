@@ -12,6 +12,15 @@
  *   T <tid> <comm>                       with LACUNA_CODE=1, one per thread of a process that is not its leader
  *   M <name> <address>                   one per line of /proc/modules
  *   LACUNA-VIEW <n> END
+ *   LACUNA-DETAIL BEGIN                  once, with LACUNA_DETAIL=1; what is empty or cannot be read is "-"
+ *   process <pid> <ppid> <uid> <threads> <start> <arguments> <environment>
+ *                                        start in ticks of 10 ms; of texts a bar stands for each end
+ *   file <pid> <fd|cwd|root|exe> <where its link leads>
+ *   area <pid> <start> <end> <rights> <path>
+ *   socket <tcp|tcp6|udp|udp6|unix> <line of /proc/net>
+ *   mount <path> <file system>
+ *   module <name> <size> <state>
+ *   LACUNA-DETAIL END
  */
 #ifndef LAB_VIEW_H
 #define LAB_VIEW_H
@@ -33,6 +42,9 @@ void print_text_range(void);
 
 /* One view goes out in one write, so that nothing comes between its lines. */
 void print_view(int number);
+
+/* All that is to be known of processes, files, memory, sockets and mounts. */
+void print_detail(void);
 
 /* Views for ever, one every two seconds. */
 void print_views(void);

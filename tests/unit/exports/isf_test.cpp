@@ -73,10 +73,10 @@ TEST_F(Isf, MembersHaveTheTypesThatCGivesThem)
 TEST_F(Isf, WhateverElseIsLearnedAppearsByItself)
 {
     add("task_struct.files", "pointer", 8, 3048);
-    add("maple_range_64.slot", "array", 128, 128);
-    add("file.f_path.dentry", "pointer", 8, 24); // where the path begins is not known
+    add("maple_range_64.slot", "array", 8, 128);
     EXPECT_EQ(fields("maple_range_64").at("slot").at("type").at("count"), 16);
-    EXPECT_FALSE(fields("file").contains("f_path.dentry"));
+    EXPECT_EQ(fields("maple_node").at("mr64").at("type").at("name"), "maple_range_64");
+    EXPECT_FALSE(fields("maple_node").contains("ma64"));
     add("fdtable.fd", "pointer", 8, 8);
     add("new_struct.new_pointer", "pointer", 8, 24);
     add("new_struct.new_text", "text", 5, 32);
@@ -87,6 +87,47 @@ TEST_F(Isf, WhateverElseIsLearnedAppearsByItself)
     EXPECT_EQ(fields("new_struct"), Json::parse(R"({
         "new_pointer": {"offset": 24, "type": {"kind": "pointer", "subtype": {"kind": "base", "name": "void"}}},
         "new_text": {"offset": 32, "type": {"kind": "array", "count": 5, "subtype": {"kind": "base", "name": "char"}}}})"));
+}
+
+// A reader adds the place of the inner structure and that in it: the sum counts, in each structure that has one of it.
+TEST_F(Isf, StructuresWithinStructures)
+{
+    add("file.f_path.dentry", "pointer", 8, 72);
+    add("file.f_path.mnt", "pointer", 8, 64);
+    add("fs_struct.root.dentry", "pointer", 8, 32);
+    add("fs_struct.pwd.mnt", "pointer", 8, 40);
+    add("dentry.d_name.name", "pointer", 8, 40);
+    add("sock.__sk_common.skc_family", "short", 2, 16);
+    const auto place = [&](const char* structure, const char* outer, const char* inner_structure, const char* inner) {
+        return fields(structure).at(outer).at("offset").get<int>() + fields(inner_structure).at(inner).at("offset").get<int>();
+    };
+    EXPECT_EQ(place("file", "f_path", "path", "dentry"), 72);
+    EXPECT_EQ(place("file", "f_path", "path", "mnt"), 64);
+    EXPECT_EQ(place("fs_struct", "root", "path", "dentry"), 32);
+    EXPECT_EQ(place("fs_struct", "root", "path", "mnt"), 24); // as in a file
+    EXPECT_EQ(place("fs_struct", "pwd", "path", "mnt"), 40);
+    EXPECT_EQ(place("dentry", "d_name", "qstr", "name"), 40);
+    EXPECT_EQ(place("sock", "__sk_common", "sock_common", "skc_family"), 16);
+    EXPECT_EQ(fields("sock_common").at("skc_family").at("type").at("name"), "unsigned short");
+    EXPECT_EQ(fields("file").at("f_path").at("type").at("name"), "path");
+    // one that does not fit the others says that something is wrong with them
+    add("fs_struct.pwd.dentry", "pointer", 8, 32);
+    EXPECT_FALSE(fields("file").contains("f_path"));
+}
+
+TEST_F(Isf, PartsOfModules)
+{
+    add("module.module_core", "pointer", 8, 312, true);
+    add("module.core_text_size", "int", 4, 320, true);
+    add("module.mem[1].base", "pointer", 8, 384, true);
+    EXPECT_FALSE(make_isf(profile, symbols).at("enums").contains("mod_mem_type"));
+    add("module.list", "list", 16, 8);
+    EXPECT_EQ(fields("module").at("mem"), Json::parse(R"({"offset": 320, "type": {"kind": "array", "count": 7,
+        "subtype": {"kind": "struct", "name": "module_memory"}}})"));
+    EXPECT_EQ(fields("module_memory").at("size").at("offset"), 8);
+    const Json isf = make_isf(profile, symbols);
+    EXPECT_EQ(isf.at("user_types").at("module_memory").at("size"), 72);
+    EXPECT_EQ(isf.at("enums").at("mod_mem_type").at("constants").at("MOD_INIT_RODATA"), 6);
 }
 
 // Every type that is named must be there, else Volatility does not load the file.

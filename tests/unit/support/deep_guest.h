@@ -93,7 +93,15 @@ public:
         }
     }
 
-private:
+    std::uint64_t allocate(std::uint64_t size)
+    {
+        const std::uint64_t address = next_;
+        next_ += (size + 0xfff) & ~std::uint64_t{0xfff};
+        memory.put(address, std::uint64_t{0});
+        return address;
+    }
+
+protected:
     static void add_member(Profile& profile, const char* structure, const char* name, std::uint64_t offset)
     {
         ProfileMember member;
@@ -104,20 +112,13 @@ private:
         profile.members.push_back(member);
     }
 
+private:
     std::uint64_t node(const Task& task, const char* list) const { return task.address + at.at(list); }
 
     void link(std::uint64_t from, std::uint64_t to)
     {
         memory.put(from, to);
         memory.put(to + 8, from);
-    }
-
-    std::uint64_t allocate(std::uint64_t size)
-    {
-        const std::uint64_t address = next_;
-        next_ += (size + 0xfff) & ~std::uint64_t{0xfff};
-        memory.put(address, std::uint64_t{0});
-        return address;
     }
 
     void write(const Task& task, const std::string& comm, bool user, std::int32_t tgid)
