@@ -98,7 +98,7 @@ std::uint64_t Symbols::end_of(std::uint64_t address) const
 
 SystemMap read_system_map(const std::filesystem::path& path)
 {
-    constexpr std::size_t largest = std::size_t{64} << 20; // some 5 MiB are usual
+    constexpr std::size_t largest = std::size_t{16} << 20; // some 5 MiB are usual
     return {path.string(), read_file(path, largest)};
 }
 

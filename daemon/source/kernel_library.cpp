@@ -14,11 +14,13 @@ namespace lacuna {
 namespace {
 
 constexpr int workers = 2; // so that a kernel file does not wait behind an image
+constexpr std::chrono::milliseconds longest_back_off = std::chrono::hours(1);
 
 } // namespace
 
-KernelLibrary::KernelLibrary(Reader reader)
+KernelLibrary::KernelLibrary(Reader reader, std::chrono::milliseconds back_off)
     : reader_(std::move(reader)),
+      back_off_(back_off),
       event_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK))
 {
     if (!event_)
@@ -69,10 +71,26 @@ std::shared_ptr<const Prepared> KernelLibrary::find(const KernelSource& source, 
         return known->second.result;
     }
     entries_[source] = {identity, nullptr, ++now_};
-    queue_.insert(urgent ? queue_.begin() : queue_.end(), {source, identity});
+    enqueue({source, identity}, urgent);
     make_room();
-    wake_.notify_one();
     return nullptr;
+}
+
+// A guest that is reset again and again, or guests that share a disk, ask more often than can be read.
+void KernelLibrary::enqueue(Job job, bool first)
+{
+    std::erase_if(queue_, [&](const Job& queued) { return queued.source == job.source; });
+    if (first)
+        queue_.push_front(std::move(job));
+    else
+        queue_.push_back(std::move(job));
+    wake_.notify_one();
+}
+
+std::deque<KernelLibrary::Job>::iterator KernelLibrary::next_job()
+{
+    return std::find_if(queue_.begin(), queue_.end(),
+                        [this](const Job& job) { return !being_read_.contains(job.source); });
 }
 
 void KernelLibrary::hurry(const KernelSource& source)
@@ -102,11 +120,13 @@ void KernelLibrary::refresh(const KernelSource& source)
 {
     const Identity identity = identify(source);
     const std::scoped_lock lock(mutex_);
-    entries_[source].identity = identity;
-    // A guest that is reset again and again, or guests that share a disk, ask more often than can be read.
-    std::erase_if(queue_, [&](const Job& job) { return job.source == source; });
-    queue_.push_back({source, identity});
-    wake_.notify_one();
+    Entry& entry = entries_[source];
+    if (entry.failures > 0 && std::chrono::steady_clock::now() < entry.not_before) {
+        spdlog::debug("{}: could not be read a moment ago, and is not read again yet", to_string(source));
+        return;
+    }
+    entry.identity = identity;
+    enqueue({source, identity}, false);
 }
 
 void KernelLibrary::acknowledge()
@@ -118,7 +138,7 @@ void KernelLibrary::acknowledge()
 std::size_t KernelLibrary::in_progress() const
 {
     const std::scoped_lock lock(mutex_);
-    return queue_.size() + being_read_;
+    return queue_.size() + being_read_.size();
 }
 
 void KernelLibrary::work(std::stop_token stop)
@@ -127,11 +147,13 @@ void KernelLibrary::work(std::stop_token stop)
         Job job;
         {
             std::unique_lock lock(mutex_);
-            if (!wake_.wait(lock, stop, [this] { return !queue_.empty(); }) || stop.stop_requested())
+            if (!wake_.wait(lock, stop, [this] { return next_job() != queue_.end(); }) ||
+                stop.stop_requested())
                 return;
-            job = std::move(queue_.front());
-            queue_.pop_front();
-            being_read_++;
+            const auto next = next_job();
+            job = std::move(*next);
+            queue_.erase(next);
+            being_read_.insert(job.source);
         }
         auto result = std::make_shared<Prepared>();
         try {
@@ -146,12 +168,20 @@ void KernelLibrary::work(std::stop_token stop)
 void KernelLibrary::finish(const Job& job, std::shared_ptr<const Prepared> result)
 {
     const std::scoped_lock lock(mutex_);
-    being_read_--;
+    being_read_.erase(job.source);
+    wake_.notify_one(); // it may be waiting to be read again
     const auto entry = entries_.find(job.source);
     if (entry != entries_.end() && entry->second.identity == job.identity) { // not asked for anew meanwhile
-        const auto& old = entry->second.result;
+        Entry& known = entry->second;
+        if (result->error.empty()) {
+            known.failures = 0;
+        } else {
+            const auto wait = back_off_ * (1 << std::min(known.failures++, 16u));
+            known.not_before = std::chrono::steady_clock::now() + std::min(wait, longest_back_off);
+        }
+        const auto& old = known.result;
         if (result->error.empty() || !old || !old->error.empty())
-            entry->second.result = std::move(result);
+            known.result = std::move(result);
         else
             spdlog::warn("{}; the kernels that were read before go on counting", result->error);
     }

@@ -7,8 +7,8 @@
 
 #include <spdlog/spdlog.h>
 
-#include "digest.h"
 #include "error.h"
+#include "frozen_file.h"
 #include "payload.h"
 
 namespace lacuna {
@@ -43,18 +43,21 @@ private:
 
 } // namespace
 
-SourceReader::SourceReader(OnKernel on_kernel)
-    : known_(std::make_shared<Known>()),
+SourceReader::SourceReader(OnKernel on_kernel, KernelReader reader)
+    : reader_(std::move(reader)),
+      known_(std::make_shared<Known>()),
       on_kernel_(std::move(on_kernel))
 {}
 
 KernelDescriptor SourceReader::describe(const std::filesystem::path& vmlinuz,
-                                        const std::optional<std::filesystem::path>& system_map) const
+                                        const std::optional<std::filesystem::path>& system_map,
+                                        const std::stop_token& stop) const
 {
-    // Read once: who can change the file must not have another one described than the one that was hashed.
-    const Bytes image = read_file(vmlinuz);
-    const auto map = system_map ? std::optional(read_system_map(*system_map)) : std::nullopt;
-    const std::string content = digest_of({image, map ? ByteView(map->text) : ByteView()});
+    const FrozenFile image(vmlinuz, max_kernel_size);
+    std::optional<FrozenFile> map;
+    if (system_map)
+        map.emplace(*system_map, max_system_map_size);
+    const std::pair content(image.digest(), map ? map->digest() : "");
     {
         const std::scoped_lock lock(known_->mutex);
         const auto found = std::find_if(known_->descriptors.begin(), known_->descriptors.end(),
@@ -62,7 +65,7 @@ KernelDescriptor SourceReader::describe(const std::filesystem::path& vmlinuz,
         if (found != known_->descriptors.end())
             return found->second;
     }
-    KernelDescriptor descriptor = describe_kernel(KernelImage(image, vmlinuz.string()), map);
+    KernelDescriptor descriptor = reader_(image, map ? &*map : nullptr, stop);
     if (on_kernel_)
         on_kernel_(descriptor, *descriptor.symbols);
     descriptor.symbols.reset(); // some 20 MiB
@@ -82,7 +85,7 @@ std::vector<KernelDescriptor> SourceReader::read_disks(const KernelSource& sourc
     for (const ImageKernel& kernel :
          copy_kernels(source.disks, folder.path(), progress, longest_reading, stop)) {
         try {
-            kernels.push_back(describe(kernel.vmlinuz, kernel.system_map));
+            kernels.push_back(describe(kernel.vmlinuz, kernel.system_map, stop));
         } catch (const Error& error) {
             spdlog::warn("{}: {} in it cannot be used: {}", to_string(source), kernel.guest_path,
                          error.what());
@@ -98,9 +101,10 @@ std::vector<KernelDescriptor> newest_first(std::vector<KernelDescriptor> kernels
 {
     std::set<std::string> seen;
     std::erase_if(kernels, [&](const KernelDescriptor& kernel) { return !seen.insert(kernel.id).second; });
-    std::stable_sort(kernels.begin(), kernels.end(), [](const KernelDescriptor& a, const KernelDescriptor& b) {
-        return strverscmp(a.release.c_str(), b.release.c_str()) > 0; // 6.1.0-10 is newer than 6.1.0-9
-    });
+    std::stable_sort(
+        kernels.begin(), kernels.end(), [](const KernelDescriptor& a, const KernelDescriptor& b) {
+            return strverscmp(a.release.c_str(), b.release.c_str()) > 0; // 6.1.0-10 is newer than 6.1.0-9
+        });
     return kernels;
 }
 
@@ -112,8 +116,8 @@ std::string to_string(const KernelSource& source)
 std::vector<KernelDescriptor> SourceReader::operator()(const KernelSource& source, std::stop_token stop) const
 {
     auto kernels = source.file.empty()
-                       ? read_disks(source, std::move(stop))
-                       : std::vector<KernelDescriptor>{describe(source.file, source.system_map)};
+                       ? read_disks(source, stop)
+                       : std::vector<KernelDescriptor>{describe(source.file, source.system_map, stop)};
     for (const KernelDescriptor& kernel : kernels) {
         for (const std::string& notice : kernel.notices)
             spdlog::info("{}: {}", to_string(source), notice);
