@@ -58,6 +58,9 @@ constexpr std::array places = {
     "/boot/kernels/*-bzImage", "/kernels/*-bzImage", "/[Ee][Ff][Ii]/nixos/*bzImage.efi",
     "/boot/[Ee][Ff][Ii]/nixos/*bzImage.efi"};
 
+// Nor do more kernels than anybody keeps; each takes a second to read.
+constexpr std::size_t most_kernels = 64;
+
 // Kernels have no other names, and what has will be shown to people.
 bool is_decent(const std::string& path)
 {
@@ -213,6 +216,10 @@ std::vector<ImageKernel> copy_in_time(const std::vector<Disk>& disks, const std:
             continue; // damaged or of a kind the appliance does not know: another one may hold the kernel
         mounted = true;
         for (const std::string& path : appliance.files(places)) {
+            if (kernels.size() == most_kernels) {
+                tell(fmt::format("it holds more kernels than {}; the others are not read", most_kernels));
+                return kernels;
+            }
             tell("copying " + path + " from " + device);
             ImageKernel kernel{path, into / local_name(kernels.size(), path), std::nullopt};
             appliance.copy(path, kernel.vmlinuz);
