@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include <fcntl.h>
 #include <spdlog/spdlog.h>
 #include <sys/eventfd.h>
 #include <sys/stat.h>
@@ -39,16 +40,20 @@ KernelLibrary::Identity KernelLibrary::identify(const KernelSource& source)
 {
     Identity identity;
     const auto add = [&](const std::filesystem::path& file, bool disk) {
-        struct stat status {};
-        if (stat(file.c_str(), &status) == 0)
-            for (const auto number :
-                 {static_cast<std::uint64_t>(status.st_dev), static_cast<std::uint64_t>(status.st_ino),
-                  disk ? 0 : static_cast<std::uint64_t>(status.st_size),
-                  // A running guest writes to its disks all the time, and makes them grow: they are read
-                  // again when the guest is gone, see refresh().
-                  disk ? 0 : static_cast<std::uint64_t>(status.st_mtim.tv_sec),
-                  disk ? 0 : static_cast<std::uint64_t>(status.st_mtim.tv_nsec)})
-                identity.numbers.push_back(number);
+        struct statx status {};
+        if (statx(AT_FDCWD, file.c_str(), 0, STATX_BASIC_STATS | STATX_BTIME, &status) != 0)
+            return;
+        const auto add_time = [&](const statx_timestamp& time) {
+            identity.numbers.push_back(static_cast<std::uint64_t>(time.tv_sec));
+            identity.numbers.push_back(time.tv_nsec);
+        };
+        identity.numbers.push_back(std::uint64_t{status.stx_dev_major} << 32 | status.stx_dev_minor);
+        identity.numbers.push_back(status.stx_ino);
+        add_time(status.stx_btime); // a file that is made anew may get the number of the one that was removed
+        if (disk)
+            return; // Its guest writes to it all the time, and makes it grow: it is read again by refresh().
+        identity.numbers.push_back(status.stx_size);
+        add_time(status.stx_mtime);
     };
     if (!source.file.empty())
         add(source.file, false);

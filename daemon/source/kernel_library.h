@@ -57,8 +57,8 @@ public:
     static constexpr std::size_t kept = 1024; // sources, some ten KiB each; those asked for last
 
 private:
-    // What makes a file the same file with the same content: device, inode, size and, but for disks, time of
-    // change.
+    // What makes a file the same file with the same content: device, inode, when it was made and, but for
+    // disks, size and time of change.
     struct Identity {
         std::vector<std::uint64_t> numbers;
         auto operator<=>(const Identity&) const = default;

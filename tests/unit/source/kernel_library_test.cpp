@@ -2,11 +2,13 @@
 #include "kernel_library.h"
 
 #include <atomic>
+#include <fstream>
 #include <future>
 
 #include <gtest/gtest.h>
 
 #include "error.h"
+#include "temporary_directory.h"
 
 using namespace lacuna;
 
@@ -180,4 +182,29 @@ TEST(KernelLibrary, WhatCannotBeReadIsNotTriedAgainAtOnce)
     std::this_thread::sleep_for(back_off * 11 / 10);
     read_again(library); // the second failure has doubled the time
     EXPECT_EQ(readings, 2);
+}
+
+TEST(KernelLibrary, ADiskThatIsMadeAnewIsAnotherOne)
+{
+    const TemporaryDirectory folder;
+    const auto disk = folder.path() / "disk.raw";
+    std::atomic<int> readings = 0;
+    KernelLibrary library([&](const KernelSource&, std::stop_token) {
+        readings++;
+        return std::vector<KernelDescriptor>{a_kernel()};
+    });
+    const auto ask = [&] {
+        library.find({{}, {}, {{disk, "raw"}}});
+        while (library.in_progress() > 0)
+            std::this_thread::yield();
+    };
+    for (int made = 1; made <= 3; made++) { // most file systems give the number of a file away again
+        std::ofstream(disk) << made;
+        ask();
+        std::ofstream(disk, std::ios::app) << "its guest writes to it";
+        ask();
+        EXPECT_EQ(readings, made);
+        std::filesystem::remove(disk);
+        std::this_thread::sleep_for(std::chrono::milliseconds(20)); // a tick of the file system's clock
+    }
 }
