@@ -101,12 +101,6 @@ TrapSite site_of(const Json& json)
     return site;
 }
 
-bool is_of_id(char c)
-{
-    return std::isalnum(static_cast<unsigned char>(c)) ||
-           std::string_view("._+~-").find(c) != std::string_view::npos;
-}
-
 // Lines "ffffffff81000000 T _text".
 std::shared_ptr<const Symbols> symbols_of(std::string_view text, const std::string& source)
 {
@@ -131,9 +125,11 @@ KernelDescriptor descriptor_of(const Json& json)
 {
     KernelDescriptor kernel;
     kernel.id = text_of(json, "id");
-    need(!kernel.id.empty() && std::all_of(kernel.id.begin(), kernel.id.end(), is_of_id),
-         "the id is impossible");
     kernel.release = text_of(json, "release");
+    const std::string fingerprint = kernel.id.substr(kernel.id.rfind('-') + 1);
+    need(fingerprint.size() == 16 && fingerprint.find_first_not_of("0123456789abcdef") == std::string::npos &&
+             kernel.id == id_of_kernel(kernel.release, fingerprint),
+         "the id is impossible");
     kernel.banner = text_of(json, "banner");
     need(kernel.banner.starts_with("Linux version " + kernel.release), "the banner is none");
     kernel.build_id = hex(bytes_of(json, "build_id"));
@@ -153,6 +149,12 @@ KernelDescriptor descriptor_of(const Json& json)
         kernel.sites.push_back(site_of(site));
         need(kinds.insert(kernel.sites.back().kind).second, "there are two sites of a kind");
     }
+    const auto inside = [&](std::uint64_t address) { return address >= kernel.text && address < kernel.end; };
+    need(inside(kernel.text) && inside(kernel.banner_address) && inside(kernel.init_task) &&
+             (!kernel.modules || inside(kernel.modules)) &&
+             std::all_of(kernel.sites.begin(), kernel.sites.end(),
+                         [&](const TrapSite& site) { return inside(site.address); }),
+         "an address is outside of the kernel");
     kernel.symbol_source = text_of(json, "symbols");
     need(json.at("notices").size() <= most_notices, "there are too many notices");
     for (const Json& notice : json.at("notices"))

@@ -70,6 +70,11 @@ TEST(ReaderAnswer, IsRefusedIfNoKernelIsSo)
     refused("/kernel/id", "../../root/.profile", "the id is impossible");
     refused("/kernel/id", "", "the id is impossible");
     refused("/kernel/id", 7, "");
+    refused("/kernel/id", "6.1.0-0-other-0123456789abcdef", "the id is impossible");
+    refused("/kernel/init_task", "0xffffffff80000000", "an address is outside of the kernel");
+    refused("/kernel/modules", "0x1000", "an address is outside of the kernel");
+    refused("/kernel/sites/1/address", "0xffffffffffffff00", "an address is outside of the kernel");
+    refused("/kernel/end", "0x0", "an address is outside of the kernel");
     refused("/kernel/banner", "Linux version 5", "the banner is none");
     refused("/kernel/banner", std::string(2000, 'x'), "banner is too long");
     refused("/kernel/architecture", "arm64", "architecture is unknown");
