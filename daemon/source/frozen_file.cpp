@@ -17,10 +17,12 @@ namespace lacuna {
 
 namespace {
 
-Fd open_regular(const std::string& name, std::size_t most)
+Fd open_regular(const std::string& name, std::size_t most, const std::optional<FileUser>& as)
 {
     // A FIFO must not make us wait, and what is looked at must be what is read.
-    Fd file(open(name.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+    Fd file = as ? open_as(*as, name) : Fd(open(name.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+    if (!file && errno == EACCES && as)
+        throw not_for(*as, name);
     struct stat status {};
     if (!file || fstat(file.get(), &status) != 0)
         throw system_error("cannot be opened", printable(name), "check the path and the permissions");
@@ -34,11 +36,11 @@ Fd open_regular(const std::string& name, std::size_t most)
 
 } // namespace
 
-FrozenFile::FrozenFile(const std::filesystem::path& path, std::size_t most)
+FrozenFile::FrozenFile(const std::filesystem::path& path, std::size_t most, const std::optional<FileUser>& as)
     : name_(path.string()),
       copy_(memfd_create("lacuna-kernel", MFD_CLOEXEC | MFD_ALLOW_SEALING))
 {
-    const Fd file = open_regular(name_, most);
+    const Fd file = open_regular(name_, most, as);
     Digest digest;
     std::array<std::uint8_t, 65536> piece;
     for (std::size_t size = 0;;) {

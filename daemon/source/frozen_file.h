@@ -3,9 +3,11 @@
 
 #include <cstddef>
 #include <filesystem>
+#include <optional>
 #include <string>
 
 #include "fd.h"
+#include "file_access.h"
 
 namespace lacuna {
 
@@ -14,7 +16,8 @@ namespace lacuna {
 class FrozenFile {
 public:
     // Throws Error if it cannot be read, is not a regular file, or is larger than `most` bytes.
-    FrozenFile(const std::filesystem::path& path, std::size_t most);
+    // `as`: also if this user may not read it.
+    FrozenFile(const std::filesystem::path& path, std::size_t most, const std::optional<FileUser>& as = {});
 
     const std::string& name() const { return name_; }
     int fd() const { return copy_.get(); }                // its position is at the start, and shared

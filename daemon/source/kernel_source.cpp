@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <future>
 #include <set>
 
 #include <spdlog/spdlog.h>
@@ -41,6 +42,53 @@ private:
     std::filesystem::path path_;
 };
 
+// What libguestfs starts handles what a guest has written, and needs no capability but those for files.
+std::future<std::vector<ImageKernel>> copy_in_a_thread(const KernelSource& source, const std::filesystem::path& into,
+                                                       const std::function<void(const std::string&)>& progress,
+                                                       const std::stop_token& stop,
+                                                       const std::function<void(std::vector<OpenFile>)>& opened = {})
+{
+    return std::async(std::launch::async, [=] {
+        keep_file_capabilities();
+        return copy_kernels(source.disks, into, progress, longest_reading, stop, opened);
+    });
+}
+
+// Whether the user may read what libguestfs has opened is seen to by this thread, which keeps its capabilities.
+std::vector<ImageKernel> copy_for(const FileUser& user, const KernelSource& source, const std::filesystem::path& into,
+                                  const std::function<void(const std::string&)>& progress, const std::stop_token& stop)
+{
+    for (const Disk& disk : source.disks)
+        if (!open_as(user, disk.file))
+            throw not_for(user, disk.file.string());
+    std::promise<std::vector<OpenFile>> opened;
+    std::promise<void> checked;
+    auto copying = copy_in_a_thread(source, into, progress, stop, [&](std::vector<OpenFile> files) {
+        opened.set_value(std::move(files));
+        checked.get_future().get();
+    });
+    auto files = opened.get_future();
+    while (files.wait_for(std::chrono::milliseconds(100)) == std::future_status::timeout)
+        if (copying.wait_for(std::chrono::seconds(0)) == std::future_status::ready) // it has failed before
+            return copying.get();
+    try {
+        for (const OpenFile& file : files.get())
+            if (!may_read(user, file.path, file.device, file.inode))
+                throw not_for(user, file.path.string());
+        checked.set_value();
+    } catch (...) {
+        checked.set_exception(std::current_exception());
+    }
+    return copying.get();
+}
+
+std::vector<ImageKernel> copy(const KernelSource& source, const std::filesystem::path& into,
+                              const std::function<void(const std::string&)>& progress, const std::stop_token& stop)
+{
+    return source.named_by ? copy_for(*source.named_by, source, into, progress, stop)
+                           : copy_in_a_thread(source, into, progress, stop).get();
+}
+
 } // namespace
 
 SourceReader::SourceReader(OnKernel on_kernel, KernelReader reader)
@@ -51,9 +99,9 @@ SourceReader::SourceReader(OnKernel on_kernel, KernelReader reader)
 
 KernelDescriptor SourceReader::describe(const std::filesystem::path& vmlinuz,
                                         const std::optional<std::filesystem::path>& system_map,
-                                        const std::stop_token& stop) const
+                                        const std::optional<FileUser>& as, const std::stop_token& stop) const
 {
-    const FrozenFile image(vmlinuz, max_kernel_size);
+    const FrozenFile image(vmlinuz, max_kernel_size, as);
     std::optional<FrozenFile> map;
     if (system_map)
         map.emplace(*system_map, max_system_map_size);
@@ -82,10 +130,9 @@ std::vector<KernelDescriptor> SourceReader::read_disks(const KernelSource& sourc
     const auto progress = [&](const std::string& what) { spdlog::info("{}: {}", to_string(source), what); };
     std::vector<KernelDescriptor> kernels;
     std::string problems;
-    for (const ImageKernel& kernel :
-         copy_kernels(source.disks, folder.path(), progress, longest_reading, stop)) {
+    for (const ImageKernel& kernel : copy(source, folder.path(), progress, stop)) {
         try {
-            kernels.push_back(describe(kernel.vmlinuz, kernel.system_map, stop));
+            kernels.push_back(describe(kernel.vmlinuz, kernel.system_map, {}, stop));
         } catch (const Error& error) {
             spdlog::warn("{}: {} in it cannot be used: {}", to_string(source), kernel.guest_path,
                          error.what());
@@ -117,7 +164,7 @@ std::vector<KernelDescriptor> SourceReader::operator()(const KernelSource& sourc
 {
     auto kernels = source.file.empty()
                        ? read_disks(source, stop)
-                       : std::vector<KernelDescriptor>{describe(source.file, source.system_map, stop)};
+                       : std::vector<KernelDescriptor>{describe(source.file, source.system_map, source.named_by, stop)};
     for (const KernelDescriptor& kernel : kernels) {
         for (const std::string& notice : kernel.notices)
             spdlog::info("{}: {}", to_string(source), notice);

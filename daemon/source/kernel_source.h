@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "disk_image.h"
+#include "file_access.h"
 #include "kernel_descriptor.h"
 #include "kernel_reader.h"
 
@@ -22,6 +23,8 @@ struct KernelSource {
     std::filesystem::path file; // empty: the disks
     std::optional<std::filesystem::path> system_map;
     std::vector<Disk> disks;
+    // Whose VMM has named it: what they may not read is not read for them. Nothing: the configuration or libvirt has.
+    std::optional<FileUser> named_by = std::nullopt;
 
     auto operator<=>(const KernelSource&) const = default;
 };
@@ -51,7 +54,7 @@ public:
 private:
     KernelDescriptor describe(const std::filesystem::path& vmlinuz,
                               const std::optional<std::filesystem::path>& system_map,
-                              const std::stop_token& stop) const;
+                              const std::optional<FileUser>& as, const std::stop_token& stop) const;
     std::vector<KernelDescriptor> read_disks(const KernelSource& source, std::stop_token stop) const;
 
     struct Known {

@@ -38,6 +38,8 @@ protected:
     std::promise<void> release_slow;
     std::shared_future<void> slow = release_slow.get_future().share();
     std::atomic<int> readings = 0;
+    std::mutex named_mutex;
+    std::map<std::string, std::optional<FileUser>> named_by; // what has been read, and for whom
     std::optional<KernelLibrary> library;
     std::optional<Supervisor> supervisor;
     std::vector<std::string> changes;
@@ -52,6 +54,10 @@ protected:
     {
         library.emplace([this](const KernelSource& source, std::stop_token) -> std::vector<KernelDescriptor> {
             readings++;
+            {
+                const std::scoped_lock lock(named_mutex);
+                named_by[to_string(source)] = source.named_by;
+            }
             if (source.file == "/k/slow")
                 slow.wait();
             if (source.file == "/k/bad")
@@ -107,6 +113,7 @@ protected:
                 vmm.kernel = "/k/from-command-line";
             if (pid == 1006)
                 vmm.disks = disks;
+            vmm.user = {1000, 1001, {1002}};
             return vmm;
         };
         supervisor.emplace(config, set, *library, host);
@@ -482,6 +489,22 @@ TEST_F(SupervisorTest, DisksOfTheCommandLine)
 {
     disks = {{"/srv/a.qcow2", "qcow2"}};
     create(6);
+    EXPECT_EQ(module.armed[6].kernels, (std::vector<std::string>{"image-1", "image-2"}));
+    EXPECT_EQ(named_by.at("/srv/a.qcow2"), (FileUser{1000, 1001, {1002}}));
+}
+
+TEST_F(SupervisorTest, WhatACommandLineNamesIsReadForItsUserAlone)
+{
+    create(1); // its rule names the kernel
+    create(5);
+    EXPECT_EQ(named_by.at("/k/web"), std::nullopt);
+    EXPECT_EQ(named_by.at("/k/from-command-line"), (FileUser{1000, 1001, {1002}}));
+    named_by.clear();
+    disks = {{"/srv/of-domain.qcow2", "qcow2"}};
+    supervisor->domains_are({{"same", "1-3", {}, disks, {}}});
+    settle();
+    create(6); // whose command line is libvirt's
+    EXPECT_EQ(named_by.at("/srv/of-domain.qcow2"), std::nullopt);
     EXPECT_EQ(module.armed[6].kernels, (std::vector<std::string>{"image-1", "image-2"}));
 }
 
