@@ -501,8 +501,9 @@ TEST_F(SupervisorTest, WhatACommandLineNamesIsReadForItsUserAlone)
     EXPECT_EQ(named_by.at("/k/from-command-line"), (FileUser{1000, 1001, {1002}}));
     named_by.clear();
     disks = {{"/srv/of-domain.qcow2", "qcow2"}};
+    slow_in_progress = 1; // which is prepared as well
     supervisor->domains_are({{"same", "1-3", {}, disks, {}}});
-    settle();
+    settle(slow_in_progress);
     create(6); // whose command line is libvirt's
     EXPECT_EQ(named_by.at("/srv/of-domain.qcow2"), std::nullopt);
     EXPECT_EQ(module.armed[6].kernels, (std::vector<std::string>{"image-1", "image-2"}));
