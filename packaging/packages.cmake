@@ -3,6 +3,7 @@
 # lacuna-drgn (drgn on guests).
 # `cpack -G DEB` or scripts/package; everything has its place below /usr, /etc and /lib as Debian's policy wants it.
 install(TARGETS lacunad RUNTIME DESTINATION sbin COMPONENT lacuna)
+install(TARGETS lacuna-describe RUNTIME DESTINATION libexec/lacuna COMPONENT lacuna)
 install(TARGETS lacunactl RUNTIME DESTINATION bin COMPONENT lacuna)
 install(DIRECTORY constraints/ DESTINATION share/lacuna/constraints COMPONENT lacuna FILES_MATCHING PATTERN "*.json")
 install(FILES README.md DESTINATION share/doc/lacuna COMPONENT lacuna)

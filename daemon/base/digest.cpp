@@ -3,7 +3,6 @@
 
 #include <array>
 #include <cstdint>
-#include <memory>
 
 #include <openssl/evp.h>
 
@@ -12,20 +11,45 @@
 
 namespace lacuna {
 
-std::string digest_of(std::initializer_list<ByteView> pieces)
+namespace {
+
+void check(bool done)
 {
-    const std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> context(EVP_MD_CTX_new(), EVP_MD_CTX_free);
+    if (!done)
+        throw Error("has no SHA-256", "OpenSSL");
+}
+
+} // namespace
+
+Digest::Digest() : context_(EVP_MD_CTX_new(), EVP_MD_CTX_free)
+{
+    check(context_ && EVP_DigestInit_ex(context_.get(), EVP_sha256(), nullptr) == 1);
+}
+
+Digest::~Digest() = default;
+
+void Digest::add(ByteView piece)
+{
+    check(EVP_DigestUpdate(context_.get(), piece.data(), piece.size()) == 1);
+}
+
+std::string Digest::end()
+{
     std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
     unsigned length = 0;
-    bool ok = context && EVP_DigestInit_ex(context.get(), EVP_sha256(), nullptr) == 1;
+    check(EVP_DigestFinal_ex(context_.get(), digest.data(), &length) == 1);
+    return hex(ByteView(digest).first(length));
+}
+
+std::string digest_of(std::initializer_list<ByteView> pieces)
+{
+    Digest digest;
     for (const ByteView piece : pieces) {
         const std::uint64_t size = piece.size(); // so that two pieces are not one
-        ok = ok && EVP_DigestUpdate(context.get(), piece.data(), piece.size()) == 1 &&
-             EVP_DigestUpdate(context.get(), &size, sizeof(size)) == 1;
+        digest.add(piece);
+        digest.add({reinterpret_cast<const std::uint8_t*>(&size), sizeof(size)});
     }
-    if (!ok || EVP_DigestFinal_ex(context.get(), digest.data(), &length) != 1)
-        throw Error("has no SHA-256", "OpenSSL");
-    return hex(ByteView(digest).first(length));
+    return digest.end();
 }
 
 } // namespace lacuna

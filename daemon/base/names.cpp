@@ -28,6 +28,24 @@ std::string iso_now()
     return text;
 }
 
+std::string printable(std::string_view text)
+{
+    std::string result;
+    for (std::size_t i = 0; i < text.size(); i++) {
+        const auto c = static_cast<unsigned char>(text[i]);
+        // In UTF-8 the control characters from 0x80 to 0x9f begin with 0xc2.
+        const bool wide =
+            c == 0xc2 && i + 1 < text.size() && (static_cast<unsigned char>(text[i + 1]) & 0xe0) == 0x80;
+        if (c < 0x20 || c == 0x7f || wide)
+            result += fmt::format("\\x{:02x}", c);
+        else
+            result += text[i];
+        if (wide)
+            result += fmt::format("\\x{:02x}", static_cast<unsigned char>(text[++i]));
+    }
+    return result;
+}
+
 std::string file_name(const std::string& name)
 {
     constexpr std::size_t longest = 100;

@@ -15,7 +15,9 @@
 #include "doctor.h"
 #include "exports.h"
 #include "guest_dump.h"
+#include "kernel_reader.h"
 #include "names.h"
+#include "payload.h"
 #include "presentation.h"
 #include "requests.h"
 #include "store.h"
@@ -291,9 +293,11 @@ int kernel(const Options& options, const Streams& streams)
 {
     if (streams.out_is_terminal)
         streams.err << "reading " << options.kernels.front() << "...\n";
-    const auto map =
-        options.system_map.empty() ? std::nullopt : std::optional<std::filesystem::path>(options.system_map);
-    const KernelDescriptor descriptor = describe_kernel(options.kernels.front(), map);
+    const FrozenFile image(options.kernels.front(), max_kernel_size);
+    std::optional<FrozenFile> map;
+    if (!options.system_map.empty())
+        map.emplace(options.system_map, max_system_map_size);
+    const KernelDescriptor descriptor = KernelReader()(image, map ? &*map : nullptr);
     if (options.json)
         streams.out << to_json(descriptor).dump(2) << '\n';
     else

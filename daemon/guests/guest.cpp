@@ -42,6 +42,10 @@ Json kernel_facts(const Guest& guest)
             entry["system_map"] = source.system_map->string();
         for (const Disk& disk : source.disks)
             entry["disks"].push_back({{"file", disk.file.string()}, {"format", disk.format}});
+        if (source.named_by)
+            entry["named_by"] = {{"user", source.named_by->user},
+                                 {"group", source.named_by->group},
+                                 {"groups", source.named_by->groups}};
         json["sources"].push_back(entry);
     }
     return json;
@@ -199,6 +203,10 @@ std::vector<KernelSource> sources_from_facts(const Json& facts)
         for (const Json& disk : entry.value("disks", Json::array()))
             source.disks.push_back(
                 {disk.at("file").get<std::string>(), disk.at("format").get<std::string>()});
+        if (entry.contains("named_by"))
+            source.named_by = FileUser{entry["named_by"].at("user").get<uid_t>(),
+                                       entry["named_by"].at("group").get<gid_t>(),
+                                       entry["named_by"].at("groups").get<std::vector<gid_t>>()};
         sources.push_back(std::move(source));
     }
     return sources;

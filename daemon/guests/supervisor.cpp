@@ -254,6 +254,10 @@ void Supervisor::decide(Guest& guest)
     if (our_own || !rule || rule->policy == Policy::ignore)
         return;
     guest.sources = sources_of(*rule, vmm.kernel, vmm.disks);
+    const bool of_vmm = rule->kernels.empty() && rule->images.empty();
+    for (KernelSource& source : guest.sources)
+        if (of_vmm && !prepared_.contains(source)) // which libvirt has named too
+            source.named_by = vmm.user;
     guest.wanted = rule->policy;
 }
 

@@ -55,6 +55,7 @@ pid_t parent_of(const std::filesystem::path& process)
 VmmProcess find_vmm(pid_t pid, const std::filesystem::path& proc)
 {
     const auto folder = proc / std::to_string(pid);
+    const FileUser user = file_user_of(folder); // before its arguments: nobody is root for what a user's program was given
     std::ifstream stream(folder / "cmdline", std::ios::binary);
     std::vector<std::string> arguments;
     for (std::string argument; std::getline(stream, argument, '\0');)
@@ -65,6 +66,7 @@ VmmProcess find_vmm(pid_t pid, const std::filesystem::path& proc)
         directory = folder / "cwd";
     VmmProcess process = describe_vmm(pid, arguments, directory);
     process.parent = parent_of(folder);
+    process.user = user;
     return process;
 }
 

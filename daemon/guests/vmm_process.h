@@ -9,6 +9,7 @@
 #include <sys/types.h>
 
 #include "disk_image.h"
+#include "file_access.h"
 
 namespace lacuna {
 
@@ -20,6 +21,7 @@ struct VmmProcess {
     std::string uuid;                            // -uuid
     std::optional<std::filesystem::path> kernel; // -kernel, absolute
     std::vector<Disk> disks;                     // its hard disks, see qemu_disks.h
+    FileUser user;                               // what it may open
 };
 
 // Reads `arguments` as QEMU does; relative paths start at `directory`.

@@ -23,6 +23,12 @@ struct Elf32 {
     using SectionHeader = Elf32_Shdr;
 };
 
+// A linked kernel has some five segments and a hundred sections. What reads them looks at each, so that many which overlap
+// would keep it busy for hours.
+constexpr std::size_t most_segments = 64;
+constexpr std::size_t most_sections = 4096;
+constexpr std::size_t longest_name = 128;
+
 [[noreturn]] void damaged(const std::string& what, const std::string& name)
 {
     throw Error("is a damaged ELF file: " + what, name, "copy the file again, it is truncated or damaged");
@@ -32,7 +38,8 @@ std::string text_at(ByteView strings, std::uint64_t offset)
 {
     if (offset >= strings.size())
         return {};
-    const auto tail = strings.subspan(static_cast<std::size_t>(offset));
+    const auto rest = strings.subspan(static_cast<std::size_t>(offset));
+    const auto tail = rest.first(std::min(rest.size(), longest_name));
     return std::string(tail.begin(), std::find(tail.begin(), tail.end(), std::uint8_t{0}));
 }
 
@@ -45,7 +52,10 @@ std::vector<ElfImage::Segment> read_segments(ByteView file, std::vector<ByteView
         damaged("it ends inside its header", name);
     if (header->e_phnum != 0 && header->e_phentsize != sizeof(typename Elf::Program))
         damaged("unknown program header size", name);
+    if (header->e_phnum > most_segments)
+        damaged("it has " + std::to_string(header->e_phnum) + " segments, no kernel has so many", name);
     std::vector<ElfImage::Segment> segments;
+    std::size_t bytes = 0;
     for (unsigned i = 0; i < header->e_phnum; ++i) {
         const auto program = load<typename Elf::Program>(
             file, header->e_phoff + std::uint64_t{i} * sizeof(typename Elf::Program));
@@ -56,6 +66,9 @@ std::vector<ElfImage::Segment> read_segments(ByteView file, std::vector<ByteView
         const auto data = slice(file, program->p_offset, program->p_filesz);
         if (!data)
             damaged("a segment ends outside the file", name);
+        bytes += data->size();
+        if (bytes > file.size())
+            damaged("its segments have more bytes than the file", name);
         if (program->p_type == PT_NOTE) {
             notes.push_back(*data);
             continue;
@@ -77,6 +90,8 @@ std::vector<ElfImage::Section> read_sections(ByteView file, std::vector<ByteView
         return {}; // sections are a convenience: the kernel boots without them
     if (header->e_shentsize != sizeof(typename Elf::SectionHeader))
         damaged("unknown section header size", name);
+    if (header->e_shnum > most_sections)
+        damaged("it has " + std::to_string(header->e_shnum) + " sections, no kernel has so many", name);
     const auto at = [&](std::uint64_t index) {
         const auto section = load<typename Elf::SectionHeader>(
             file, header->e_shoff + index * sizeof(typename Elf::SectionHeader));

@@ -118,16 +118,6 @@ std::string release_of(const std::string& banner)
     return banner.substr(start, banner.find(' ', start) - start);
 }
 
-// The id names files, and the release comes from the guest.
-std::string as_file_name(std::string text)
-{
-    for (char& c : text)
-        if (!std::isalnum(static_cast<unsigned char>(c)) &&
-            std::string_view("._+~-").find(c) == std::string_view::npos)
-            c = '_';
-    return text;
-}
-
 void check_init_task(const KernelImage& kernel, std::uint64_t init_task)
 {
     if (!is_first_task(kernel.elf(), init_task))
@@ -225,6 +215,16 @@ void find_current(KernelDescriptor& descriptor, const KernelImage& kernel, const
 
 } // namespace
 
+// It names files, and the release comes from the guest.
+std::string id_of_kernel(std::string release, const std::string& fingerprint)
+{
+    for (char& c : release)
+        if (!std::isalnum(static_cast<unsigned char>(c)) &&
+            std::string_view("._+~-").find(c) == std::string_view::npos)
+            c = '_';
+    return release + "-" + fingerprint;
+}
+
 KernelDescriptor describe_kernel(const std::filesystem::path& vmlinuz,
                                  const std::optional<std::filesystem::path>& system_map)
 {
@@ -251,7 +251,7 @@ KernelDescriptor describe_kernel(const KernelImage& kernel, const std::optional<
     descriptor.banner_address = banner_at(elf, descriptor.banner_address).value_or(descriptor.banner_address);
     descriptor.banner = read_banner(kernel, descriptor.banner_address);
     descriptor.release = release_of(descriptor.banner);
-    descriptor.id = as_file_name(descriptor.release) + "-" + kernel.fingerprint();
+    descriptor.id = id_of_kernel(descriptor.release, kernel.fingerprint());
     descriptor.init_task = locator.need("init_task", [&]() -> std::optional<Recovered> {
         if (const auto found = survey().init_task())
             return Recovered{*found, "by its name, its pointers to itself and the code that uses it"};

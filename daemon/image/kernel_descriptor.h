@@ -50,7 +50,7 @@ struct KernelDescriptor {
     std::uint64_t init_task_at(std::uint64_t slide) const { return init_task + slide; }
     std::uint64_t modules_at(std::uint64_t slide) const { return modules ? modules + slide : 0; }
 
-    std::string id;       // "<release>-<16 hex digits>": GNU build id, else FNV-1a of the decompressed image
+    std::string id;       // "<release>-<16 hex digits>", the first of the SHA-256 of the decompressed image
     std::string release;  // "6.1.0-50-amd64"
     std::string banner;   // the text at linux_banner, without the newline
     std::string build_id; // hex, may be empty
@@ -68,6 +68,9 @@ struct KernelDescriptor {
     std::vector<std::string> notices; // for the log: "System.map is Debian's stub, ignored", …
     std::shared_ptr<const Symbols> symbols; // all of them; whoever keeps many descriptors lets go of it
 };
+
+// Of KernelDescriptor.
+std::string id_of_kernel(std::string release, const std::string& fingerprint);
 
 // Describes a kernel. Uses no debug information.
 // Throws Error that names the file, what is wrong or missing, and what to do.

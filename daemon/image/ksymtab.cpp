@@ -24,6 +24,10 @@ struct Export {
     std::string_view name;
 };
 
+// A kernel exports some ten thousand symbols, with names that are shorter than KSYM_NAME_LEN.
+constexpr std::size_t most_exports = std::size_t{1} << 17;
+constexpr std::size_t longest_name = 512;
+
 bool is_of_identifier(std::uint8_t c)
 {
     return std::isalnum(c) || c == '_' || c == '.' || c == '$';
@@ -41,7 +45,7 @@ public:
     std::optional<std::vector<Export>> read(const Form& form) const
     {
         const std::uint64_t field = form.relative ? 4 : elf_.pointer_size(), entry = form.fields * field;
-        if (table_.data.empty() || table_.data.size() % entry)
+        if (table_.data.empty() || table_.data.size() % entry || table_.data.size() / entry > most_exports)
             return std::nullopt;
         std::vector<Export> exports;
         for (std::uint64_t at = 0; at < table_.data.size(); at += entry) {
@@ -70,7 +74,8 @@ private:
         if (address < strings_.address || index >= strings_.data.size())
             return std::nullopt;
         // The linker may let a name be the tail of another.
-        const auto rest = strings_.data.subspan(index);
+        const auto all = strings_.data.subspan(index);
+        const auto rest = all.first(std::min(all.size(), longest_name));
         const auto end = std::find(rest.begin(), rest.end(), std::uint8_t{0});
         if (end == rest.begin() || end == rest.end() || !std::all_of(rest.begin(), end, is_of_identifier))
             return std::nullopt;

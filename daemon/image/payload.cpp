@@ -136,6 +136,24 @@ Bytes read_file(const std::filesystem::path& path, std::size_t most)
     return bytes;
 }
 
+Bytes read_whole(int fd, const std::string& name)
+{
+    Bytes bytes;
+    for (std::size_t done = 0;;) {
+        bytes.resize(done + (std::size_t{1} << 20));
+        const ssize_t got = read(fd, bytes.data() + done, bytes.size() - done);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            throw system_error("cannot be read to its end", name);
+        done += static_cast<std::size_t>(got);
+        if (got == 0) {
+            bytes.resize(done);
+            return bytes;
+        }
+    }
+}
+
 Bytes extract_vmlinux(ByteView image, const std::string& name)
 {
     if (image.empty())

@@ -8,12 +8,15 @@
 
 namespace lacuna {
 
-// No kernel comes near this; hostile input must not fill the memory.
-inline constexpr std::size_t max_kernel_size = std::size_t{512} << 20;
+// No kernel comes near this, packed or not (Debian's need some 70 MiB); hostile input must not fill the memory.
+inline constexpr std::size_t max_kernel_size = std::size_t{128} << 20;
 
 // The whole file. Throws Error if it cannot be read, is not a regular file, or is larger than
 // `most` bytes.
 Bytes read_file(const std::filesystem::path& path, std::size_t most = max_kernel_size);
+
+// All that an open file still holds; `name` is what errors call it. Throws Error if it cannot be read.
+Bytes read_whole(int fd, const std::string& name);
 
 bool is_elf(ByteView bytes);
 

@@ -41,13 +41,10 @@ void compare_with_kallsyms(const Symbols& map, const Symbols& kallsyms, const Ke
     std::vector<Symbol> sorted = map.all();
     std::sort(sorted.begin(), sorted.end(), by_name);
     for (const Symbol& symbol : kallsyms.all()) {
-        auto at = std::lower_bound(sorted.begin(), sorted.end(), Symbol{0, ' ', symbol.name}, by_name);
-        if (at == sorted.end() || at->name != symbol.name)
+        const auto first = std::lower_bound(sorted.begin(), sorted.end(), Symbol{0, ' ', symbol.name}, by_name);
+        if (first == sorted.end() || first->name != symbol.name)
             continue; // the two are filtered by different rules
-        const auto first = at;
-        while (at != sorted.end() && at->name == symbol.name && at->address != symbol.address)
-            ++at;
-        if (at == sorted.end() || at->name != symbol.name)
+        if (!std::binary_search(first, sorted.end(), symbol, by_name))
             wrong_map(map, kernel,
                       "it has " + symbol.name + " at " + hex(first->address) + ", the image at " +
                           hex(symbol.address));
@@ -98,7 +95,7 @@ std::uint64_t Symbols::end_of(std::uint64_t address) const
 
 SystemMap read_system_map(const std::filesystem::path& path)
 {
-    constexpr std::size_t largest = std::size_t{64} << 20; // some 5 MiB are usual
+    constexpr std::size_t largest = std::size_t{16} << 20; // some 5 MiB are usual
     return {path.string(), read_file(path, largest)};
 }
 

@@ -6,6 +6,8 @@
 #define SD_JOURNAL_SUPPRESS_LOCATION
 #include <systemd/sd-journal.h>
 
+#include "names.h"
+
 namespace lacuna {
 
 namespace {
@@ -37,7 +39,7 @@ std::string_view guest_of(std::string_view message)
 
 void JournalSink::sink_it_(const spdlog::details::log_msg& message)
 {
-    const std::string text(message.payload.begin(), message.payload.end());
+    const std::string text = printable({message.payload.data(), message.payload.size()});
     const std::string guest(guest_of(text));
     // a field without a value would be one too: "LACUNA_GUEST=" is left out by the NULL before it
     sd_journal_send("MESSAGE=%s", text.c_str(), "PRIORITY=%d", priority_of(message.level),

@@ -4,6 +4,7 @@
 #include <iostream>
 
 #include <CLI/CLI.hpp>
+#include <spdlog/pattern_formatter.h>
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
 #include <sys/signalfd.h>
@@ -12,6 +13,7 @@
 #include "daemon.h"
 #include "journal_sink.h"
 #include "module_link.h"
+#include "names.h"
 
 namespace {
 
@@ -29,6 +31,20 @@ lacuna::Fd receive(std::initializer_list<int> numbers)
     return fd;
 }
 
+// Paths come from the command lines of others' VMMs.
+class PrintableMessage : public spdlog::custom_flag_formatter {
+public:
+    void format(const spdlog::details::log_msg& message, const std::tm&, spdlog::memory_buf_t& out) override
+    {
+        const std::string text = lacuna::printable({message.payload.data(), message.payload.size()});
+        out.append(text.data(), text.data() + text.size());
+    }
+    std::unique_ptr<custom_flag_formatter> clone() const override
+    {
+        return std::make_unique<PrintableMessage>();
+    }
+};
+
 // systemd says so when what we print would go to the journal (systemd.exec(5), JOURNAL_STREAM).
 void start_log()
 {
@@ -37,7 +53,9 @@ void start_log()
             std::make_shared<spdlog::logger>("lacunad", std::make_shared<lacuna::JournalSink>()));
     else
         spdlog::set_default_logger(spdlog::stderr_color_mt("lacunad"));
-    spdlog::set_pattern("%H:%M:%S.%e %^%l%$: %v");
+    auto formatter = std::make_unique<spdlog::pattern_formatter>();
+    formatter->add_flag<PrintableMessage>('*').set_pattern("%H:%M:%S.%e %^%l%$: %*");
+    spdlog::set_formatter(std::move(formatter));
     spdlog::flush_on(spdlog::level::info);
 }
 

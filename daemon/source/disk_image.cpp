@@ -12,6 +12,7 @@
 
 #include <guestfs.h>
 #include <spdlog/fmt/fmt.h>
+#include <sys/stat.h>
 
 #include "child_deadline.h"
 #include "error.h"
@@ -58,6 +59,9 @@ constexpr std::array places = {
     "/boot/kernels/*-bzImage", "/kernels/*-bzImage", "/[Ee][Ff][Ii]/nixos/*bzImage.efi",
     "/boot/[Ee][Ff][Ii]/nixos/*bzImage.efi"};
 
+// Nor do more kernels than anybody keeps; each takes a second to read.
+constexpr std::size_t most_kernels = 64;
+
 // Kernels have no other names, and what has will be shown to people.
 bool is_decent(const std::string& path)
 {
@@ -88,6 +92,27 @@ public:
         throw Error(fmt::format("libguestfs cannot start its appliance to read it ({})", reason()), disks_,
                     "run libguestfs-test-tool to see why; if it finds no kernel, set SUPERMIN_KERNEL, "
                     "SUPERMIN_MODULES and SUPERMIN_KERNEL_VERSION to one");
+    }
+
+    // Files and block devices that its virtual machine has open, but for those of libguestfs itself.
+    std::vector<OpenFile> open_files()
+    {
+        const int pid = guestfs_get_pid(handle_.get());
+        check(pid, "it cannot be told what is read of it", "use libguestfs' backend \"direct\"");
+        const auto own = {take_string(guestfs_get_tmpdir(handle_.get())) + "/libguestfs",
+                          take_string(guestfs_get_cachedir(handle_.get())) + "/.guestfs-"};
+        std::vector<OpenFile> files;
+        for (const auto& entry : std::filesystem::directory_iterator(fmt::format("/proc/{}/fd", pid))) {
+            struct stat status {};
+            std::error_code error;
+            const std::string path = std::filesystem::read_symlink(entry.path(), error).string();
+            if (error || stat(entry.path().c_str(), &status) != 0)
+                continue; // closed meanwhile
+            if ((S_ISREG(status.st_mode) || S_ISBLK(status.st_mode)) && path.starts_with('/') &&
+                std::none_of(own.begin(), own.end(), [&](const auto& start) { return path.starts_with(start); }))
+                files.push_back({path, status.st_dev, status.st_ino});
+        }
+        return files;
     }
 
     // Devices with something that looks like a file system.
@@ -195,7 +220,8 @@ std::string system_map_beside(const std::string& vmlinuz)
 // What copy_kernels() does, but for the deadline.
 std::vector<ImageKernel> copy_in_time(const std::vector<Disk>& disks, const std::filesystem::path& into,
                                       const std::function<void(const std::string&)>& tell,
-                                      const ChildDeadline& limit)
+                                      const ChildDeadline& limit,
+                                      const std::function<void(std::vector<OpenFile>)>& opened)
 {
     std::optional<Appliance> started;
     started.emplace(disks, true);
@@ -206,6 +232,8 @@ std::vector<ImageKernel> copy_in_time(const std::vector<Disk>& disks, const std:
             started->launch_failed();
     }
     Appliance& appliance = *started;
+    if (opened)
+        opened(appliance.open_files());
     std::vector<ImageKernel> kernels;
     bool mounted = false;
     for (const std::string& device : appliance.file_systems()) {
@@ -213,6 +241,10 @@ std::vector<ImageKernel> copy_in_time(const std::vector<Disk>& disks, const std:
             continue; // damaged or of a kind the appliance does not know: another one may hold the kernel
         mounted = true;
         for (const std::string& path : appliance.files(places)) {
+            if (kernels.size() == most_kernels) {
+                tell(fmt::format("it holds more kernels than {}; the others are not read", most_kernels));
+                return kernels;
+            }
             tell("copying " + path + " from " + device);
             ImageKernel kernel{path, into / local_name(kernels.size(), path), std::nullopt};
             appliance.copy(path, kernel.vmlinuz);
@@ -244,7 +276,8 @@ std::string names_of(const std::vector<Disk>& disks)
 
 std::vector<ImageKernel> copy_kernels(const std::vector<Disk>& disks, const std::filesystem::path& into,
                                       const std::function<void(const std::string&)>& progress,
-                                      std::chrono::seconds deadline, std::stop_token stop)
+                                      std::chrono::seconds deadline, std::stop_token stop,
+                                      const std::function<void(std::vector<OpenFile>)>& opened)
 {
     const auto tell = [&](const std::string& what) {
         if (progress)
@@ -258,7 +291,7 @@ std::vector<ImageKernel> copy_kernels(const std::vector<Disk>& disks, const std:
     const ChildDeadline limit(deadline, stop);
     std::vector<ImageKernel> kernels;
     try {
-        kernels = copy_in_time(disks, into, tell, limit);
+        kernels = copy_in_time(disks, into, tell, limit, opened);
     } catch (const Error&) {
         if (!limit.passed())
             throw;

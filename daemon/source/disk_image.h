@@ -9,6 +9,8 @@
 #include <string>
 #include <vector>
 
+#include <sys/types.h>
+
 namespace lacuna {
 
 // A disk of a guest.
@@ -32,6 +34,13 @@ struct ImageKernel {
     std::optional<std::filesystem::path> system_map; // the copy, if there is one beside it (on Debian a stub)
 };
 
+// What another process has open.
+struct OpenFile {
+    std::filesystem::path path;
+    dev_t device;
+    ino_t inode;
+};
+
 // Copies every kernel out of a guest's disks (vmlinuz-* in /boot or on a file system of its own, vmlinuz
 // under /usr/lib/modules/VERSION, unified kernel images in /EFI/Linux, and where ostree, NixOS and the Boot Loader
 // Specification have them) into the existing directory `into`. All disks at once: a logical volume may
@@ -43,12 +52,16 @@ struct ImageKernel {
 // SUPERMIN_KERNEL (its vmlinuz), SUPERMIN_MODULES (its /lib/modules/VERSION) and SUPERMIN_KERNEL_VERSION (its
 // VERSION) point at, for example an unpacked linux-image package.
 //
+// `opened` is told, before anything is read, of the files that virtual machine has open of theirs: disks may refer to
+// other files. What it throws is thrown.
+//
 // Throws Error if a disk cannot be read, if they hold no kernel, more than 1 GiB of them, or after
 // `deadline`: what a guest has written may make the kernel of that virtual machine hang. Also when `stop` is
 // requested meanwhile.
 std::vector<ImageKernel> copy_kernels(const std::vector<Disk>& disks, const std::filesystem::path& into,
                                       const std::function<void(const std::string&)>& progress = {},
                                       std::chrono::seconds deadline = std::chrono::minutes(10),
-                                      std::stop_token stop = {});
+                                      std::stop_token stop = {},
+                                      const std::function<void(std::vector<OpenFile>)>& opened = {});
 
 } // namespace lacuna

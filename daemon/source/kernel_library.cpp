@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include <fcntl.h>
 #include <spdlog/spdlog.h>
 #include <sys/eventfd.h>
 #include <sys/stat.h>
@@ -14,11 +15,13 @@ namespace lacuna {
 namespace {
 
 constexpr int workers = 2; // so that a kernel file does not wait behind an image
+constexpr std::chrono::milliseconds longest_back_off = std::chrono::hours(1);
 
 } // namespace
 
-KernelLibrary::KernelLibrary(Reader reader)
+KernelLibrary::KernelLibrary(Reader reader, std::chrono::milliseconds back_off)
     : reader_(std::move(reader)),
+      back_off_(back_off),
       event_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK))
 {
     if (!event_)
@@ -37,16 +40,20 @@ KernelLibrary::Identity KernelLibrary::identify(const KernelSource& source)
 {
     Identity identity;
     const auto add = [&](const std::filesystem::path& file, bool disk) {
-        struct stat status {};
-        if (stat(file.c_str(), &status) == 0)
-            for (const auto number :
-                 {static_cast<std::uint64_t>(status.st_dev), static_cast<std::uint64_t>(status.st_ino),
-                  disk ? 0 : static_cast<std::uint64_t>(status.st_size),
-                  // A running guest writes to its disks all the time, and makes them grow: they are read
-                  // again when the guest is gone, see refresh().
-                  disk ? 0 : static_cast<std::uint64_t>(status.st_mtim.tv_sec),
-                  disk ? 0 : static_cast<std::uint64_t>(status.st_mtim.tv_nsec)})
-                identity.numbers.push_back(number);
+        struct statx status {};
+        if (statx(AT_FDCWD, file.c_str(), 0, STATX_BASIC_STATS | STATX_BTIME, &status) != 0)
+            return;
+        const auto add_time = [&](const statx_timestamp& time) {
+            identity.numbers.push_back(static_cast<std::uint64_t>(time.tv_sec));
+            identity.numbers.push_back(time.tv_nsec);
+        };
+        identity.numbers.push_back(std::uint64_t{status.stx_dev_major} << 32 | status.stx_dev_minor);
+        identity.numbers.push_back(status.stx_ino);
+        add_time(status.stx_btime); // a file that is made anew may get the number of the one that was removed
+        if (disk)
+            return; // Its guest writes to it all the time, and makes it grow: it is read again by refresh().
+        identity.numbers.push_back(status.stx_size);
+        add_time(status.stx_mtime);
     };
     if (!source.file.empty())
         add(source.file, false);
@@ -69,10 +76,26 @@ std::shared_ptr<const Prepared> KernelLibrary::find(const KernelSource& source, 
         return known->second.result;
     }
     entries_[source] = {identity, nullptr, ++now_};
-    queue_.insert(urgent ? queue_.begin() : queue_.end(), {source, identity});
+    enqueue({source, identity}, urgent);
     make_room();
-    wake_.notify_one();
     return nullptr;
+}
+
+// A guest that is reset again and again, or guests that share a disk, ask more often than can be read.
+void KernelLibrary::enqueue(Job job, bool first)
+{
+    std::erase_if(queue_, [&](const Job& queued) { return queued.source == job.source; });
+    if (first)
+        queue_.push_front(std::move(job));
+    else
+        queue_.push_back(std::move(job));
+    wake_.notify_one();
+}
+
+std::deque<KernelLibrary::Job>::iterator KernelLibrary::next_job()
+{
+    return std::find_if(queue_.begin(), queue_.end(),
+                        [this](const Job& job) { return !being_read_.contains(job.source); });
 }
 
 void KernelLibrary::hurry(const KernelSource& source)
@@ -102,11 +125,13 @@ void KernelLibrary::refresh(const KernelSource& source)
 {
     const Identity identity = identify(source);
     const std::scoped_lock lock(mutex_);
-    entries_[source].identity = identity;
-    // A guest that is reset again and again, or guests that share a disk, ask more often than can be read.
-    std::erase_if(queue_, [&](const Job& job) { return job.source == source; });
-    queue_.push_back({source, identity});
-    wake_.notify_one();
+    Entry& entry = entries_[source];
+    if (entry.failures > 0 && std::chrono::steady_clock::now() < entry.not_before) {
+        spdlog::debug("{}: could not be read a moment ago, and is not read again yet", to_string(source));
+        return;
+    }
+    entry.identity = identity;
+    enqueue({source, identity}, false);
 }
 
 void KernelLibrary::acknowledge()
@@ -118,7 +143,7 @@ void KernelLibrary::acknowledge()
 std::size_t KernelLibrary::in_progress() const
 {
     const std::scoped_lock lock(mutex_);
-    return queue_.size() + being_read_;
+    return queue_.size() + being_read_.size();
 }
 
 void KernelLibrary::work(std::stop_token stop)
@@ -127,11 +152,13 @@ void KernelLibrary::work(std::stop_token stop)
         Job job;
         {
             std::unique_lock lock(mutex_);
-            if (!wake_.wait(lock, stop, [this] { return !queue_.empty(); }) || stop.stop_requested())
+            if (!wake_.wait(lock, stop, [this] { return next_job() != queue_.end(); }) ||
+                stop.stop_requested())
                 return;
-            job = std::move(queue_.front());
-            queue_.pop_front();
-            being_read_++;
+            const auto next = next_job();
+            job = std::move(*next);
+            queue_.erase(next);
+            being_read_.insert(job.source);
         }
         auto result = std::make_shared<Prepared>();
         try {
@@ -146,12 +173,20 @@ void KernelLibrary::work(std::stop_token stop)
 void KernelLibrary::finish(const Job& job, std::shared_ptr<const Prepared> result)
 {
     const std::scoped_lock lock(mutex_);
-    being_read_--;
+    being_read_.erase(job.source);
+    wake_.notify_one(); // it may be waiting to be read again
     const auto entry = entries_.find(job.source);
     if (entry != entries_.end() && entry->second.identity == job.identity) { // not asked for anew meanwhile
-        const auto& old = entry->second.result;
+        Entry& known = entry->second;
+        if (result->error.empty()) {
+            known.failures = 0;
+        } else {
+            const auto wait = back_off_ * (1 << std::min(known.failures++, 16u));
+            known.not_before = std::chrono::steady_clock::now() + std::min(wait, longest_back_off);
+        }
+        const auto& old = known.result;
         if (result->error.empty() || !old || !old->error.empty())
-            entry->second.result = std::move(result);
+            known.result = std::move(result);
         else
             spdlog::warn("{}; the kernels that were read before go on counting", result->error);
     }

@@ -3,12 +3,13 @@
 
 #include <algorithm>
 #include <cstring>
+#include <future>
 #include <set>
 
 #include <spdlog/spdlog.h>
 
-#include "digest.h"
 #include "error.h"
+#include "frozen_file.h"
 #include "payload.h"
 
 namespace lacuna {
@@ -41,20 +42,70 @@ private:
     std::filesystem::path path_;
 };
 
+// What libguestfs starts handles what a guest has written, and needs no capability but those for files.
+std::future<std::vector<ImageKernel>> copy_in_a_thread(const KernelSource& source, const std::filesystem::path& into,
+                                                       const std::function<void(const std::string&)>& progress,
+                                                       const std::stop_token& stop,
+                                                       const std::function<void(std::vector<OpenFile>)>& opened = {})
+{
+    return std::async(std::launch::async, [=] {
+        keep_file_capabilities();
+        return copy_kernels(source.disks, into, progress, longest_reading, stop, opened);
+    });
+}
+
+// Whether the user may read what libguestfs has opened is seen to by this thread, which keeps its capabilities.
+std::vector<ImageKernel> copy_for(const FileUser& user, const KernelSource& source, const std::filesystem::path& into,
+                                  const std::function<void(const std::string&)>& progress, const std::stop_token& stop)
+{
+    for (const Disk& disk : source.disks)
+        if (!open_as(user, disk.file))
+            throw not_for(user, disk.file.string());
+    std::promise<std::vector<OpenFile>> opened;
+    std::promise<void> checked;
+    auto copying = copy_in_a_thread(source, into, progress, stop, [&](std::vector<OpenFile> files) {
+        opened.set_value(std::move(files));
+        checked.get_future().get();
+    });
+    auto files = opened.get_future();
+    while (files.wait_for(std::chrono::milliseconds(100)) == std::future_status::timeout)
+        if (copying.wait_for(std::chrono::seconds(0)) == std::future_status::ready) // it has failed before
+            return copying.get();
+    try {
+        for (const OpenFile& file : files.get())
+            if (!may_read(user, file.path, file.device, file.inode))
+                throw not_for(user, file.path.string());
+        checked.set_value();
+    } catch (...) {
+        checked.set_exception(std::current_exception());
+    }
+    return copying.get();
+}
+
+std::vector<ImageKernel> copy(const KernelSource& source, const std::filesystem::path& into,
+                              const std::function<void(const std::string&)>& progress, const std::stop_token& stop)
+{
+    return source.named_by ? copy_for(*source.named_by, source, into, progress, stop)
+                           : copy_in_a_thread(source, into, progress, stop).get();
+}
+
 } // namespace
 
-SourceReader::SourceReader(OnKernel on_kernel)
-    : known_(std::make_shared<Known>()),
+SourceReader::SourceReader(OnKernel on_kernel, KernelReader reader)
+    : reader_(std::move(reader)),
+      known_(std::make_shared<Known>()),
       on_kernel_(std::move(on_kernel))
 {}
 
 KernelDescriptor SourceReader::describe(const std::filesystem::path& vmlinuz,
-                                        const std::optional<std::filesystem::path>& system_map) const
+                                        const std::optional<std::filesystem::path>& system_map,
+                                        const std::optional<FileUser>& as, const std::stop_token& stop) const
 {
-    // Read once: who can change the file must not have another one described than the one that was hashed.
-    const Bytes image = read_file(vmlinuz);
-    const auto map = system_map ? std::optional(read_system_map(*system_map)) : std::nullopt;
-    const std::string content = digest_of({image, map ? ByteView(map->text) : ByteView()});
+    const FrozenFile image(vmlinuz, max_kernel_size, as);
+    std::optional<FrozenFile> map;
+    if (system_map)
+        map.emplace(*system_map, max_system_map_size);
+    const std::pair content(image.digest(), map ? map->digest() : "");
     {
         const std::scoped_lock lock(known_->mutex);
         const auto found = std::find_if(known_->descriptors.begin(), known_->descriptors.end(),
@@ -62,7 +113,7 @@ KernelDescriptor SourceReader::describe(const std::filesystem::path& vmlinuz,
         if (found != known_->descriptors.end())
             return found->second;
     }
-    KernelDescriptor descriptor = describe_kernel(KernelImage(image, vmlinuz.string()), map);
+    KernelDescriptor descriptor = reader_(image, map ? &*map : nullptr, stop);
     if (on_kernel_)
         on_kernel_(descriptor, *descriptor.symbols);
     descriptor.symbols.reset(); // some 20 MiB
@@ -79,10 +130,9 @@ std::vector<KernelDescriptor> SourceReader::read_disks(const KernelSource& sourc
     const auto progress = [&](const std::string& what) { spdlog::info("{}: {}", to_string(source), what); };
     std::vector<KernelDescriptor> kernels;
     std::string problems;
-    for (const ImageKernel& kernel :
-         copy_kernels(source.disks, folder.path(), progress, longest_reading, stop)) {
+    for (const ImageKernel& kernel : copy(source, folder.path(), progress, stop)) {
         try {
-            kernels.push_back(describe(kernel.vmlinuz, kernel.system_map));
+            kernels.push_back(describe(kernel.vmlinuz, kernel.system_map, {}, stop));
         } catch (const Error& error) {
             spdlog::warn("{}: {} in it cannot be used: {}", to_string(source), kernel.guest_path,
                          error.what());
@@ -98,9 +148,10 @@ std::vector<KernelDescriptor> newest_first(std::vector<KernelDescriptor> kernels
 {
     std::set<std::string> seen;
     std::erase_if(kernels, [&](const KernelDescriptor& kernel) { return !seen.insert(kernel.id).second; });
-    std::stable_sort(kernels.begin(), kernels.end(), [](const KernelDescriptor& a, const KernelDescriptor& b) {
-        return strverscmp(a.release.c_str(), b.release.c_str()) > 0; // 6.1.0-10 is newer than 6.1.0-9
-    });
+    std::stable_sort(
+        kernels.begin(), kernels.end(), [](const KernelDescriptor& a, const KernelDescriptor& b) {
+            return strverscmp(a.release.c_str(), b.release.c_str()) > 0; // 6.1.0-10 is newer than 6.1.0-9
+        });
     return kernels;
 }
 
@@ -112,8 +163,8 @@ std::string to_string(const KernelSource& source)
 std::vector<KernelDescriptor> SourceReader::operator()(const KernelSource& source, std::stop_token stop) const
 {
     auto kernels = source.file.empty()
-                       ? read_disks(source, std::move(stop))
-                       : std::vector<KernelDescriptor>{describe(source.file, source.system_map)};
+                       ? read_disks(source, stop)
+                       : std::vector<KernelDescriptor>{describe(source.file, source.system_map, source.named_by, stop)};
     for (const KernelDescriptor& kernel : kernels) {
         for (const std::string& notice : kernel.notices)
             spdlog::info("{}: {}", to_string(source), notice);

@@ -5,6 +5,14 @@
 
 using namespace lacuna;
 
+TEST(Names, NobodysWordsMoveACursor)
+{
+    EXPECT_EQ(printable("/srv/büro 1.qcow2"), "/srv/büro 1.qcow2");
+    EXPECT_EQ(printable("a\nlacunad: all is well\x1b[2J\x7f"), "a\\x0alacunad: all is well\\x1b[2J\\x7f");
+    EXPECT_EQ(printable("\xc2\x9b" "2J"), "\\xc2\\x9b2J");
+    EXPECT_EQ(printable("\xc2"), "\xc2");
+}
+
 TEST(Names, NamesOfFilesAreHarmless)
 {
     EXPECT_EQ(file_name("web-1.example_com"), "web-1.example_com");

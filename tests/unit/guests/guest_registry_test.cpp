@@ -66,7 +66,7 @@ TEST_F(GuestRegistryTest, WhatAnEarlierDaemonWroteDown)
 {
     Guest& guest = add(1, "web");
     guest.wanted = Policy::learn;
-    guest.sources = {{"/k/web", "/k/System.map", {}}, {{}, {}, {{"/d.raw", "raw"}}}};
+    guest.sources = {{"/k/web", "/k/System.map", {}, FileUser{1000, 1001, {1002}}}, {{}, {}, {{"/d.raw", "raw"}}}};
     guest.constraints = "digest";
     registry.remember(guest);
 

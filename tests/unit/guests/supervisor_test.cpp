@@ -38,6 +38,8 @@ protected:
     std::promise<void> release_slow;
     std::shared_future<void> slow = release_slow.get_future().share();
     std::atomic<int> readings = 0;
+    std::mutex named_mutex;
+    std::map<std::string, std::optional<FileUser>> named_by; // what has been read, and for whom
     std::optional<KernelLibrary> library;
     std::optional<Supervisor> supervisor;
     std::vector<std::string> changes;
@@ -52,6 +54,10 @@ protected:
     {
         library.emplace([this](const KernelSource& source, std::stop_token) -> std::vector<KernelDescriptor> {
             readings++;
+            {
+                const std::scoped_lock lock(named_mutex);
+                named_by[to_string(source)] = source.named_by;
+            }
             if (source.file == "/k/slow")
                 slow.wait();
             if (source.file == "/k/bad")
@@ -107,6 +113,7 @@ protected:
                 vmm.kernel = "/k/from-command-line";
             if (pid == 1006)
                 vmm.disks = disks;
+            vmm.user = {1000, 1001, {1002}};
             return vmm;
         };
         supervisor.emplace(config, set, *library, host);
@@ -483,6 +490,23 @@ TEST_F(SupervisorTest, DisksOfTheCommandLine)
     disks = {{"/srv/a.qcow2", "qcow2"}};
     create(6);
     EXPECT_EQ(module.armed[6].kernels, (std::vector<std::string>{"image-1", "image-2"}));
+    EXPECT_EQ(named_by.at("/srv/a.qcow2"), (FileUser{1000, 1001, {1002}}));
+}
+
+TEST_F(SupervisorTest, WhatACommandLineNamesIsReadForItsUserAlone)
+{
+    create(1); // its rule names the kernel
+    create(5);
+    EXPECT_EQ(named_by.at("/k/web"), std::nullopt);
+    EXPECT_EQ(named_by.at("/k/from-command-line"), (FileUser{1000, 1001, {1002}}));
+    named_by.clear();
+    disks = {{"/srv/of-domain.qcow2", "qcow2"}};
+    slow_in_progress = 1; // which is prepared as well
+    supervisor->domains_are({{"same", "1-3", {}, disks, {}}});
+    settle(slow_in_progress);
+    create(6); // whose command line is libvirt's
+    EXPECT_EQ(named_by.at("/srv/of-domain.qcow2"), std::nullopt);
+    EXPECT_EQ(module.armed[6].kernels, (std::vector<std::string>{"image-1", "image-2"}));
 }
 
 // The profile of kernel "id-web" is complete from the start.
@@ -694,101 +718,4 @@ TEST_F(SupervisorTest, AResetThatNobodyHeardOfIsMadeUpFor)
     module.guests[2].state = LACUNA_GUEST_CREATED;
     supervisor->read_events();
     EXPECT_EQ(module.ignored.size(), 2u);
-}
-
-TEST(KernelLibrary, AFailureDoesNotReplaceWhatWasRead)
-{
-    std::atomic<bool> fails = false, go_on = false;
-    KernelLibrary library([&](const KernelSource&, std::stop_token) {
-        if (fails) {
-            while (!go_on)
-                std::this_thread::yield();
-            throw Error("cannot be read");
-        }
-        return std::vector<KernelDescriptor>{fake_kernel("k")};
-    });
-    const KernelSource source{"/k/a", {}, {}};
-    const auto settle = [&] {
-        while (library.in_progress() > 0)
-            std::this_thread::yield();
-    };
-    library.find(source);
-    settle();
-    fails = true;
-    library.refresh(source);
-    EXPECT_EQ(library.in_progress(), 1u); // what is read again counts as well
-    go_on = true;
-    settle();
-    ASSERT_TRUE(library.find(source));
-    EXPECT_EQ(library.find(source)->kernels.size(), 1u);
-    EXPECT_EQ(library.find(source)->error, "");
-}
-
-TEST(KernelLibrary, WhoWaitsGoesFirst)
-{
-    std::promise<void> release, release_other;
-    const std::shared_future<void> released = release.get_future().share(),
-                                   other_released = release_other.get_future().share();
-    std::vector<std::string> order; // of the one worker that is free
-    KernelLibrary library([&](const KernelSource& source, std::stop_token) {
-        if (source.file == "/other")
-            other_released.wait();
-        else if (source.file == "/first")
-            released.wait();
-        else
-            order.push_back(source.file);
-        return std::vector<KernelDescriptor>{fake_kernel("k")};
-    });
-    library.find({"/first", {}, {}});
-    library.find({"/other", {}, {}});
-    for (const char* file : {"/a", "/b", "/c"})
-        library.find({file, {}, {}}, false);
-    library.find({"/c", {}, {}}); // now somebody waits for it
-    release.set_value();
-    while (library.in_progress() > 1)
-        std::this_thread::yield();
-    release_other.set_value();
-    while (library.in_progress() > 0)
-        std::this_thread::yield();
-    EXPECT_EQ(order, (std::vector<std::string>{"/c", "/a", "/b"}));
-}
-
-TEST(KernelLibrary, ItsEndStopsWhatIsBeingRead)
-{
-    std::atomic<bool> started = false, stopped = false;
-    {
-        KernelLibrary library([&](const KernelSource&, std::stop_token stop) {
-            started = true;
-            while (!stop.stop_requested())
-                std::this_thread::yield();
-            stopped = true;
-            return std::vector<KernelDescriptor>();
-        });
-        library.find({"/endless", {}, {}});
-        while (!started)
-            std::this_thread::yield();
-    }
-    EXPECT_TRUE(stopped);
-}
-
-TEST(KernelLibrary, WhatWaitsToBeReadAgainIsReadOnce)
-{
-    std::promise<void> release;
-    const std::shared_future<void> released = release.get_future().share();
-    std::atomic<int> readings = 0;
-    KernelLibrary library([&](const KernelSource& source, std::stop_token) {
-        if (source.file == "/k/slow-1" || source.file == "/k/slow-2")
-            released.wait();
-        else
-            readings++;
-        return std::vector<KernelDescriptor>{fake_kernel("k")};
-    });
-    library.find({"/k/slow-1", {}, {}}); // each of the two workers has its own
-    library.find({"/k/slow-2", {}, {}});
-    for (int i = 0; i < 5; i++)
-        library.refresh({"/k/a", {}, {}});
-    release.set_value();
-    while (library.in_progress() > 0)
-        std::this_thread::yield();
-    EXPECT_EQ(readings, 1);
 }

@@ -83,6 +83,33 @@ TEST(ElfImage, RefusesHeadersThatPointOutside)
     EXPECT_ERROR(ElfImage(broken(offsetof(Elf64_Ehdr, e_shnum), 3, 2), "x"), "damaged");
 }
 
+// Each part of the file would be looked at as often as a header names it.
+TEST(ElfImage, RefusesMoreThanAnyKernelHas)
+{
+    const Bytes kernel = Kernel().vmlinux();
+    const auto with_segments = [&](std::uint16_t count) { // all of them the whole file
+        Bytes file = kernel;
+        put(file, offsetof(Elf64_Ehdr, e_phoff), file.size(), 8);
+        put(file, offsetof(Elf64_Ehdr, e_phnum), count, 2);
+        Elf64_Phdr program{};
+        program.p_type = PT_LOAD;
+        program.p_filesz = program.p_memsz = kernel.size();
+        for (unsigned i = 0; i < count; ++i) {
+            const auto* bytes = reinterpret_cast<const std::uint8_t*>(&program);
+            file.insert(file.end(), bytes, bytes + sizeof(program));
+        }
+        return file;
+    };
+    const Bytes one = with_segments(1);
+    EXPECT_EQ(ElfImage(one, "one").segments().size(), 1u);
+    EXPECT_ERROR(ElfImage(with_segments(60), "twice"), "its segments have more bytes than the file");
+    EXPECT_ERROR(ElfImage(with_segments(65), "many"), "it has 65 segments");
+    Bytes sections = kernel;
+    put(sections, offsetof(Elf64_Ehdr, e_shnum), 4097, 2);
+    put(sections, offsetof(Elf64_Ehdr, e_shentsize), sizeof(Elf64_Shdr), 2);
+    EXPECT_ERROR(ElfImage(sections, "sections"), "it has 4097 sections");
+}
+
 TEST(ElfImage, NoCutCrashes)
 {
     const Bytes file = Kernel().vmlinux();

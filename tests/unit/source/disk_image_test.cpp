@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <fstream>
+#include <set>
 
 #include <gtest/gtest.h>
 
@@ -104,6 +105,22 @@ TEST_F(DiskImage, OfGarbageSaysSo)
     EXPECT_ERROR(copy_kernels({{directory.path() / "disk.raw", ""}}, out), "disk.raw: holds no file system");
     EXPECT_ERROR(copy_kernels({{directory.path() / "disk.raw", "qcow2"}}, out), "disk.raw:");
     EXPECT_ERROR(copy_kernels({{directory.path() / "missing.raw", ""}}, out), "no such file");
+}
+
+TEST_F(DiskImage, SaysWhatIsReadOfBeforeItIsRead)
+{
+    write("root/boot/vmlinuz", "kernel");
+    run("mke2fs -q -t ext4 -d root base.raw 16M && qemu-img create -q -f qcow2 -b base.raw -F raw top.qcow2");
+    std::set<std::string> files;
+    const auto refuse = [&](const std::vector<OpenFile>& opened) {
+        for (const OpenFile& file : opened)
+            files.insert(file.path.filename());
+        throw Error("may not be read", "base.raw");
+    };
+    EXPECT_ERROR(copy_kernels({{directory.path() / "top.qcow2", "qcow2"}}, out, {}, std::chrono::minutes(10), {}, refuse),
+                 "base.raw: may not be read");
+    EXPECT_EQ(files, (std::set<std::string>{"base.raw", "top.qcow2"}));
+    EXPECT_TRUE(std::filesystem::is_empty(out));
 }
 
 TEST_F(DiskImage, TakesNoLongerThanItMay)
