@@ -4,12 +4,11 @@
 import json
 import shutil
 
-from . import behaviour, guest_initrd, guest_kernel, guest_programs, guest_system, instructions, judge, module, other_systems, show
+from . import behaviour, guest_initrd, guest_kernel, guest_programs, guest_system, host_kernel, instructions, judge, module, other_systems, show
 from .base import REPOSITORY, LabError, run, say
 from .bochs import Bochs, IntelHost
 from .emulator import Emulator
-from .host import Host, emulator_failed, warnings
-from .host_kernel import HostKernel
+from .host import DebugHost, Host, emulator_failed, warnings
 from .kernel_build import BUILT, BuiltKernel
 from .kernel_package import KernelPackage
 from .native import Native
@@ -33,10 +32,10 @@ NEXT_KERNEL = "trixie"
 ATTEMPTS = 5  # as long as it is the emulator that fails
 
 
-def prepare(emulator, host_kernel):
+def prepare(emulator, kernel):
     """Make everything a default boot needs, as far as it can be made before Lacuna is built."""
-    host = Host(emulator, host_kernel)
-    host_kernel.headers()
+    host = Host(emulator, kernel)
+    kernel.headers()
     guest_initrd.initrd(guest_kernel.from_package(KernelPackage(GUEST_KERNEL)))
     say(f"prepared: {emulator.root}, {host.initramfs}")
 
@@ -118,9 +117,11 @@ def choose_host(options):
     """Where the guests are to run, by the options given."""
     if options.native:
         return Native()
+    kernel = host_kernel.choose(options.host_kernel)
     if options.cpu_vendor == "intel":
-        return IntelHost(Bochs(), HostKernel(options.host_kernel))
-    return Host(Emulator(), HostKernel(options.host_kernel), options.memory, options.la57)
+        return IntelHost(Bochs(), kernel)
+    kind = DebugHost if options.host_kernel.startswith(BUILT) else Host
+    return kind(Emulator(), kernel, options.memory, options.la57)
 
 
 def built(build, name):
