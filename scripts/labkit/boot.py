@@ -23,11 +23,12 @@ JUDGED = {
     "kexec-reset": {".": "first"},
     "upgrade": {"before": "first", "after": "next"},
     "known": {"first": "first", "again": "first"},
+    "hostile": {"beside": "first"},
 }
 # Scenarios in which the guest gets to another kernel, and what that is.
 TO_NEXT_KERNEL = ("kexec", "kexec-reset", "upgrade")
 # Scenarios in which tests/lab/guest/init.c does something of its own.
-OF_LABS_INIT = (*TO_NEXT_KERNEL, "hypercall", "running", "migrate", "migrate-late")
+OF_LABS_INIT = (*TO_NEXT_KERNEL, "hypercall", "hostile", "running", "migrate", "migrate-late")
 NEXT_KERNEL = "trixie"
 ATTEMPTS = 5  # as long as it is the emulator that fails
 
@@ -137,11 +138,8 @@ def make_job(options, kernels, host, system, by_behaviour):
     kernel, following = kernels["first"], kernels.get("next")
     if options.without_lacuna and options.scenario not in ("normal", "hypercall", "text"):
         raise LabError(f"the scenario {options.scenario} needs Lacuna: leave --without-lacuna out")
-    extra = [module.build(host.kernel, module.GUEST_MODULE)] if options.scenario == "hypercall" else []
-    if extra and kernel.release != host.kernel.release:
-        raise LabError(
-            f"the scenario hypercall needs the lab host's kernel {host.kernel.release} in the guest too"
-        )
+    extra = modules_for_guest(options, kernel, "hypercall", module.GUEST_MODULE)
+    aside = modules_for_guest(options, kernel, "hostile", module.HOSTILE_MODULE)
     if options.initrd and not options.initrd.is_file():
         raise LabError(f"no such initrd: {options.initrd}")
     if system and options.initrd:
@@ -159,7 +157,7 @@ def make_job(options, kernels, host, system, by_behaviour):
     else:
         # Of the age of a kernel that is judged by its behaviour nothing is known.
         libc = guest_programs.Musl if by_behaviour else guest_programs.Glibc
-        own = options.initrd.resolve() if options.initrd else guest_initrd.initrd(kernel, extra, carried, libc)
+        own = options.initrd.resolve() if options.initrd else guest_initrd.initrd(kernel, extra, carried, libc, aside)
         boots = {"initrd": own, "append": "LACUNA_CODE=1" if by_behaviour else ""}
     boots |= {"append": f"{boots.get('append', '')} {options.append}".strip()}
     boots |= {"cpus": options.cpus or boots.get("cpus", CPUS), "memory": options.guest_memory or boots.get("memory", MEMORY)}
@@ -194,6 +192,16 @@ def make_job(options, kernels, host, system, by_behaviour):
         },
         "lacuna": None if options.without_lacuna else lacuna_job(options, host),
     }
+
+
+def modules_for_guest(options, kernel, scenario, sources):
+    """The module that guests load in this scenario, which is built for the default kernel."""
+    if options.scenario != scenario:
+        return []
+    own = host_kernel.HostKernel(GUEST_KERNEL)
+    if kernel.release != own.release:
+        raise LabError(f"the scenario {scenario} needs the kernel {own.release} in the guest")
+    return [module.build(own, sources)]
 
 
 def lacuna_job(options, host):

@@ -18,6 +18,8 @@ CPUID_TOLD = re.compile(r"^LACUNA-CPUID ([0-9a-f]{8})$", re.M)
 # In a line of tests/lab/guest/cpuid.S are the fewest cycles of many batches of so many; of so many lines again the fewest are taken.
 CPUID_BATCH, CPUID_LINES = 16, 4
 CPUID_TOLERANCE = 1.1
+LONGEST_EVENT = 5  # seconds, of an emulated processor that does little else: see docs/security.md for the bound
+HOSTILE_END = re.compile(r"LACUNA-HOSTILE rounds (\d+) (\d+) (\d+)")
 EXITS = ("kvm_emulate_cpuid", "kvm_emulate_halt", "kvm_emulate_hypercall")
 WAITING_MS = Path("/sys/module/lacuna/parameters/waiting_ms")
 BUILDER = b"debian-kernel@lists.debian.org"
@@ -313,6 +315,48 @@ def check_disarmed(trial, module, tiny, change, expected):
     trial.check("status is answered", status is not None and time.monotonic() - since < 20, f"after {time.monotonic() - since:.1f} s")
 
 
+def hostile(trial):
+    """A guest whose kernel lies in all it is asked, beside one that does not: the one teaches nothing wrong, the other all there is."""
+    trial.start_lacuna()
+    job = trial.job["guests"][0]
+    liar = trial.start_guest({**job, "name": f"{job['name']}-liar"}, append="LACUNA_HOSTILE=1")
+    beside = trial.start_guest({**job, "folder": "beside"})
+    if trial.wait_ready(beside):
+        trial.collect(beside)
+    hunts = [trial.lacuna.states.get(liar.name, {})]
+    while not (said := HOSTILE_END.findall(liar.console.text)) and trial.left() > 60:
+        hunts.append(hunt_again(trial, liar))
+    trial.check("the liar has come to its sites with its lies", said and sum(map(int, said[0])) > 1000, said)
+    trial.wait_ready(liar)
+    trial.check("the liar is alive after its work", still_prints(liar))
+    state = trial.wait_state(liar, FINAL)
+    trial.check("the liar is let go", state in FINAL, f"state {state}")
+    profile = trial.lacuna.ask("profile", beside.name) or {}
+    trial.write(liar, "lies", hunts)
+    check_no_lies(trial, hunts, profile)
+    longest = max(hunt.get("stats", {}).get("hook_ns_max", 0) for hunt in hunts) / 1e9
+    trial.check("no event took longer than what is read in one may take", 0 < longest < LONGEST_EVENT, f"{longest:.2f} s")
+    events = sum(hunt.get("stats", {}).get("events", {}).get("used", 0) for hunt in hunts)
+    trial.check("the engine was told lies", events > 100, f"{events} events in {len(hunts)} hunts")
+
+
+def hunt_again(trial, guest):
+    """Have a guest hunted once more; returns what came of the hunt before: its entry, with its stats."""
+    trial.wait_state(guest, FINAL, 60)
+    entry = {**trial.lacuna.states.get(guest.name, {}), "stats": trial.stats(guest)}
+    trial.lacuna.ask("learn", guest.name)
+    trial.wait_state(guest, ("waiting", *TRAPPING), 20)
+    return entry
+
+
+def check_no_lies(trial, hunts, profile):
+    """What the liar has taught in any of its hunts is what the guest beside it has taught, which is judged."""
+    true = {f"{s}.{m}": member.get("offset") for s, members in profile.get("members", {}).items() for m, member in members.items()}
+    found = [(name, member["offset"]) for hunt in hunts for name, member in hunt.get("members", {}).items() if member["state"] == "resolved"]
+    wrong = [f"{name} {offset} instead of {true.get(name)}" for name, offset in found if offset != true.get(name)]
+    trial.check("nothing wrong was learned from the liar", not wrong, ", ".join(wrong) or f"{len(found)} members in {len(hunts)} hunts")
+
+
 def other_kernel(trial):
     """A guest whose kernel is none of those in its image: it is let go with the reason, and is unhurt."""
     job = trial.job["guests"][0]
@@ -601,6 +645,7 @@ SCENARIOS = {
     "kill-guest": kill_guest,
     "reset-guest": reset_guest,
     "hypercall": hypercall,
+    "hostile": hostile,
     "netlink": netlink,
     "save": save,
     "migrate": migrate,

@@ -7,7 +7,8 @@
  *
  * Environment (from the kernel's command line): LACUNA_HYPERCALL=1 makes a worker execute VMMCALL, LACUNA_KEXEC=<n> starts
  * the kernel /next/kernel by kexec, before anything else is done (0) or after view n, LACUNA_REBOOT=<n> reboots after view n,
- * LACUNA_BUSY=1 lets processes come and go between the views, and has the kernel start one.
+ * LACUNA_BUSY=1 lets processes come and go between the views, and has the kernel start one, LACUNA_HOSTILE=1 loads the module
+ * hostile before there is any other process.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -216,6 +217,8 @@ int main(int argc, char **argv)
     mount_proc();
     print_start();
     kexec(0);
+    if (getenv("LACUNA_HOSTILE"))
+        load_module("hostile");
     stir_processes(5);
     if (getenv("LACUNA_HYPERCALL"))
         waitpid(start("/worker", "vmmcall", "vmmcall"), NULL, 0);
