@@ -4,7 +4,8 @@
 import json
 import shutil
 
-from . import behaviour, guest_initrd, guest_kernel, guest_programs, guest_system, host_kernel, instructions, judge, module, other_systems, show
+from . import behaviour, guest_initrd, guest_kernel, guest_programs, guest_system, host_kernel
+from . import instructions, judge, module, other_systems, selftests, show
 from .base import REPOSITORY, LabError, run, say
 from .bochs import Bochs, IntelHost
 from .emulator import Emulator
@@ -28,7 +29,7 @@ JUDGED = {
 # Scenarios in which the guest gets to another kernel, and what that is.
 TO_NEXT_KERNEL = ("kexec", "kexec-reset", "upgrade")
 # Scenarios in which tests/lab/guest/init.c does something of its own.
-OF_LABS_INIT = (*TO_NEXT_KERNEL, "hypercall", "hostile", "running", "migrate", "migrate-late")
+OF_LABS_INIT = (*TO_NEXT_KERNEL, "hypercall", "hostile", "traced", "running", "migrate", "migrate-late", "migrate-ring")
 NEXT_KERNEL = "trixie"
 ATTEMPTS = 5  # as long as it is the emulator that fails
 
@@ -186,6 +187,7 @@ def make_job(options, kernels, host, system, by_behaviour):
             "kernel": host.guest_image(following),
             "initrd": guest_initrd.initrd(following),
         },
+        "selftests": selftests.programs() if options.scenario == "selftests" else None,
         "behaviour": by_behaviour and {
             "program": guest_programs.programs(kernel.is_64_bit, guest_programs.Musl) / "init",
             "texts": {file.stem: behaviour.text_range(file) for file in kernel.folder.glob("*.ko")},
