@@ -216,6 +216,7 @@ def lacuna_job(options, host):
         "daemon": built(options.build, "daemon/lacunad"),
         "client": built(options.build, "daemon/lacunactl"),
         "constraints": REPOSITORY / "constraints",
+        "startup_seconds": host.STARTUP_SECONDS,
         "deadline": options.deadline,
         "record": options.record,
     }
