@@ -4,12 +4,12 @@
 import json
 import shutil
 
-from . import behaviour, guest_initrd, guest_kernel, guest_programs, guest_system, instructions, judge, module, other_systems, show
+from . import behaviour, guest_initrd, guest_kernel, guest_programs, guest_system, host_kernel
+from . import instructions, judge, module, other_systems, selftests, show
 from .base import REPOSITORY, LabError, run, say
 from .bochs import Bochs, IntelHost
 from .emulator import Emulator
-from .host import Host, emulator_failed, warnings
-from .host_kernel import HostKernel
+from .host import DebugHost, Host, emulator_failed, warnings
 from .kernel_build import BUILT, BuiltKernel
 from .kernel_package import KernelPackage
 from .native import Native
@@ -24,19 +24,20 @@ JUDGED = {
     "kexec-reset": {".": "first"},
     "upgrade": {"before": "first", "after": "next"},
     "known": {"first": "first", "again": "first"},
+    "hostile": {"beside": "first"},
 }
 # Scenarios in which the guest gets to another kernel, and what that is.
 TO_NEXT_KERNEL = ("kexec", "kexec-reset", "upgrade")
 # Scenarios in which tests/lab/guest/init.c does something of its own.
-OF_LABS_INIT = (*TO_NEXT_KERNEL, "hypercall", "running", "migrate", "migrate-late")
+OF_LABS_INIT = (*TO_NEXT_KERNEL, "hypercall", "hostile", "traced", "running", "migrate", "migrate-late", "migrate-ring")
 NEXT_KERNEL = "trixie"
 ATTEMPTS = 5  # as long as it is the emulator that fails
 
 
-def prepare(emulator, host_kernel):
+def prepare(emulator, kernel):
     """Make everything a default boot needs, as far as it can be made before Lacuna is built."""
-    host = Host(emulator, host_kernel)
-    host_kernel.headers()
+    host = Host(emulator, kernel)
+    kernel.headers()
     guest_initrd.initrd(guest_kernel.from_package(KernelPackage(GUEST_KERNEL)))
     say(f"prepared: {emulator.root}, {host.initramfs}")
 
@@ -118,9 +119,11 @@ def choose_host(options):
     """Where the guests are to run, by the options given."""
     if options.native:
         return Native()
+    kernel = host_kernel.choose(options.host_kernel)
     if options.cpu_vendor == "intel":
-        return IntelHost(Bochs(), HostKernel(options.host_kernel))
-    return Host(Emulator(), HostKernel(options.host_kernel), options.memory, options.la57)
+        return IntelHost(Bochs(), kernel)
+    kind = DebugHost if options.host_kernel.startswith(BUILT) else Host
+    return kind(Emulator(), kernel, options.memory, options.la57)
 
 
 def built(build, name):
@@ -136,11 +139,8 @@ def make_job(options, kernels, host, system, by_behaviour):
     kernel, following = kernels["first"], kernels.get("next")
     if options.without_lacuna and options.scenario not in ("normal", "hypercall", "text"):
         raise LabError(f"the scenario {options.scenario} needs Lacuna: leave --without-lacuna out")
-    extra = [module.build(host.kernel, module.GUEST_MODULE)] if options.scenario == "hypercall" else []
-    if extra and kernel.release != host.kernel.release:
-        raise LabError(
-            f"the scenario hypercall needs the lab host's kernel {host.kernel.release} in the guest too"
-        )
+    extra = modules_for_guest(options, kernel, "hypercall", module.GUEST_MODULE)
+    aside = modules_for_guest(options, kernel, "hostile", module.HOSTILE_MODULE)
     if options.initrd and not options.initrd.is_file():
         raise LabError(f"no such initrd: {options.initrd}")
     if system and options.initrd:
@@ -158,7 +158,7 @@ def make_job(options, kernels, host, system, by_behaviour):
     else:
         # Of the age of a kernel that is judged by its behaviour nothing is known.
         libc = guest_programs.Musl if by_behaviour else guest_programs.Glibc
-        own = options.initrd.resolve() if options.initrd else guest_initrd.initrd(kernel, extra, carried, libc)
+        own = options.initrd.resolve() if options.initrd else guest_initrd.initrd(kernel, extra, carried, libc, aside)
         boots = {"initrd": own, "append": "LACUNA_CODE=1" if by_behaviour else "LACUNA_DETAIL=1" if options.scenario == "deep" else ""}
     boots |= {"append": f"{boots.get('append', '')} {options.append}".strip()}
     boots |= {"cpus": options.cpus or boots.get("cpus", CPUS), "memory": options.guest_memory or boots.get("memory", MEMORY)}
@@ -187,12 +187,23 @@ def make_job(options, kernels, host, system, by_behaviour):
             "kernel": host.guest_image(following),
             "initrd": guest_initrd.initrd(following),
         },
+        "selftests": selftests.programs() if options.scenario == "selftests" else None,
         "behaviour": by_behaviour and {
             "program": guest_programs.programs(kernel.is_64_bit, guest_programs.Musl) / "init",
             "texts": {file.stem: behaviour.text_range(file) for file in kernel.folder.glob("*.ko")},
         },
         "lacuna": None if options.without_lacuna else lacuna_job(options, host),
     }
+
+
+def modules_for_guest(options, kernel, scenario, sources):
+    """The module that guests load in this scenario, which is built for the default kernel."""
+    if options.scenario != scenario:
+        return []
+    own = host_kernel.HostKernel(GUEST_KERNEL)
+    if kernel.release != own.release:
+        raise LabError(f"the scenario {scenario} needs the kernel {own.release} in the guest")
+    return [module.build(own, sources)]
 
 
 def lacuna_job(options, host):
@@ -205,6 +216,7 @@ def lacuna_job(options, host):
         "daemon": built(options.build, "daemon/lacunad"),
         "client": built(options.build, "daemon/lacunactl"),
         "constraints": REPOSITORY / "constraints",
+        "startup_seconds": host.STARTUP_SECONDS,
         "deadline": options.deadline,
         "record": options.record,
     }

@@ -42,7 +42,7 @@ class Guest:
 
     def command(self):
         """QEMU's command line."""
-        machine = f"-machine {self.job['machine']} -accel kvm -cpu host -m {self.job.get('memory', 512)}"
+        machine = f"-machine {self.job['machine']} -accel {self.job.get('accel', 'kvm')} -cpu host -m {self.job.get('memory', 512)}"
         machine += " -nodefaults -display none"
         command = ["qemu-system-x86_64", "-name", f"guest={self.name}", *machine.split(), *QUIET_APIC]
         # A package each: the firmware's MP table, all that a kernel without ACPI has, names one processor of a package.

@@ -8,16 +8,16 @@ from .guest_programs import Glibc, programs
 PROGRAMS = ("init", "worker", "opener")
 
 
-def initrd(kernel, extra_modules=(), following=None, libc=Glibc):
-    """The initramfs file for this guest kernel; extra modules (files) are loaded after its own.
+def initrd(kernel, extra_modules=(), following=None, libc=Glibc, aside=()):
+    """The initramfs file for this guest kernel; extra modules (files) are loaded after its own, those `aside` only lie in it.
 
     `following`: a kernel that lies in it, with an initramfs of its own, to be started by kexec. `libc`: what its programs are made with.
     """
     compiled = programs(kernel.is_64_bit, libc)
-    modules = [*kernel.modules(), *((file.name, file.read_bytes()) for file in extra_modules)]
+    modules = [*kernel.modules(), *((file.name, file.read_bytes()) for file in (*extra_modules, *aside))]
     order = kernel.order + "".join(f"{file.stem}\n" for file in extra_modules)
     carried = {"kernel": following.vmlinuz, "initrd": initrd(following)} if following else {}
-    inputs = [str(compiled), str(kernel.folder), cache.hash_files(extra_modules), carried]
+    inputs = [str(compiled), str(kernel.folder), cache.hash_files([*extra_modules, *aside]), carried]
 
     def make(folder):
         archive = Archive()

@@ -34,7 +34,8 @@ class BuiltKernel:
             raise LabError(f"no kernel {name} in {KERNELS / 'kernels.json'}: one of {', '.join(variants)}")
         self.name, self.variant = name, variants[name]
         self.source = KernelSource(*self.variant.get("source", SOURCE))
-        files = [BASE, truth.SOURCE, *self._patch()]
+        self.more = [KERNELS / self.variant["host"]] if "host" in self.variant else []
+        files = [BASE, truth.SOURCE, *self.more, *self._patch()]
         inputs = [self.variant, self.source.version, cache.hash_files(files), run(["gcc", "--version"])]
         self._cached = (f"kernel-{name}", inputs, self._build)
 
@@ -74,8 +75,11 @@ class BuiltKernel:
         (folder / "truth.json").write_text(json.dumps(truth.compiled(objects, folder / "truth"), indent=1))
         for name in ("source", "build"):
             (folder / "lib/modules" / release / name).unlink(missing_ok=True)
-        for done in (tree, folder / "truth"):
-            shutil.rmtree(done)
+        shutil.rmtree(folder / "truth")
+        if self.more:
+            forget_objects(objects)
+        else:
+            shutil.rmtree(tree)
 
     def _change(self, tree):
         for patch in self._patch():
@@ -85,7 +89,7 @@ class BuiltKernel:
 
     def _configure(self, tree, objects):
         own = [f'LOCALVERSION="-{self.name}"', *self.variant.get("config", [])]
-        asked = BASE.read_text() + "".join(f"CONFIG_{line}\n" for line in own)
+        asked = "".join(file.read_text() for file in (BASE, *self.more)) + "".join(f"CONFIG_{line}\n" for line in own)
         make(tree, "tinyconfig", f"O={objects}")
         with open(objects / ".config", "a", encoding="ascii") as config:
             config.write(asked)  # of an option set twice the later counts
@@ -107,6 +111,13 @@ def known():
 def make(folder, *words):
     """Run make in a folder of the kernel's; returns what it prints."""
     return run(["make", "-C", folder, "CC=gcc", *words], env=plain_environment(**SIGNATURE))
+
+
+def forget_objects(folder):
+    """Leave of a build what building modules for it needs: its configuration, headers it has made, and tools."""
+    for file in folder.rglob("*"):
+        if file.is_file() and (file.suffix in (".a", ".cmd", ".o") or file.name.startswith(("vmlinux", ".tmp_"))):
+            file.unlink()
 
 
 def options(text):

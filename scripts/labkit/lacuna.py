@@ -65,7 +65,7 @@ class Lacuna:
             text += f'\n[[guest]]\nname = "{guest["name"]}*"\nkernels = {kernels}\npolicy = "{self.policy}"\n'
         CONFIG.write_text(text)
 
-    def start_daemon(self, seconds=120):
+    def start_daemon(self):
         """Start lacunad and wait until it is ready (sd_notify): it has read the guests' kernels then."""
         self.write_config()
         notify = FOLDER / "notify"
@@ -81,7 +81,7 @@ class Lacuna:
                 stderr=log,
                 env={**os.environ, "NOTIFY_SOCKET": str(notify)},
             )
-            self._wait_ready(listener, seconds)
+            self._wait_ready(listener, self.job["startup_seconds"])
         threading.Thread(target=self._watch, daemon=True).start()
 
     def _watch(self):

@@ -2,11 +2,12 @@
 """What the lab can do to guests, Lacuna itself; each scenario is a function of a Trial that makes checks."""
 
 import errno
+import json
 import re
 import time
 from pathlib import Path
 
-from . import detail, module_orders, netlink_noise, netlink_rights
+from . import detail, module_orders, netlink_noise, netlink_rights, selftests
 from .base import run
 from .guest import RUN
 from .lacuna import STORE
@@ -18,6 +19,8 @@ CPUID_TOLD = re.compile(r"^LACUNA-CPUID ([0-9a-f]{8})$", re.M)
 # In a line of tests/lab/guest/cpuid.S are the fewest cycles of many batches of so many; of so many lines again the fewest are taken.
 CPUID_BATCH, CPUID_LINES = 16, 4
 CPUID_TOLERANCE = 1.1
+LONGEST_EVENT = 5  # seconds, of an emulated processor that does little else: see docs/security.md for the bound
+HOSTILE_END = re.compile(r"LACUNA-HOSTILE rounds (\d+) (\d+) (\d+)")
 EXITS = ("kvm_emulate_cpuid", "kvm_emulate_halt", "kvm_emulate_hypercall")
 WAITING_MS = Path("/sys/module/lacuna/parameters/waiting_ms")
 BUILDER = b"debian-kernel@lists.debian.org"
@@ -206,6 +209,12 @@ def migrate(trial):
     migrate_to(trial, start_incoming(trial))
 
 
+def migrate_ring(trial):
+    """The same with VMMs that KVM tells of writes by a ring of each vCPU and not by bitmaps."""
+    trial.job["guests"][0]["accel"] = "kvm,dirty-ring-size=4096"
+    migrate(trial)
+
+
 def migrate_late(trial):
     """The same with a VMM there that had waited for so long that it was given up: it is asked about again when the guest comes."""
     trial.start_lacuna("waiting_ms=2000")
@@ -354,6 +363,85 @@ def check_disarmed(trial, module, tiny, change, expected):
     since = time.monotonic()
     status = trial.lacuna.ask("status")
     trial.check("status is answered", status is not None and time.monotonic() - since < 20, f"after {time.monotonic() - since:.1f} s")
+
+
+def traced(trial):
+    """A guest that traces and probes the very functions that are trapped: neither is in the other's way, and it is learned from."""
+    trial.start_lacuna()
+    guest = trial.start_guest(append="LACUNA_TRACED=1")
+    if trial.wait_ready(guest):
+        said = re.findall(r"^LACUNA-TRACED (.*)$", guest.console.text, re.M)
+        seen = [int(number) for number in said[0].split()] if said else []
+        trial.check("the guest has traced forks, their ends, exits and initcalls", len(seen) == 4 and min(seen) > 0, said)
+        trial.collect(guest)
+        trial.check_trapped(guest)
+        trial.check("the guest is still alive after its work", still_prints(guest))
+
+
+def hostile(trial):
+    """A guest whose kernel lies in all it is asked, beside one that does not: the one teaches nothing wrong, the other all there is."""
+    trial.start_lacuna()
+    job = trial.job["guests"][0]
+    liar = trial.start_guest({**job, "name": f"{job['name']}-liar"}, append="LACUNA_HOSTILE=1")
+    beside = trial.start_guest({**job, "folder": "beside"})
+    if trial.wait_ready(beside):
+        trial.collect(beside)
+    hunts = [trial.lacuna.states.get(liar.name, {})]
+    while not (said := HOSTILE_END.findall(liar.console.text)) and trial.left() > 60:
+        hunts.append(hunt_again(trial, liar))
+    trial.check("the liar has come to its sites with its lies", said and sum(map(int, said[0])) > 1000, said)
+    trial.wait_ready(liar)
+    trial.check("the liar is alive after its work", still_prints(liar))
+    state = trial.wait_state(liar, FINAL)
+    trial.check("the liar is let go", state in FINAL, f"state {state}")
+    profile = trial.lacuna.ask("profile", beside.name) or {}
+    trial.write(liar, "lies", hunts)
+    check_no_lies(trial, hunts, profile)
+    longest = max(hunt.get("stats", {}).get("hook_ns_max", 0) for hunt in hunts) / 1e9
+    trial.check("no event took longer than what is read in one may take", 0 < longest < LONGEST_EVENT, f"{longest:.2f} s")
+    events = sum(hunt.get("stats", {}).get("events", {}).get("used", 0) for hunt in hunts)
+    trial.check("the engine was told lies", events > 100, f"{events} events in {len(hunts)} hunts")
+
+
+def hunt_again(trial, guest):
+    """Have a guest hunted once more; returns what came of the hunt before: its entry, with its stats."""
+    trial.wait_state(guest, FINAL, 60)
+    entry = {**trial.lacuna.states.get(guest.name, {}), "stats": trial.stats(guest)}
+    trial.lacuna.ask("learn", guest.name)
+    trial.wait_state(guest, ("waiting", *TRAPPING), 20)
+    return entry
+
+
+def check_no_lies(trial, hunts, profile):
+    """What the liar has taught in any of its hunts is what the guest beside it has taught, which is judged."""
+    true = {f"{s}.{m}": member.get("offset") for s, members in profile.get("members", {}).items() for m, member in members.items()}
+    found = [(name, member["offset"]) for hunt in hunts for name, member in hunt.get("members", {}).items() if member["state"] == "resolved"]
+    wrong = [f"{name} {offset} instead of {true.get(name)}" for name, offset in found if offset != true.get(name)]
+    trial.check("nothing wrong was learned from the liar", not wrong, ", ".join(wrong) or f"{len(found)} members in {len(hunts)} hunts")
+
+
+def kvm_selftests(trial):
+    """KVM's own selftests end as they do without the module, while each of their machines is hunted and so is a guest beside them."""
+    folder, job = Path(trial.job["selftests"]), trial.job["guests"][0]
+    before = {name: selftests.outcome(folder, name) for name in selftests.names(folder)}
+    ended = [name for name, (how, _) in before.items() if how != "does not end"]
+    trial.say(f"{len(ended)} of {len(before)} selftests end, {sum(how == 'passes' for how, _ in before.values())} pass")
+    trial.lacuna.guests = [job, {**job, "name": "vm-"}]  # what lacunad calls machines that have no name
+    trial.start_lacuna()
+    guest = trial.start_guest()
+    trial.wait_trapping(guest)
+    after = {name: selftests.outcome(folder, name, 3 * selftests.SECONDS) for name in ended}
+    different = [name for name in ended if after[name][0] != before[name][0]]
+    again = {name: selftests.outcome(folder, name, 3 * selftests.SECONDS) for name in different}
+    (trial.out / "selftests.json").write_text(json.dumps({"without": before, "with": after, "again": again}, indent=1))
+    trial.check("some selftests pass", sum(how == "passes" for how, _ in after.values()) > len(ended) // 3)
+    for name in different:
+        trial.check(f"{name} ends as without the module", again[name][0] == before[name][0], f"{before[name][0]}; {again[name]}")
+    trial.say(f"{len(ended) - len(different)} of {len(ended)} selftests end as without the module at once")
+    hunted = [name for name, entry in trial.lacuna.states.items() if name.startswith("vm-") and entry["state"] != "ignored"]
+    trial.check("their machines were hunted", len(hunted) > len(ended) // 2, f"{len(hunted)} machines")
+    if trial.wait_ready(guest):
+        trial.collect(guest)
 
 
 def other_kernel(trial):
@@ -645,10 +733,14 @@ SCENARIOS = {
     "kill-guest": kill_guest,
     "reset-guest": reset_guest,
     "hypercall": hypercall,
+    "hostile": hostile,
+    "traced": traced,
+    "selftests": kvm_selftests,
     "netlink": netlink,
     "save": save,
     "migrate": migrate,
     "migrate-late": migrate_late,
+    "migrate-ring": migrate_ring,
     "stopped": stopped,
     "stubborn": stubborn,
     "other-kernel": other_kernel,

@@ -366,6 +366,13 @@ class HostTest(unittest.TestCase):
             "BUG: unable to handle page fault",
             "Call Trace:",
             "rcu: INFO: rcu_preempt detected stalls",
+            "BUG: KASAN: slab-use-after-free in retire+0x10/0x20 [lacuna]",
+            "WARNING: possible circular locking dependency detected",
+            "WARNING: suspicious RCU usage",
+            "BUG: sleeping function called from invalid context at kernel/locking/mutex.c:580",
+            "INFO: trying to register non-static key.",
+            "turning off the locking correctness validator.",
+            "UBSAN: array-index-out-of-bounds in kmod/look.c:1:2",
         ):
             self.assertEqual(warnings(clean + line), [line])
 

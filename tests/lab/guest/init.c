@@ -8,7 +8,8 @@
  * Environment (from the kernel's command line): LACUNA_HYPERCALL=1 makes a worker execute VMMCALL, LACUNA_KEXEC=<n> starts
  * the kernel /next/kernel by kexec, before anything else is done (0) or after view n, LACUNA_REBOOT=<n> reboots after view n,
  * LACUNA_BUSY=1 lets processes come and go between the views, and has the kernel start one, LACUNA_DETAIL=1 has processes
- * open files and sockets, and prints all about them once.
+ * open files and sockets, and prints all about them once, LACUNA_HOSTILE=1 loads the module hostile before there is any other
+ * process, LACUNA_TRACED=1 has the kernel trace the functions that Lacuna traps.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -219,6 +220,59 @@ static void kexec(int now)
 }
 #endif
 
+static void write_trace_file(const char *name, const char *text)
+{
+    char path[64];
+    int fd;
+
+    snprintf(path, sizeof(path), "/trace/%s", name);
+    fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
+    if (fd < 0 || write(fd, text, strlen(text)) < 0)
+        die(path);
+    close(fd);
+}
+
+/* The graph tracer, and probes at the beginnings and the ends. */
+static void begin_tracing(void)
+{
+    mkdir("/trace", 0700);
+    if (mount("tracefs", "/trace", "tracefs", 0, NULL))
+        die("mounting tracefs");
+    write_trace_file("set_graph_function", "kernel_clone release_task do_one_initcall");
+    write_trace_file("max_graph_depth", "1");
+    write_trace_file("current_tracer", "function_graph");
+    write_trace_file("kprobe_events", "p:fork kernel_clone\n");
+    write_trace_file("kprobe_events", "r:forked kernel_clone\n");
+    write_trace_file("kprobe_events", "p:exit release_task\n");
+    write_trace_file("kprobe_events", "p:initcall do_one_initcall\n");
+    write_trace_file("events/kprobes/enable", "1");
+}
+
+static int lines_with(FILE *file, const char *text)
+{
+    char line[512];
+    int number = 0;
+
+    while (fgets(line, sizeof(line), file))
+        number += strstr(line, text) != NULL;
+    return number;
+}
+
+static void tell_traced(void)
+{
+    static const char *const texts[] = { "kernel_clone", "forked:", "exit:", "initcall:" };
+
+    printf("LACUNA-TRACED");
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        FILE *trace = fopen("/trace/trace", "re");
+
+        printf(" %d", trace ? lines_with(trace, texts[i]) : -1);
+        if (trace)
+            fclose(trace);
+    }
+    puts("");
+}
+
 static void reboot_after(int now)
 {
     const char *when = getenv("LACUNA_REBOOT");
@@ -238,6 +292,10 @@ int main(int argc, char **argv)
     mount_proc();
     print_start();
     kexec(0);
+    if (getenv("LACUNA_TRACED"))
+        begin_tracing();
+    if (getenv("LACUNA_HOSTILE"))
+        load_module("hostile");
     stir_processes(5);
     if (getenv("LACUNA_HYPERCALL"))
         waitpid(start("/worker", "vmmcall", "vmmcall"), NULL, 0);
@@ -245,6 +303,8 @@ int main(int argc, char **argv)
     leave_open();
     load_modules();
     stir_processes(4);
+    if (getenv("LACUNA_TRACED"))
+        tell_traced();
     print_text_range();
     klogctl(CONSOLE_LEVEL, NULL, 1); /* only emergencies may come between the views */
     if (getenv("LACUNA_DETAIL"))

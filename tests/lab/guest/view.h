@@ -5,6 +5,7 @@
  * Console protocol, one line each (read by scripts/labkit/guest_console.py):
  *   LACUNA-GUEST INIT | KERNEL <release> | NO-MODULES | MODULE <file> <errno> | READY
  *                                        NO-MODULES: the kernel knows no modules
+ *   LACUNA-TRACED <n> <n> <n> <n>        with LACUNA_TRACED=1: lines in the kernel's trace about forks, their ends, exits, initcalls
  *   LACUNA-TEXT <first> <last>           physical addresses of the kernel's code, hexadecimal
  *   LACUNA-VIEW <n> BEGIN
  *   P <pid> <user|kernel> <comm>         one per /proc/<pid>
