@@ -17,6 +17,7 @@ from .truth import truth_of
 
 GUEST_KERNEL = "bookworm"
 CPUS, MEMORY = 2, 512  # of a guest
+DEADLINE = 120  # seconds
 # What is judged after a scenario, {results folder: "first" or "next" kernel}, if not each guest's folder.
 JUDGED = {
     **dict.fromkeys(("kill-daemon", "rmmod", "dead-ftrace", "other-kernel", "save", "stopped", "not-linux"), {}),
@@ -192,7 +193,7 @@ def make_job(options, kernels, host, system, by_behaviour):
             "program": guest_programs.programs(kernel.is_64_bit, guest_programs.Musl) / "init",
             "texts": {file.stem: behaviour.text_range(file) for file in kernel.folder.glob("*.ko")},
         },
-        "lacuna": None if options.without_lacuna else lacuna_job(options, host),
+        "lacuna": None if options.without_lacuna else lacuna_job(options, host, system),
     }
 
 
@@ -206,7 +207,7 @@ def modules_for_guest(options, kernel, scenario, sources):
     return [module.build(own, sources)]
 
 
-def lacuna_job(options, host):
+def lacuna_job(options, host, system):
     """Where Lacuna's parts are, and how it is to be configured."""
     return {
         "module": module.build(host.kernel),
@@ -217,7 +218,7 @@ def lacuna_job(options, host):
         "client": built(options.build, "daemon/lacunactl"),
         "constraints": REPOSITORY / "constraints",
         "startup_seconds": host.STARTUP_SECONDS,
-        "deadline": options.deadline,
+        "deadline": options.deadline or (system.deadline if system else None) or DEADLINE,
         "record": options.record,
     }
 

@@ -16,7 +16,7 @@ class GuestSystem:
 
     `make(kernel)` returns its files, {"initrd": ..., "disk": ...}; `kernel` is the one it is run with unless another is asked
     for (see KernelPackage). `prompt`: what its console says to who wants to log in; its own view comes by a second
-    port then. `untaught`: structures of which this guest can teach nothing.
+    port then. `untaught`: structures of which this guest can teach nothing. `deadline`: seconds after which a hunt in it ends.
     """
 
     why: str
@@ -28,6 +28,7 @@ class GuestSystem:
     prompt: str | None = None
     untaught: tuple = ()
     seconds: int = 900
+    deadline: int | None = None
 
     def job(self, kernel):
         """What the lab host is told of a guest with this system and this GuestKernel."""
@@ -68,7 +69,8 @@ SYSTEMS = {
     ),
     "busybox": GuestSystem("BusyBox's init and one shell", "bookworm", small_guest.busybox, untaught=NO_MODULES),
     "single": GuestSystem(
-        "one static program that never forks, as in a microVM", "bookworm", small_guest.single, cpus=1, untaught=NO_MODULES
+        "one static program that never forks, as in a microVM", "bookworm", small_guest.single, cpus=1, untaught=NO_MODULES,
+        deadline=60,  # all that it teaches it teaches at once, but the hunt waits for a thread and for modules
     ),
     "musl": GuestSystem("the lab's own programs with musl: it keeps no thread's number", "bookworm", small_guest.musl),
     "go": GuestSystem("a Go program as init: no libc knows its threads", "bookworm", small_guest.go),
