@@ -33,9 +33,16 @@ int watchdog_ms()
     return sd_watchdog_enabled(0, &us) > 0 ? static_cast<int>(std::max<std::uint64_t>(us / 2000, 1)) : -1;
 }
 
-} // namespace
-
-namespace {
+// The library copies what is nested by calling itself for each level: a line of 64 KiB can hold more of them than the stack.
+Json parse_request(const std::string& line)
+{
+    constexpr int deepest = 8; // no request needs three
+    return Json::parse(line, [](int depth, Json::parse_event_t, Json&) {
+        if (depth > deepest)
+            throw Error("the request is nested too deep");
+        return true;
+    });
+}
 
 // It has a store of its own: it may still be reading when the rest of the daemon has gone.
 KernelLibrary::Reader reader_for(const Config& config)
@@ -110,7 +117,7 @@ void Daemon::reconnect()
 void Daemon::handle_line(ControlServer::ClientId client, const std::string& line)
 {
     try {
-        const Json request = Json::parse(line);
+        const Json request = parse_request(line);
         if (request.is_object() && request.value("command", "") == "watch")
             return start_watch(client, request);
         if (const auto reply = answer(supervisor_, request))

@@ -264,6 +264,17 @@ TEST_F(DaemonTest, ArmRefusesABadKernel)
     EXPECT_EQ(ctl({"arm", "--pid", "2", "--name", "web1", "--kernel", "/k/good"}).code, exit_unknown);
 }
 
+TEST_F(DaemonTest, WhatIsNestedWithoutEndIsNoRequest)
+{
+    start();
+    ControlClient client(config.socket);
+    Json nested = Json::array();
+    for (int i = 0; i < 30; i++)
+        nested = Json::array({nested});
+    EXPECT_EQ(client.request({{"command", "status"}, {"of", nested}}).at("error"), "the request is nested too deep");
+    EXPECT_EQ(client.request({{"command", "status"}}).at("ok"), true);
+}
+
 TEST_F(DaemonTest, ProcessesAndModulesFromOutside)
 {
     boot_to_the_end();
