@@ -338,7 +338,7 @@ void lac_hunt_begin(struct lac_guest *guest, struct lac_engine *engine, struct l
 	set_deadline(guest);
 }
 
-static int note_kernel(struct lac_guest *guest, const struct lac_kernel *kernel, u64 slide, struct lac_space *space)
+int lac_hunt_recognise(struct lac_guest *guest, const struct lac_kernel *kernel, u64 slide, struct lac_space *space)
 {
 	struct lac_page page;
 	int err = lac_translate(space, kernel->text + slide, &page);
@@ -353,11 +353,6 @@ static int note_kernel(struct lac_guest *guest, const struct lac_kernel *kernel,
 	guest->root = 0;
 	guest->stats.found_ns = lac_guest_time(guest);
 	return 0;
-}
-
-int lac_hunt_recognise(struct lac_guest *guest, const struct lac_kernel *kernel, u64 slide, struct lac_space *space)
-{
-	return note_kernel(guest, kernel, slide, space);
 }
 
 int lac_hunt_start(struct lac_guest *guest, struct kvm_vcpu *vcpu, const struct lac_kernel *kernel, u64 slide,
@@ -384,7 +379,7 @@ int lac_hunt_start(struct lac_guest *guest, struct kvm_vcpu *vcpu, const struct 
 	if (!err && sites_are_logged(guest, vcpu->kvm))
 		err = -ETXTBSY;
 	if (!err)
-		err = note_kernel(guest, kernel, slide, space);
+		err = lac_hunt_recognise(guest, kernel, slide, space);
 	if (err)
 		return err;
 	spin_lock(&guest->pending_lock);

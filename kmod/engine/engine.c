@@ -622,16 +622,19 @@ static void look_at_process(struct lac_engine *engine, u64 task, bool first, u8 
 static bool runs_program(struct lac_engine *engine, u64 first)
 {
 	const struct lacuna_member *list = &engine->set->members[lac_list_of_tasks(engine)];
-	u8 theirs[LAC_MAX_TEXT], i;
+	u8 theirs[LAC_MAX_TEXT], name, i;
 	const u8 *own;
+	s32 offset;
 	u32 size;
 
 	for (i = 0; i < list->predicates_nr; i++) {
-		if (list->predicates[i].kind != LACUNA_RING || !lac_known(engine, list->predicates[i].member))
+		name = list->predicates[i].member;
+		if (list->predicates[i].kind != LACUNA_RING || !lac_known(engine, name))
 			continue;
-		size = engine->hunts[list->predicates[i].member].size;
-		own = lac_bytes(&engine->anchor, lac_known_offset(engine, list->predicates[i].member), size);
-		return own && !lac_read(&engine->view.space, first + (s64)lac_known_offset(engine, list->predicates[i].member), theirs, size) &&
+		offset = lac_known_offset(engine, name);
+		size = engine->hunts[name].size;
+		own = lac_bytes(&engine->anchor, offset, size);
+		return own && !lac_read(&engine->view.space, first + (s64)offset, theirs, size) &&
 		       strncmp((const char *)own, (const char *)theirs, size);
 	}
 	return true;

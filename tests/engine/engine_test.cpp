@@ -72,6 +72,20 @@ Boot boot_kernel(SyntheticGuest& guest, Hunt& hunt)
     return boot;
 }
 
+// Of which nothing is known but their page tables: their words are others than the kernel's.
+void run_compat_processes(SyntheticGuest& guest, Hunt& hunt)
+{
+    for (int i = 0; i < 12; i++) {
+        const auto process = guest.spawn_process("compat");
+        guest.make_compat(process);
+        hunt.event(guest.fork_event(process));
+        if (i % 3)
+            continue;
+        hunt.event(guest.exit_event(process));
+        guest.exit(process);
+    }
+}
+
 void run_processes(SyntheticGuest& guest, Hunt& hunt, bool threads)
 {
     guest.start_first();
@@ -248,15 +262,7 @@ TEST(Engine, The32BitProgramsOfA64BitGuestTeachNothingOfCode)
     SyntheticGuest guest(Layout::ordinary());
     Hunt hunt(guest);
     boot_kernel(guest, hunt);
-    for (int i = 0; i < 12; i++) {
-        const auto process = guest.spawn_process("compat");
-        guest.make_compat(process);
-        hunt.event(guest.fork_event(process));
-        if (i % 3)
-            continue;
-        hunt.event(guest.exit_event(process));
-        guest.exit(process);
-    }
+    run_compat_processes(guest, hunt);
     expect_resolved(hunt, "mm_struct.pgd", guest.layout.pgd);
     EXPECT_EQ(hunt.report("mm_struct.start_code").eliminated, 0u);
     EXPECT_EQ(hunt.report("mm_struct.end_code").eliminated, 0u);
@@ -306,15 +312,7 @@ protected:
     {
         const Boot boot = boot_kernel(guest, hunt);
         init = boot.init;
-        for (int i = 0; i < 12; i++) { // mm is known when it begins
-            const auto process = guest.spawn_process("compat");
-            guest.make_compat(process);
-            hunt.event(guest.fork_event(process));
-            if (i % 3)
-                continue;
-            hunt.event(guest.exit_event(process));
-            guest.exit(process);
-        }
+        run_compat_processes(guest, hunt); // mm is known when it begins
     }
 
     // Each of a program of its own: in its headers, or in what the kernel keeps of it.
