@@ -13,6 +13,7 @@
 #include "hook.h"
 #include "kvm.h"
 #include "recording.h"
+#include "sites.h"
 #include "survey.h"
 
 static unsigned int waiting_ms = 10 * 60 * MSEC_PER_SEC;
@@ -63,137 +64,6 @@ static bool is_on(const struct lac_guest *guest)
 	return guest->state == LACUNA_GUEST_WAITING || guest->state == LACUNA_GUEST_TRAPPING;
 }
 
-/* ---- the guest's trap sites ---- */
-
-static int locate_sites(struct lac_guest *guest, const struct lac_kernel *kernel, u64 slide, struct lac_space *space)
-{
-	u32 i;
-	int err;
-
-	for (i = 0; i < LACUNA_SITE_KINDS; i++) {
-		const struct lac_site_descriptor *d = &kernel->sites[i];
-
-		WRITE_ONCE(guest->sites[i].va, 0);
-		if (!d->address)
-			continue;
-		err = lac_site_locate(&guest->sites[i], d, slide, space);
-		if (err)
-			return err;
-		/* only while the one vCPU that runs has just left the firmware is nobody inside of them */
-		if (!lac_site_is_single(d) && !guest->nobody_inside)
-			return -EXDEV;
-	}
-	return 0;
-}
-
-/* Whoever copies the page of a site copies the trap with it, to where no module answers it. */
-static bool sites_are_logged(const struct lac_guest *guest, struct kvm *kvm)
-{
-	u32 i;
-
-	for (i = 0; i < LACUNA_SITE_KINDS; i++)
-		if (guest->sites[i].va && lac_kvm_is_logged(kvm, guest->sites[i].gpa))
-			return true;
-	return false;
-}
-
-static void forget_sites(struct lac_guest *guest)
-{
-	u32 i;
-
-	lockdep_assert_held(&guest->lock);
-	for (i = 0; i < LACUNA_SITE_KINDS; i++)
-		WRITE_ONCE(guest->sites[i].va, 0);
-}
-
-static int arm_first_sites(struct lac_guest *guest, struct kvm_vcpu *vcpu)
-{
-	int err = lac_site_arm(&guest->sites[LACUNA_SITE_FORK], vcpu->kvm, vcpu);
-
-	if (!err)
-		err = lac_site_arm(&guest->sites[LACUNA_SITE_EXIT], vcpu->kvm, vcpu);
-	/* else only once user space runs: what is initialised before are the kernel's own parts */
-	if (!err && (!guest->seen_firmware || !lac_site_is_single(&guest->sites[LACUNA_SITE_INITCALL].descriptor)))
-		err = lac_site_arm(&guest->sites[LACUNA_SITE_INITCALL], vcpu->kvm, vcpu);
-	return err;
-}
-
-static int release_sites(struct lac_guest *guest, struct kvm *kvm, struct kvm_vcpu *vcpu)
-{
-	int err = 0, one;
-	u32 i;
-
-	lockdep_assert_held(&guest->lock);
-	for (i = 0; i < LACUNA_SITE_KINDS; i++) {
-		one = lac_site_release(&guest->sites[i], kvm, vcpu);
-		if (one)
-			err = one;
-	}
-	return err;
-}
-
-static bool any_site_armed(struct lac_guest *guest)
-{
-	u32 i;
-
-	for (i = 0; i < LACUNA_SITE_KINDS; i++)
-		if (READ_ONCE(guest->sites[i].armed))
-			return true;
-	return false;
-}
-
-/*
- * Sites of one instruction alone can be armed again: of another a vCPU might be in the middle. Who ends meanwhile is not seen, so
- * nobody is known to be alive then.
- */
-static int fall_asleep(struct lac_guest *guest, struct kvm_vcpu *vcpu)
-{
-	struct lac_site *fork = &guest->sites[LACUNA_SITE_FORK], *exit = &guest->sites[LACUNA_SITE_EXIT];
-	int err;
-
-	lockdep_assert_held(&guest->engine_lock);
-	lockdep_assert_held(&guest->lock);
-	if (!lac_site_is_single(&fork->descriptor) || !lac_site_is_single(&exit->descriptor))
-		return 0;
-	err = lac_site_release(fork, vcpu->kvm, vcpu);
-	if (!err)
-		err = lac_site_release(exit, vcpu->kvm, vcpu);
-	if (err)
-		return err;
-	lac_event_forget(guest, LAC_ALL_TASKS);
-	WRITE_ONCE(guest->asleep, true);
-	return 0;
-}
-
-/*
- * An exit tells of a task alone; where the members that are left are those of what tasks point to, it tells nothing. Who ends then is
- * not seen, so nobody is known to be alive. It is armed again if a member turns out not to be tied, which the site must allow.
- */
-static int move_exit_site(struct lac_guest *guest, struct kvm_vcpu *vcpu)
-{
-	struct lac_site *exit = &guest->sites[LACUNA_SITE_EXIT];
-	int err = 0;
-
-	if (!lac_site_is_single(&exit->descriptor) || guest->asleep || guest->drowsy)
-		return 0;
-	if (lac_engine_wants_exits(guest->engine))
-		return lac_site_arm(exit, vcpu->kvm, vcpu);
-	err = lac_site_release(exit, vcpu->kvm, vcpu);
-	if (!err)
-		lac_event_forget(guest, LAC_ALL_TASKS);
-	return err;
-}
-
-/*
- * Modules are loaded by processes. What runs before process 1 does are the kernel's own initcalls, some hundred, with a program here
- * and there that the kernel starts for itself: whenever one of its own is met, the next process to fork tells when to try again.
- */
-static bool runs_process(const struct lac_guest *guest, struct kvm_vcpu *vcpu, u32 kind)
-{
-	return kind != LACUNA_SITE_INITCALL && guest->root &&
-	       lac_root_of(lac_kvm_cr3(vcpu), guest->paging) != guest->root;
-}
-
 static void note_tasks_known(struct lac_guest *guest)
 {
 	lockdep_assert_held(&guest->lock);
@@ -209,7 +79,7 @@ void lac_hunt_tasks_known(struct lac_guest *guest, struct kvm *kvm)
 	mutex_lock(&guest->lock);
 	if (guest->state == LACUNA_GUEST_TRAPPING) {
 		note_tasks_known(guest);
-		err = release_sites(guest, kvm, NULL);
+		err = lac_sites_release(guest, kvm, NULL);
 	}
 	mutex_unlock(&guest->lock);
 	if (err)
@@ -218,14 +88,11 @@ void lac_hunt_tasks_known(struct lac_guest *guest, struct kvm *kvm)
 
 void lac_hunt_move_sites(struct lac_guest *guest, struct kvm_vcpu *vcpu, u32 kind, bool builtin)
 {
-	bool tasks = lac_engine_settled(guest->engine, false), modules = lac_engine_settled(guest->engine, true);
-	bool looks = lac_engine_wants_looks(guest->engine);
-	/* where the kernel's own page tables are not known nobody can look: modules are asked at forks, in their processes' */
-	bool forks = !modules && !lac_engine_root(guest->engine);
+	bool tasks = lac_engine_settled(guest->engine, false), looks = lac_engine_wants_looks(guest->engine);
 	int err = 0;
 
 	lockdep_assert_held(&guest->engine_lock);
-	if (tasks && modules && !looks) {
+	if (tasks && lac_engine_settled(guest->engine, true) && !looks) {
 		lac_hunt_end(guest, vcpu->kvm, vcpu, LACUNA_GUEST_DONE, NULL);
 		return;
 	}
@@ -233,17 +100,7 @@ void lac_hunt_move_sites(struct lac_guest *guest, struct kvm_vcpu *vcpu, u32 kin
 	if (guest->state == LACUNA_GUEST_TRAPPING) {
 		if (tasks)
 			note_tasks_known(guest);
-		/* what is left then can be seen without traps */
-		if (tasks && !forks)
-			err = release_sites(guest, vcpu->kvm, vcpu);
-		else if (modules || (builtin && lac_site_is_single(&guest->sites[LACUNA_SITE_INITCALL].descriptor)))
-			err = lac_site_release(&guest->sites[LACUNA_SITE_INITCALL], vcpu->kvm, vcpu);
-		else if (runs_process(guest, vcpu, kind))
-			err = lac_site_arm(&guest->sites[LACUNA_SITE_INITCALL], vcpu->kvm, vcpu);
-		if (!err && !tasks && guest->seen_firmware && lac_engine_waits_for_user_space(guest->engine))
-			err = fall_asleep(guest, vcpu);
-		if (!err && !tasks)
-			err = move_exit_site(guest, vcpu);
+		err = lac_sites_move(guest, vcpu, kind, builtin);
 		if (tasks && looks)
 			lac_survey_begin(guest);
 	}
@@ -271,13 +128,8 @@ void lac_hunt_rouse(struct lac_guest *guest, struct kvm *kvm)
 
 	lockdep_assert_held(&guest->engine_lock);
 	mutex_lock(&guest->lock);
-	if (guest->state == LACUNA_GUEST_TRAPPING && guest->drowsy &&
-	    (lac_engine_user_space(guest->engine) || !lac_engine_wants_looks(guest->engine))) {
-		guest->drowsy = false;
-		err = lac_site_arm(&guest->sites[LACUNA_SITE_FORK], kvm, NULL);
-		if (!err && lac_engine_wants_exits(guest->engine))
-			err = lac_site_arm(&guest->sites[LACUNA_SITE_EXIT], kvm, NULL);
-	}
+	if (guest->state == LACUNA_GUEST_TRAPPING)
+		err = lac_sites_rouse(guest, kvm);
 	mutex_unlock(&guest->lock);
 	if (err)
 		lac_hunt_end(guest, kvm, NULL, LACUNA_GUEST_FAILED, "a trap site cannot be written");
@@ -375,8 +227,8 @@ int lac_hunt_start(struct lac_guest *guest, struct kvm_vcpu *vcpu, const struct 
 
 	lockdep_assert_held(&guest->engine_lock);
 	lockdep_assert_held(&guest->lock);
-	err = locate_sites(guest, kernel, slide, space);
-	if (!err && sites_are_logged(guest, vcpu->kvm))
+	err = lac_sites_locate(guest, kernel, slide, space);
+	if (!err && lac_sites_are_logged(guest, vcpu->kvm))
 		err = -ETXTBSY;
 	if (!err)
 		err = lac_hunt_recognise(guest, kernel, slide, space);
@@ -387,7 +239,7 @@ int lac_hunt_start(struct lac_guest *guest, struct kvm_vcpu *vcpu, const struct 
 	spin_unlock(&guest->pending_lock);
 	lac_engine_start(guest->engine, &facts);
 	lac_recording_add(guest->recording, LAC_RECORD_START, &start, sizeof(start));
-	err = arm_first_sites(guest, vcpu);
+	err = lac_sites_arm_first(guest, vcpu);
 	/* some may be armed: it is not to be tried again as if nothing had happened */
 	if (err)
 		return err == -EAGAIN ? -EBUSY : err;
@@ -403,7 +255,7 @@ void lac_hunt_reset(struct lac_guest *guest, struct kvm_vcpu *vcpu)
 	lockdep_assert_held(&guest->engine_lock);
 	lockdep_assert_held(&guest->lock);
 	lac_guest_cancel(guest, &guest->survey_work);
-	release_sites(guest, vcpu->kvm, vcpu);
+	lac_sites_release(guest, vcpu->kvm, vcpu);
 	guest->kernel = NULL;
 	guest->stats.first_trap_ns = 0;
 	guest->stats.process_done_ns = 0;
@@ -492,7 +344,7 @@ static void end(struct lac_guest *guest, struct kvm *kvm, struct kvm_vcpu *vcpu,
 	if (!is_on(guest))
 		return;
 	guest->reason = why;
-	err = kvm ? release_sites(guest, kvm, vcpu) : 0;
+	err = kvm ? lac_sites_release(guest, kvm, vcpu) : 0;
 	if (err)
 		pr_warn("guest %u (process %d): cannot put original bytes back yet: error %d\n", guest->id,
 			guest->vmm_pid, err);
@@ -514,7 +366,7 @@ void lac_hunt_memory_changed(struct lac_guest *guest, struct kvm *kvm)
 	bool copied;
 
 	mutex_lock(&guest->lock);
-	copied = guest->state == LACUNA_GUEST_TRAPPING && sites_are_logged(guest, kvm);
+	copied = guest->state == LACUNA_GUEST_TRAPPING && lac_sites_are_logged(guest, kvm);
 	mutex_unlock(&guest->lock);
 	if (copied)
 		lac_hunt_end(guest, kvm, NULL, LACUNA_GUEST_DONE, LAC_MEMORY_IS_COPIED);
@@ -573,7 +425,7 @@ static void release_in_space(struct kvm *kvm, void *data)
 	struct lac_guest *guest = data;
 
 	mutex_lock(&guest->lock);
-	release_sites(guest, kvm, NULL);
+	lac_sites_release(guest, kvm, NULL);
 	mutex_unlock(&guest->lock);
 }
 
@@ -583,14 +435,14 @@ static bool bytes_are_back(struct lac_guest *guest)
 	struct kvm *kvm;
 	bool alive;
 
-	if (!any_site_armed(guest))
+	if (!lac_sites_any_armed(guest))
 		return true;
 	kvm = lac_guest_kvm(guest);
 	if (!kvm)
 		return true;
 	alive = lac_kvm_in_space(kvm, release_in_space, guest);
 	kvm_put_kvm(kvm);
-	return !alive || !any_site_armed(guest);
+	return !alive || !lac_sites_any_armed(guest);
 }
 
 /* A vCPU may be on its way from a trap to our hook: only when none is can the hooks go. A guest that is going away has none. */
@@ -653,7 +505,7 @@ static void retire(struct work_struct *work)
 	hooked = guest->hooked;
 	guest->hooked = false;
 	guest->quiescing = false;
-	forget_sites(guest);
+	lac_sites_forget(guest);
 	lac_engine_destroy(guest->engine);
 	guest->engine = NULL;
 	close_members(guest);
