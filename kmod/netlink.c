@@ -283,7 +283,7 @@ static int disarm(struct sk_buff *skb, struct genl_info *info)
 		return -ENOENT;
 	err = lac_hunt_disarm(guest);
 	if (err == -EINPROGRESS)
-		GENL_SET_ERR_MSG(info, "the guest's memory does not answer: it is let go as soon as it does");
+		GENL_SET_ERR_MSG(info, "bytes cannot be put back while the memory does not answer or a breakpoint is there");
 	lac_guest_put(guest);
 	return err;
 }

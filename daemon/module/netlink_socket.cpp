@@ -72,11 +72,14 @@ std::string extended_words(const nlmsgerr* error)
 [[noreturn]] void refuse(const std::string& what, const Refusal& refusal)
 {
     if (refusal.error == EPERM)
-        throw Error("no permission to talk to it", module_name, "run as root, or with CAP_NET_ADMIN");
+        throw Error("no permission to talk to it", module_name, "run as root, or with CAP_NET_ADMIN and CAP_SYS_PTRACE");
     // The only number that has a range of its own is the ABI's version.
     if (refusal.error == ERANGE || (refusal.error == EOPNOTSUPP && refusal.words.empty()))
         throw Error("is of another version than this daemon", module_name,
                     "install both anew, then: rmmod lacuna, modprobe lacuna");
+    if (refusal.error == EINPROGRESS)
+        throw Error(fmt::format("{} is not over yet: {}", what, refusal.words), module_name,
+                    "it goes on by itself; lacunactl status says when it is over");
     const std::string why = refusal.words.empty()
                                 ? std::strerror(refusal.error)
                                 : fmt::format("{} ({})", refusal.words, std::strerror(refusal.error));
