@@ -127,14 +127,15 @@ static const char *wait_for_kernel(struct lac_guest *guest, struct kvm_vcpu *vcp
 
 /*
  * Once Linux runs, the boot CPU does not turn paging off again: a CPUID without it is the firmware after a reset. Nor does the
- * kernel have code in the lower half of its addresses: that is the next kernel, started by kexec and still unpacking itself.
+ * kernel have code in the lower half of its addresses: that is the next kernel, started by kexec and still unpacking itself, on
+ * whatever CPU has crashed if it is the one that waits for that (kdump).
  */
 static bool was_reset(const struct lac_guest *guest, struct kvm_vcpu *vcpu)
 {
-	if (READ_ONCE(guest->state) != LACUNA_GUEST_TRAPPING || !lac_kvm_boot_cpu(vcpu))
+	if (READ_ONCE(guest->state) != LACUNA_GUEST_TRAPPING)
 		return false;
 	if (!lac_kvm_paging(vcpu))
-		return true;
+		return lac_kvm_boot_cpu(vcpu);
 	return lac_kvm_long_mode(vcpu) && (s64)lac_kvm_rip(vcpu) >= 0 && lac_kvm_cpl(vcpu) == 0;
 }
 

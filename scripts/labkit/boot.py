@@ -22,13 +22,14 @@ DEADLINE = 120  # seconds
 JUDGED = {
     **dict.fromkeys(("kill-daemon", "rmmod", "dead-ftrace", "other-kernel", "save", "stopped", "not-linux"), {}),
     "kexec": {".": "next"},
+    "kdump": {".": "next"},
     "kexec-reset": {".": "first"},
     "upgrade": {"before": "first", "after": "next"},
     "known": {"first": "first", "again": "first"},
     "hostile": {"beside": "first"},
 }
 # Scenarios in which the guest gets to another kernel, and what that is.
-TO_NEXT_KERNEL = ("kexec", "kexec-reset", "upgrade")
+TO_NEXT_KERNEL = ("kexec", "kexec-reset", "kdump", "upgrade")
 # Scenarios in which tests/lab/guest/init.c does something of its own.
 OF_LABS_INIT = (*TO_NEXT_KERNEL, "hypercall", "hostile", "traced", "running", "migrate", "migrate-late", "migrate-ring")
 NEXT_KERNEL = "trixie"
@@ -153,7 +154,7 @@ def make_job(options, kernels, host, system, by_behaviour):
     if system and options.cpu_vendor == "intel" and system.prompt:
         raise LabError(f"{options.guest_os} is too much for the emulated Intel host: leave --cpu-vendor out")
     # With the next kernel in it only where it is needed: it makes the guest's memory small.
-    carried = following if options.scenario.startswith("kexec") else None
+    carried = following if options.scenario.startswith(("kexec", "kdump")) else None
     if system:
         boots = system.job(kernel)
     else:

@@ -551,9 +551,20 @@ def with_both_kernels(trial):
 
 def kexec(trial):
     """kexec into another kernel while trapping: noticed, and the next kernel is learned as if it were the first."""
+    to_next_kernel(trial, "LACUNA_KEXEC=0")
+
+
+def kdump(trial):
+    """A crash on another than the boot CPU while trapping, into a kernel that waits for that: as with kexec."""
+    # room for that kernel beside the other, wherever that and its initrd have got to
+    to_next_kernel(trial, "LACUNA_KEXEC=0 LACUNA_CRASH=1 crashkernel=256M", memory=1024)
+
+
+def to_next_kernel(trial, append, **more):
+    """The guest gets to its next kernel while trapping."""
     with_both_kernels(trial)
     trial.start_lacuna()
-    guest = trial.start_guest(append="LACUNA_KEXEC=0")
+    guest = trial.start_guest({**trial.job["guests"][0], **more}, append=append)
     if trial.wait_trapping(guest) and wait_kernel(trial, guest, trial.job["next"]["release"]):
         if trial.wait_ready(guest):
             trial.collect(guest)
@@ -747,6 +758,7 @@ SCENARIOS = {
     "not-linux": not_linux,
     "neighbours": neighbours,
     "kexec": kexec,
+    "kdump": kdump,
     "kexec-reset": kexec_reset,
     "upgrade": upgrade,
     "running": running,

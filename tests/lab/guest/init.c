@@ -6,13 +6,15 @@
  * Console protocol: view.h.
  *
  * Environment (from the kernel's command line): LACUNA_HYPERCALL=1 makes a worker execute VMMCALL, LACUNA_KEXEC=<n> starts
- * the kernel /next/kernel by kexec, before anything else is done (0) or after view n, LACUNA_REBOOT=<n> reboots after view n,
+ * the kernel /next/kernel by kexec, before anything else is done (0) or after view n (with LACUNA_CRASH=<cpu> by a crash on that
+ * CPU), LACUNA_REBOOT=<n> reboots after view n,
  * LACUNA_BUSY=1 lets processes come and go between the views, and has the kernel start one, LACUNA_DETAIL=1 has processes
  * open files and sockets, and prints all about them once, LACUNA_HOSTILE=1 loads the module hostile before there is any other
  * process, LACUNA_TRACED=1 has the kernel trace the functions that Lacuna traps.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/kexec.h>
 #include <linux/reboot.h>
 #include <signal.h>
 #include <stdio.h>
@@ -194,12 +196,25 @@ static void next_command_line(char *line, size_t size)
         return;
     end = at + strcspn(at, " ");
     memmove(at, end, strlen(end) + 1);
+    /* who boots on another than the boot CPU cannot start that one */
+    if (getenv("LACUNA_CRASH") && strlen(line) + sizeof(" nr_cpus=1") <= size)
+        strcat(line, " nr_cpus=1");
+}
+
+/* On this CPU. */
+static void crash(int cpu)
+{
+    unsigned long cpus = 1UL << cpu;
+    int trigger = open("/proc/sysrq-trigger", O_WRONLY | O_CLOEXEC);
+
+    if (syscall(SYS_sched_setaffinity, 0, sizeof(cpus), &cpus) < 0 || write(trigger, "c", 1) != 1)
+        die("crashing");
 }
 
 /* Ends this kernel and starts the next, if that is to happen now. */
 static void kexec(int now)
 {
-    const char *when = getenv("LACUNA_KEXEC");
+    const char *when = getenv("LACUNA_KEXEC"), *on = getenv("LACUNA_CRASH");
     char line[2048];
     int kernel, initrd;
 
@@ -208,8 +223,10 @@ static void kexec(int now)
     next_command_line(line, sizeof(line));
     kernel = open("/next/kernel", O_RDONLY | O_CLOEXEC);
     initrd = open("/next/initrd", O_RDONLY | O_CLOEXEC);
-    if (kernel < 0 || initrd < 0 || syscall(SYS_kexec_file_load, kernel, initrd, strlen(line) + 1, line, 0UL))
+    if (kernel < 0 || initrd < 0 || syscall(SYS_kexec_file_load, kernel, initrd, strlen(line) + 1, line, on ? (unsigned long)KEXEC_FILE_ON_CRASH : 0UL))
         die("kexec_file_load");
+    if (on)
+        crash(atoi(on));
     syscall(SYS_reboot, LINUX_REBOOT_MAGIC1, LINUX_REBOOT_MAGIC2, LINUX_REBOOT_CMD_KEXEC, NULL);
     die("starting the next kernel");
 }
