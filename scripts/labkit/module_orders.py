@@ -1,33 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Orders to the module past lacunad, and what the module says of its guests."""
 
-import functools
-import re
 import socket
 import struct
 
-from .base import REPOSITORY
+from .abi import number, stats_names
 from .netlink_noise import NETLINK_GENERIC, NLA_F_NESTED, NLM_F_ACK, attribute, error, family_id, message, version
 
 NLM_F_DUMP, NLMSG_DONE = 0x300, 3
-# struct lacuna_stats
-STATS = (
-    *("fork", "exit", "initcall", "emulated", "used", "busy", "no_instance", "builtin", "late"),
-    *("hook_ns_total", "hook_ns_max", "bytes_read", "early_exits"),
-    *("armed_ns", "found_ns", "first_trap_ns", "process_done_ns", "finished_ns"),
-)
-
-
-@functools.cache
-def number(name):
-    """The value of an enumerator of <lacuna/abi.h>."""
-    text = re.sub(r"/\*.*?\*/", "", (REPOSITORY / "include/lacuna/abi.h").read_text(), flags=re.S)
-    for body in re.findall(r"enum \w+ \{(.*?)\}", text, re.S):
-        names = [word.strip() for word in body.split(",")]
-        if name in names:
-            return names.index(name)
-    raise KeyError(name)
-
 
 def u8(name, value):
     """An attribute of one byte."""
@@ -82,7 +62,8 @@ class Module:
                 if kind == NLMSG_DONE:
                     return found
                 words = attributes(answer[at + 20 : at + length])
-                stats = dict(zip(STATS, struct.unpack_from(f"{len(STATS)}Q", words[number("LACUNA_A_STATS")])))
+                counts = struct.iter_unpack("Q", words[number("LACUNA_A_STATS")])
+                stats = dict(zip(stats_names(), (count for (count,) in counts), strict=True))
                 (one,) = struct.unpack("I", words[number("LACUNA_A_GUEST")])
                 (pid,) = struct.unpack("I", words[number("LACUNA_A_VMM_PID")])
                 found[pid] = (one, words[number("LACUNA_A_STATE")][0], stats)

@@ -1,19 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Messages of any shape for the module's generic netlink family: none may do more than be refused."""
 
-import functools
 import random
-import re
 import socket
 import struct
 
-from .base import REPOSITORY
+from . import abi
 
 NETLINK_GENERIC, GENL_ID_CTRL, CTRL_CMD_GETFAMILY = 16, 16, 3
 CTRL_ATTR_FAMILY_ID, CTRL_ATTR_FAMILY_NAME = 1, 2
 NLM_F_REQUEST, NLM_F_ACK, NLMSG_ERROR = 1, 4, 2
 NLA_F_NESTED = 0x8000
-LACUNA_A_VERSION = 2
 
 
 def attribute(kind, content):
@@ -28,12 +25,9 @@ def message(family, flags, command, content):
     ) + content
 
 
-@functools.cache
 def version():
     """The attribute without which the module reads no further."""
-    text = (REPOSITORY / "include/lacuna/abi.h").read_text()
-    number = int(re.search(r"#define LACUNA_ABI_VERSION (\d+)", text)[1])
-    return attribute(LACUNA_A_VERSION, struct.pack("I", number))
+    return attribute(abi.number("LACUNA_A_VERSION"), struct.pack("I", abi.version()))
 
 
 def family_id(link, name):

@@ -9,10 +9,10 @@ import sys
 from pathlib import Path
 
 from . import netlink_noise
+from .abi import number
 from .netlink_noise import NETLINK_GENERIC, NLM_F_ACK
 
-# enum lacuna_command of <lacuna/abi.h>
-ORDERS = {"arm": 2, "ignore": 3, "disarm": 4, "status": 5, "read": 6, "recording": 7, "adopt": 9}
+ORDERS = ("arm", "ignore", "disarm", "status", "read", "recording", "adopt")
 MEMORY = {"arm", "read", "recording", "adopt"}
 
 
@@ -22,7 +22,8 @@ def errors():
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_GENERIC) as link:
         link.settimeout(5)
         family = netlink_noise.family_id(link, "lacuna")
-        for name, command in ORDERS.items():
+        for name in ORDERS:
+            command = number(f"LACUNA_CMD_{name.upper()}")
             link.send(netlink_noise.message(family, NLM_F_ACK, command, netlink_noise.version()))
             found[name] = netlink_noise.error(link)
     return found

@@ -7,7 +7,7 @@ import re
 import time
 from pathlib import Path
 
-from . import detail, module_orders, netlink_noise, netlink_rights, selftests
+from . import abi, detail, module_orders, netlink_noise, netlink_rights, selftests
 from .base import run
 from .guest import RUN
 from .lacuna import STORE
@@ -346,7 +346,7 @@ def armed_tiny(trial, module, kernel):
 def check_search(trial, module):
     """A guest whose kernel is looked for and not found hardly loses time by that."""
     tiny = armed_tiny(trial, module, descriptor(b"Linux version 0.0.1 (that is another one)\n"))
-    since, failed = time.monotonic(), module_orders.number("LACUNA_GUEST_FAILED")
+    since, failed = time.monotonic(), abi.number("LACUNA_GUEST_FAILED")
     while (found := module.guests()[tiny.pid])[1] != failed and time.monotonic() < since + 10:
         time.sleep(0.1)
     spent, all_time = found[2]["hook_ns_total"] / 1e9, time.monotonic() - since

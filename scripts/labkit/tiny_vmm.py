@@ -17,7 +17,8 @@ import threading
 import time
 from pathlib import Path
 
-from .module_orders import attribute, nested, number, u8, u64
+from .abi import number
+from .module_orders import attribute, nested, u8, u64
 
 KVM_CREATE_VM, KVM_GET_VCPU_MMAP_SIZE, KVM_CREATE_VCPU, KVM_RUN = 0xAE01, 0xAE04, 0xAE41, 0xAE80
 KVM_SET_USER_MEMORY_REGION, KVM_SET_REGS = 0x4020AE46, 0x4090AE82
