@@ -384,16 +384,21 @@ def hostile(trial):
     job = trial.job["guests"][0]
     liar = trial.start_guest({**job, "name": f"{job['name']}-liar"}, append="LACUNA_HOSTILE=1")
     beside = trial.start_guest({**job, "folder": "beside"})
+    hunts = []  # one is over before it has begun to lie, now and then
+    while trial.left() > 60 and not liar.console.wait_for(lambda console: HOSTILE_END.search(console.text), 1, liar.alive):
+        if trial.wait_state(liar, FINAL, 10) in FINAL:
+            hunts.append(hunted(trial, liar))
+            trial.lacuna.ask("learn", liar.name)
+            trial.wait_state(liar, ("waiting", *TRAPPING), 20)
+    said = HOSTILE_END.findall(liar.console.text)
     if trial.wait_ready(beside):
         trial.collect(beside)
-    hunts = [trial.lacuna.states.get(liar.name, {})]
-    while not (said := HOSTILE_END.findall(liar.console.text)) and trial.left() > 60:
-        hunts.append(hunt_again(trial, liar))
     trial.check("the liar has come to its sites with its lies", said and sum(map(int, said[0])) > 1000, said)
     trial.wait_ready(liar)
     trial.check("the liar is alive after its work", still_prints(liar))
     state = trial.wait_state(liar, FINAL)
     trial.check("the liar is let go", state in FINAL, f"state {state}")
+    hunts.append(hunted(trial, liar))
     profile = trial.lacuna.ask("profile", beside.name) or {}
     trial.write(liar, "lies", hunts)
     check_no_lies(trial, hunts, profile)
@@ -403,13 +408,9 @@ def hostile(trial):
     trial.check("the engine was told lies", events > 100, f"{events} events in {len(hunts)} hunts")
 
 
-def hunt_again(trial, guest):
-    """Have a guest hunted once more; returns what came of the hunt before: its entry, with its stats."""
-    trial.wait_state(guest, FINAL, 60)
-    entry = {**trial.lacuna.states.get(guest.name, {}), "stats": trial.stats(guest)}
-    trial.lacuna.ask("learn", guest.name)
-    trial.wait_state(guest, ("waiting", *TRAPPING), 20)
-    return entry
+def hunted(trial, guest):
+    """What came of the hunt that is over: the guest's entry, with its stats."""
+    return {**trial.lacuna.states.get(guest.name, {}), "stats": trial.stats(guest)}
 
 
 def check_no_lies(trial, hunts, profile):

@@ -22,7 +22,7 @@
 #include <asm/special_insns.h>
 
 #define SECONDS 30
-#define SEARCH_SECONDS 20
+#define SEARCH_SECONDS 300 /* until it is hunted once more, if it was over too soon */
 #define SITES 3
 #define TRAP_LEN 3
 #define SLED 16 /* no instruction is longer */
