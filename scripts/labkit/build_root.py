@@ -8,7 +8,7 @@ from . import cache
 from .package_tree import PackageTree
 
 # What the kernel's build calls besides make and the compiler, and what a folder needs to be a root at all.
-TOOLS = ("base-files", "bash", "dash", "coreutils", "diffutils", "findutils", "grep", "sed", "mawk", "perl-base", "make")
+TOOLS = ("base-files", "bash", "dash", "coreutils", "diffutils", "findutils", "grep", "sed", "mawk", "perl", "make")
 
 
 class BuildRoot:
