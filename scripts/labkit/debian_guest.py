@@ -12,6 +12,7 @@ from .kernel_package import RELEASES
 OVERLAYS = REPOSITORY / "tests/lab/systems"
 SERVERS = ("udev", "dbus", "openssh-server", "cron", "rsyslog", "kmod", "login", "ifupdown", "iproute2", "procps")
 SYSTEMD = ("systemd-sysv", "libpam-systemd", *SERVERS)
+OPENRC = ("sysvinit-core", "openrc", "orphan-sysvinit-scripts", *SERVERS)
 SYSVINIT = ("sysvinit-core", "orphan-sysvinit-scripts", *SERVERS)
 # What an installed system has in its inittab for a serial console, and the lab's report.
 INITTAB = (

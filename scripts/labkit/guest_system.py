@@ -53,6 +53,11 @@ SYSTEMS = {
         "bookworm",
         debian_guest.Initramfs("bookworm", debian_guest.SYSVINIT, ["sysvinit"], commands=debian_guest.INITTAB),
     ),
+    "debian12-openrc": debian(
+        "Debian 12 with OpenRC",
+        "bookworm",
+        debian_guest.Initramfs("bookworm", debian_guest.OPENRC, ["sysvinit"], commands=debian_guest.INITTAB),
+    ),
     "debian12-i386": debian(
         "Debian 12 for 32-bit processors", "bookworm:686", debian_guest.Initramfs("bookworm", architecture="i386"), memory=1200
     ),
@@ -68,6 +73,9 @@ SYSTEMS = {
         memory=1024,
     ),
     "busybox": GuestSystem("BusyBox's init and one shell", "bookworm", small_guest.busybox, untaught=NO_MODULES),
+    "crowd": GuestSystem(
+        "the same with 4,500 processes, some with odd names", "bookworm", small_guest.crowd, memory=1700, untaught=NO_MODULES
+    ),
     "single": GuestSystem(
         "one static program that never forks, as in a microVM", "bookworm", small_guest.single, cpus=1, untaught=NO_MODULES,
         deadline=60,  # all that it teaches it teaches at once, but the hunt waits for a thread and for modules

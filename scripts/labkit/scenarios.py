@@ -731,7 +731,7 @@ def kernel_text(trial, suffix):
 def still_prints(guest):
     """Whether the guest goes on printing views."""
     seen = len(guest.console.views())
-    return guest.console.wait_for(lambda console: len(console.views()) > seen + 1, 30, guest.alive)
+    return guest.console.wait_for(lambda console: len(console.views()) > seen + 1, 120, guest.alive)
 
 
 SCENARIOS = {

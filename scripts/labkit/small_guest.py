@@ -36,11 +36,11 @@ def musl(kernel):
     return {"initrd": initrd(kernel, libc=Musl)}
 
 
-def busybox(kernel):
-    """BusyBox's init and one shell."""
+def busybox(kernel, inittab="busybox"):
+    """BusyBox's init and one shell, and what else the inittab in that folder starts."""
     if not kernel.is_64_bit:
         raise LabError("the guest system busybox is of this machine's BusyBox: choose a 64-bit kernel")
-    files = [SYSTEMS / "busybox", BUSYBOX]
+    texts = [SYSTEMS / inittab / "etc/inittab", SYSTEMS / "busybox/etc/report"]
 
     def make(folder):
         archive = Archive()
@@ -50,11 +50,16 @@ def busybox(kernel):
         archive.file("bin/busybox", BUSYBOX.read_bytes(), 0o755)
         for link, target in (("init", "bin/busybox"), ("bin/sh", "busybox")):
             archive.link(link, target)
-        for name in ("inittab", "report"):
-            archive.file(f"etc/{name}", (SYSTEMS / "busybox/etc" / name).read_bytes())
+        for text in texts:
+            archive.file(f"etc/{text.name}", text.read_bytes())
         (folder / "initrd").write_bytes(archive.bytes())
 
-    return {"initrd": cache.folder("busybox-initrd", [cache.hash_files(files)], make) / "initrd"}
+    return {"initrd": cache.folder("busybox-initrd", [cache.hash_files([*texts, BUSYBOX])], make) / "initrd"}
+
+
+def crowd(kernel):
+    """The same with more processes than anybody expects, and with names of theirs in other letters, and in none."""
+    return busybox(kernel, "crowd")
 
 
 def go(kernel):
