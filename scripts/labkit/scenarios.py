@@ -468,7 +468,7 @@ def same_banner(trial):
     """Two kernels of one banner and other code, as rebuilds with a fixed time are: the one that runs is told from the other."""
     job = trial.job["guests"][0]
     image = Path(trial.job["vmlinux"]).read_bytes()
-    site = trial.lacuna.ask("kernel", trial.job["vmlinux"])["sites"][0]
+    site = trial.lacuna.ask("kernel", trial.job["vmlinux"], seconds=300)["sites"][0]
     code = bytes.fromhex(site["bytes"])
     require(image.count(code) == 1, f"the code at the site in {site['function']} is not there once, but {image.count(code)} times")
     frame = code.find(bytes.fromhex("4883ec"))
@@ -477,7 +477,7 @@ def same_banner(trial):
     RUN.mkdir(parents=True, exist_ok=True)
     other = RUN / "other-vmlinux"
     other.write_bytes(image.replace(code, code[:frame] + bytes([code[frame] + 8]) + code[frame + 1 :]))
-    ids = [trial.lacuna.ask("kernel", file)["id"] for file in (other, trial.job["vmlinux"])]
+    ids = [trial.lacuna.ask("kernel", file, seconds=300)["id"] for file in (other, trial.job["vmlinux"])]
     trial.check("both are of one release", len({one.rsplit("-", 1)[0] for one in ids}) == 1 and ids[0] != ids[1], str(ids))
     trial.lacuna.guests = [{**job, "kernels": [str(other), job["kernel"]]}]
     trial.start_lacuna()
