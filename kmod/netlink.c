@@ -153,12 +153,11 @@ static bool kernel_ok(const struct lac_kernel *k)
 	u32 i;
 
 	for (i = 0; i < LACUNA_SITE_KINDS; i++) {
-		/* without modules do_one_initcall() is the kernel's own alone, and gone once it has started */
-		if (i == LACUNA_SITE_INITCALL && !k->modules) {
-			if (k->sites[i].address)
-				return false;
+		/* up to 2.6.24 there is no do_one_initcall(); without modules it is the kernel's own alone, and gone once it has started */
+		if (i == LACUNA_SITE_INITCALL && !k->sites[i].address)
 			continue;
-		}
+		if (i == LACUNA_SITE_INITCALL && !k->modules)
+			return false;
 		if (k->sites[i].address < k->text || k->sites[i].address >= k->end)
 			return false;
 	}

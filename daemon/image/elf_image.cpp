@@ -115,7 +115,8 @@ std::vector<ElfImage::Section> read_sections(ByteView file, std::vector<ByteView
         }
         if (section.sh_type == SHT_NOTE)
             notes.push_back(data);
-        sections.push_back({text_at(*strings, section.sh_name), section.sh_addr, section.sh_size, data});
+        sections.push_back({text_at(*strings, section.sh_name), section.sh_addr, section.sh_size, data,
+                            (section.sh_flags & SHF_EXECINSTR) != 0});
     }
     return sections;
 }
@@ -193,10 +194,30 @@ std::uint64_t ElfImage::code_start() const
 
 bool ElfImage::is_code(std::uint64_t address) const
 {
-    return std::any_of(segments_.begin(), segments_.end(), [&](const Segment& segment) {
-        return segment.executable && address >= segment.address &&
-               address - segment.address < segment.memory_size;
-    });
+    const auto holds = [&](const auto& place, std::uint64_t size) {
+        return place.executable && address >= place.address && address - place.address < size;
+    };
+    return std::any_of(segments_.begin(), segments_.end(),
+                       [&](const Segment& segment) { return holds(segment, segment.memory_size); }) ||
+           std::any_of(sections_.begin(), sections_.end(),
+                       [&](const Section& section) { return holds(section, section.data.size()); });
+}
+
+std::vector<std::pair<std::uint64_t, ByteView>> ElfImage::code() const
+{
+    std::vector<std::pair<std::uint64_t, ByteView>> found;
+    for (const Segment& segment : segments_)
+        if (segment.executable && is_kernel(segment.address))
+            found.emplace_back(segment.address, segment.data);
+    const auto in_segments = found;
+    for (const Section& section : sections_) {
+        const bool again = std::any_of(in_segments.begin(), in_segments.end(), [&](const auto& segment) {
+            return section.address >= segment.first && section.address - segment.first < segment.second.size();
+        });
+        if (section.executable && is_kernel(section.address) && !again)
+            found.emplace_back(section.address, section.data);
+    }
+    return found;
 }
 
 ByteView ElfImage::read_up_to(std::uint64_t address, std::uint64_t size) const

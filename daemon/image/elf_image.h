@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "bytes.h"
@@ -27,6 +28,7 @@ public:
         std::uint64_t address;
         std::uint64_t size;
         ByteView data; // empty for NOBITS
+        bool executable;
     };
 
     // Throws Error if it is not such a file or its headers point outside it.
@@ -46,6 +48,9 @@ public:
     // Where its code begins: _text.
     std::uint64_t code_start() const;
     bool is_code(std::uint64_t address) const;
+    // All stretches of code: executable segments, and executable sections outside of them. From 7.0 on what is only needed to
+    // start (.init.text) may stand in a segment of data.
+    std::vector<std::pair<std::uint64_t, ByteView>> code() const;
 
     // The bytes the file holds from a link-time address on, at most `size`, cut at the segment's end; empty
     // if the address is in no segment or in zeroed memory.

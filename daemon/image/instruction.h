@@ -40,11 +40,9 @@ public:
     // Shows all of the kernel's code to `visit`, and what stands between it as if it were code.
     template <typename Visitor> void sweep(const Visitor& visit) const
     {
-        for (const ElfImage::Segment& segment : elf_.segments()) {
-            if (!segment.executable || !elf_.is_kernel(segment.address))
-                continue;
-            const std::uint64_t end = segment.address + segment.data.size();
-            for (std::uint64_t address = segment.address; address < end;) {
+        for (const auto& [start, bytes] : elf_.code()) {
+            const std::uint64_t end = start + bytes.size();
+            for (std::uint64_t address = start; address < end;) {
                 const auto instruction = at(address);
                 if (instruction)
                     visit(*instruction);

@@ -298,7 +298,8 @@ std::optional<Symbols> find_symbols(const ElfImage::Segment& segment, const ElfI
 
 Symbols read_kallsyms(const KernelImage& kernel)
 {
-    constexpr const char* hint = "give the System.map of exactly this kernel";
+    constexpr const char* hint = "give the System.map of exactly this build: system_map in the configuration, --system-map, or in the "
+                                 "guest beside the kernel, as System.map-VERSION is beside vmlinuz-VERSION";
     Budget budget;
     std::string why;
     bool tokens_seen = false;

@@ -69,7 +69,9 @@ public:
         for (const char* name : names)
             if (symbols_.find(name))
                 return name;
-        fail(fmt::format("{}", fmt::join(names, " or ")));
+        // A table leaves data out, and never functions.
+        throw Error(fmt::format("function {} is missing from {}", fmt::join(names, " or "), symbols_.source()), kernel_.name(),
+                    "this build is not supported yet: please report it");
     }
 
     void tell(const std::string& what, const std::string& how) const
@@ -95,6 +97,13 @@ private:
     std::vector<std::string>& notices_;
 };
 
+// Whether JSON holds it as it is.
+bool is_utf8(const std::string& text)
+{
+    using Json = nlohmann::json;
+    return Json::parse(Json(text).dump(-1, ' ', false, Json::error_handler_t::ignore)) == text;
+}
+
 std::string read_banner(const KernelImage& kernel, std::uint64_t address)
 {
     constexpr std::uint64_t longest = 1024;
@@ -103,12 +112,13 @@ std::string read_banner(const KernelImage& kernel, std::uint64_t address)
     const auto end =
         std::find_if(bytes.begin(), bytes.end(), [](std::uint8_t c) { return c == 0 || c == '\n'; });
     std::string banner(bytes.begin(), end);
-    const auto printable = [](char c) { return c >= 0x20 && c < 0x7f; };
-    if (!banner.starts_with(start) || end == bytes.end() ||
-        !std::all_of(banner.begin(), banner.end(), printable))
+    if (!banner.starts_with(start) || end == bytes.end() || printable(banner) != banner)
         throw Error("there is no \"Linux version\" text at linux_banner (" + hex(address) + ")",
                     kernel.name(),
                     "the symbols belong to another kernel: give the System.map of this build, or none");
+    // What the compiler said of itself, in the language of who built it. All that is told of a kernel is JSON.
+    if (!is_utf8(banner))
+        throw Error("its banner is not UTF-8", kernel.name(), "this build is not supported yet: please report it");
     return banner;
 }
 
@@ -190,7 +200,8 @@ void find_current(KernelDescriptor& descriptor, const KernelImage& kernel, const
         const bool copies = locator.find({"__per_cpu_offset"}).has_value();
         return set(*found, copies || (in_image(*found) && survey().is_per_cpu(*found)));
     }
-    if (const auto found = survey().current()) {
+    // Other variables hold init_task as well, such as child_reaper up to 2.6.18.
+    if (const auto found = survey().current(); found && users_load(kernel.elf(), symbols, found->address, found->per_cpu)) {
         set(found->address, found->per_cpu);
         locator.tell("current_task", "in what the code loads");
         return;
@@ -205,7 +216,7 @@ void find_current(KernelDescriptor& descriptor, const KernelImage& kernel, const
     auto size = recover_stack_size(kernel.elf(), symbols);
     if (!size)
         size = survey().stack_size();
-    if (!size)
+    if (!size || !survey().is_stack_size(*size))
         throw Error("it cannot be told how this kernel finds its current task: it has neither current_task nor "
                     "pcpu_hot, and neither a variable that holds it nor a mask of the stack pointer is seen in its code",
                     kernel.name(), locator.hint());
@@ -269,9 +280,12 @@ KernelDescriptor describe_kernel(const KernelImage& kernel, const std::optional<
         site_in(kernel, symbols, fork, SiteKind::fork),
         site_in(kernel, symbols, locator.need_function({"release_task"}), SiteKind::exit)};
     // Without modules it is only for the kernel's own parts, and its memory is given back (__init_or_module).
-    if (descriptor.modules)
-        descriptor.sites.push_back(
-            site_in(kernel, symbols, locator.need_function({"do_one_initcall"}), SiteKind::initcall));
+    const bool has_initcall = symbols.find("do_one_initcall").has_value();
+    if (descriptor.modules && has_initcall)
+        descriptor.sites.push_back(site_in(kernel, symbols, "do_one_initcall", SiteKind::initcall));
+    if (descriptor.modules && !has_initcall)
+        descriptor.notices.emplace_back("it has no do_one_initcall, so modules are not learned from while they are loaded, "
+                                        "but when they are there");
     descriptor.symbols = std::make_shared<const Symbols>(symbols);
     return descriptor;
 }

@@ -194,32 +194,57 @@ bool is_end(const ElfImage& elf, std::uint64_t end)
     return end > start && elf.is_kernel(end);
 }
 
-std::optional<std::uint64_t> recover_current_by_users(const ElfImage& elf, const Symbols& symbols)
+namespace {
+
+using Load = std::pair<bool, std::uint64_t>; // by GS or FS, and of what
+
+// For each system call that does nothing but tell something of the current task, the words that it loads from fixed places.
+std::vector<std::set<Load>> loads_of_users(const ElfImage& elf, const Symbols& symbols)
 {
     const bool wide = elf.architecture() == Architecture::x86_64;
     const ZydisRegister own = wide ? ZYDIS_REGISTER_GS : ZYDIS_REGISTER_FS;
-    std::set<std::uint64_t> found;
-    unsigned users = 0;
-    for (const char* user : {"sys_getpid", "sys_gettid", "sys_getppid", "sys_getuid", "sys_geteuid", "sys_getgid",
-                             "sys_getegid"}) {
-        const auto start = only_one(symbols, user);
-        if (!start)
-            continue;
-        std::set<std::uint64_t> loads;
-        for (const Instruction& instruction : instructions_of(elf, symbols, *start)) {
+    std::set<std::uint64_t> users;
+    for (const char* prefix : {"sys_", "SyS_", "__do_sys_", "__se_sys_", "__x64_sys_", "__ia32_sys_"})
+        for (const char* call : {"getpid", "gettid", "getppid", "getuid", "geteuid", "getgid", "getegid"})
+            if (const auto start = only_one(symbols, std::string(prefix) + call))
+                users.insert(*start);
+    std::vector<std::set<Load>> found;
+    for (const std::uint64_t start : users) {
+        std::set<Load> loads;
+        for (const Instruction& instruction : instructions_of(elf, symbols, start)) {
             const auto& memory = instruction.operands[1];
             if (instruction.decoded.mnemonic == ZYDIS_MNEMONIC_MOV && instruction.visible() == 2 &&
-                memory.type == ZYDIS_OPERAND_TYPE_MEMORY && memory.mem.segment == own &&
-                memory.size == elf.pointer_size() * 8)
+                memory.type == ZYDIS_OPERAND_TYPE_MEMORY && memory.size == elf.pointer_size() * 8 &&
+                (memory.mem.segment == own || memory.mem.segment == ZYDIS_REGISTER_DS))
                 for (const std::uint64_t address : instruction.addresses())
-                    loads.insert(address);
+                    loads.insert({memory.mem.segment == own, address});
             if (instruction.decoded.mnemonic == ZYDIS_MNEMONIC_RET)
                 break;
         }
+        found.push_back(std::move(loads));
+    }
+    return found;
+}
+
+} // namespace
+
+std::optional<std::uint64_t> recover_current_by_users(const ElfImage& elf, const Symbols& symbols)
+{
+    std::set<Load> found;
+    unsigned users = 0;
+    for (std::set<Load>& loads : loads_of_users(elf, symbols)) {
+        std::erase_if(loads, [](const Load& load) { return !load.first; });
         users += !loads.empty();
         found.insert(loads.begin(), loads.end());
     }
-    return users >= 2 && found.size() == 1 ? std::optional(*found.begin()) : std::nullopt;
+    return users >= 2 && found.size() == 1 ? std::optional(found.begin()->second) : std::nullopt;
+}
+
+bool users_load(const ElfImage& elf, const Symbols& symbols, std::uint64_t variable, bool per_cpu)
+{
+    const auto users = loads_of_users(elf, symbols);
+    return std::count_if(users.begin(), users.end(),
+                         [&](const auto& loads) { return loads.contains({per_cpu, variable}); }) >= 2;
 }
 
 std::optional<std::uint64_t> recover_stack_size(const ElfImage& elf, const Symbols& symbols)

@@ -48,6 +48,9 @@ bool is_end(const ElfImage& elf, std::uint64_t end);
 // them, two at least.
 std::optional<std::uint64_t> recover_current_by_users(const ElfImage& elf, const Symbols& symbols);
 
+// Whether two such system calls at least load this variable, by GS or FS or neither.
+bool users_load(const ElfImage& elf, const Symbols& symbols, std::uint64_t variable, bool per_cpu);
+
 // Bytes of the kernel stacks at whose low end the current thread_info lies (i386 up to 4.8), from code that
 // masks the stack pointer with them.
 std::optional<std::uint64_t> recover_stack_size(const ElfImage& elf, const Symbols& symbols);

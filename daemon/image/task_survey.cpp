@@ -2,6 +2,7 @@
 #include "task_survey.h"
 
 #include <algorithm>
+#include <set>
 #include <string_view>
 
 #include "instruction.h"
@@ -12,6 +13,7 @@ namespace {
 
 constexpr std::uint64_t largest_task = 16384;
 constexpr unsigned fewest_uses = 2; // of init_task; it is the anchor of each walk over all tasks
+constexpr unsigned own_pointers = 3; // real_parent, parent and group_leader, since 2.6
 constexpr unsigned fewest_loads = 3;
 constexpr unsigned ahead = 2; // so many times as often as the next
 
@@ -30,10 +32,11 @@ std::vector<std::uint64_t> find_names(const ElfImage::Segment& segment)
     return found;
 }
 
-// Addresses before one of them that words behind them hold, as a structure's pointers to itself do, and how many. An
-// empty list's two words hold its own address, and are not meant.
-void count_self_pointers(const ElfImage& elf, const ElfImage::Segment& segment, std::uint64_t name,
-                         std::map<std::uint64_t, unsigned>& counts)
+using Holders = std::map<std::uint64_t, std::set<std::uint64_t>>; // of each address the words that hold it
+
+// Addresses before a name that words behind them hold, as a structure's pointers to itself do. An empty list's two words
+// hold its own address, and are not meant.
+void find_self_pointers(const ElfImage& elf, const ElfImage::Segment& segment, std::uint64_t name, Holders& holders)
 {
     const unsigned word = elf.pointer_size();
     const std::uint64_t first = name > largest_task ? name - largest_task : 0;
@@ -42,7 +45,7 @@ void count_self_pointers(const ElfImage& elf, const ElfImage::Segment& segment, 
         if (value && *value % word == 0 && *value >= segment.address + first &&
             *value < segment.address + name && *value + word < segment.address + at &&
             segment.address + at - *value < largest_task)
-            ++counts[*value];
+            holders[*value].insert(segment.address + at);
     }
 }
 
@@ -84,15 +87,20 @@ TaskSurvey::TaskSurvey(const ElfImage& elf) : elf_(elf)
 
 void TaskSurvey::find_init_task()
 {
-    std::map<std::uint64_t, unsigned> counts;
+    Holders holders;
     for (const ElfImage::Segment& segment : elf_.segments())
         if (elf_.is_kernel(segment.address))
             for (const std::uint64_t name : find_names(segment))
-                count_self_pointers(elf_, segment, name, counts);
-    std::erase_if(counts, [](const auto& entry) { return entry.second < 2; });
+                find_self_pointers(elf_, segment, name, holders);
+    std::map<std::uint64_t, std::size_t> counts;
+    for (const auto& [address, words] : holders)
+        if (words.size() >= 2)
+            counts[address] = words.size();
     sweep(counts);
+    // A list inside it may have its head's address in two words of its only entry.
+    const bool whole = std::any_of(counts.begin(), counts.end(), [](const auto& entry) { return entry.second >= own_pointers; });
     for (const auto& [address, uses] : uses_) {
-        if (uses < fewest_uses)
+        if (uses < fewest_uses || (whole && counts.at(address) < own_pointers))
             continue;
         if (init_task_) {
             init_task_.reset(); // two: neither is sure
@@ -102,7 +110,7 @@ void TaskSurvey::find_init_task()
     }
 }
 
-void TaskSurvey::sweep(const std::map<std::uint64_t, unsigned>& candidates)
+void TaskSurvey::sweep(const std::map<std::uint64_t, std::size_t>& candidates)
 {
     const bool wide = elf_.architecture() == Architecture::x86_64;
     const ZydisRegister own = wide ? ZYDIS_REGISTER_GS : ZYDIS_REGISTER_FS;
@@ -192,16 +200,20 @@ std::optional<std::uint64_t> TaskSurvey::stack_size() const
                                        [](const auto& a, const auto& b) { return a.second < b.second; });
     if (best == masks_.end() || best->second < fewest_loads)
         return std::nullopt;
-    const std::uint64_t size = best->first;
+    return is_stack_size(best->first) ? std::optional(best->first) : std::nullopt;
+}
+
+bool TaskSurvey::is_stack_size(std::uint64_t size) const
+{
     for (const ElfImage::Segment& segment : elf_.segments()) {
         if (!elf_.is_kernel(segment.address))
             continue;
         for (std::uint64_t stack = (segment.address + size - 1) / size * size;
              stack < segment.address + segment.data.size(); stack += size)
             if (holds_init_task(stack))
-                return size;
+                return true;
     }
-    return std::nullopt;
+    return false;
 }
 
 } // namespace lacuna

@@ -14,8 +14,8 @@ class TaskSurvey {
 public:
     explicit TaskSurvey(const ElfImage& elf);
 
-    // init_task: the one structure that holds the text "swapper" and two pointers to itself (it is its own
-    // parent and its own leader), and whose address several instructions have in them.
+    // init_task: the one structure that holds the text "swapper" and three pointers to itself (it is its own parent, twice
+    // over, and its own leader), or where none has three the one with two, and whose address several instructions have in them.
     std::optional<std::uint64_t> init_task() const { return init_task_; }
 
     struct Current {
@@ -33,13 +33,15 @@ public:
     // Bytes of the kernel stacks at whose low end the current thread_info lies: code masks the stack pointer with
     // them, and the first task's stack, which lies at a multiple of them, begins with init_task.
     std::optional<std::uint64_t> stack_size() const;
+    // Whether a stack of this size begins with init_task.
+    bool is_stack_size(std::uint64_t size) const;
 
     // Whether the code reaches this variable by GS or FS.
     bool is_per_cpu(std::uint64_t variable) const { return loads_.contains({true, variable}); }
 
 private:
     void find_init_task();
-    void sweep(const std::map<std::uint64_t, unsigned>& candidates);
+    void sweep(const std::map<std::uint64_t, std::size_t>& candidates);
     bool holds_init_task(std::uint64_t variable) const;
 
     const ElfImage& elf_;

@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <memory>
 #include <set>
+#include <sstream>
 #include <string_view>
 #include <system_error>
 
@@ -59,6 +60,16 @@ constexpr std::array places = {
     "/boot/kernels/*-bzImage", "/kernels/*-bzImage", "/[Ee][Ff][Ii]/nixos/*bzImage.efi",
     "/boot/[Ee][Ff][Ii]/nixos/*bzImage.efi"};
 
+// What boot loaders read, which name kernels that lie elsewhere: the Boot Loader Specification's entries (systemd-boot, Fedora's
+// GRUB), GRUB, and SYSLINUX with its kin.
+constexpr std::array loader_files = {
+    "/loader/entries/*.conf", "/boot/loader/entries/*.conf", "/efi/loader/entries/*.conf", "/boot/efi/loader/entries/*.conf",
+    "/boot/grub/grub.cfg", "/grub/grub.cfg", "/boot/grub2/grub.cfg", "/grub2/grub.cfg",
+    "/boot/extlinux/extlinux.conf", "/extlinux/extlinux.conf", "/boot/syslinux/syslinux.cfg", "/syslinux/syslinux.cfg",
+    "/extlinux.conf", "/syslinux.cfg"};
+constexpr std::int64_t longest_loader_file = 256 << 10;
+constexpr std::size_t most_loader_files = 64;
+
 // Nor do more kernels than anybody keeps; each takes a second to read.
 constexpr std::size_t most_kernels = 64;
 
@@ -67,6 +78,24 @@ bool is_decent(const std::string& path)
 {
     return !path.empty() &&
            std::all_of(path.begin(), path.end(), [](char c) { return c > 0x20 && c < 0x7f; });
+}
+
+// The kernels that a loader's file names: "linux /vmlinuz-6.1 root=...", "uki /EFI/Linux/a.efi", and from its own folder on
+// "LINUX ../vmlinuz-lts".
+std::vector<std::string> kernels_named_in(const std::string& text, const std::string& loader)
+{
+    const std::string folder = loader.substr(0, loader.rfind('/') + 1);
+    constexpr std::array<std::string_view, 6> keys = {"linux", "linuxefi", "linux16", "kernel", "uki", "efi"};
+    std::vector<std::string> found;
+    std::istringstream lines(text);
+    for (std::string line; std::getline(lines, line);) {
+        std::string key, path;
+        std::istringstream(line) >> key >> path;
+        std::transform(key.begin(), key.end(), key.begin(), [](unsigned char c) { return std::tolower(c); });
+        if (std::find(keys.begin(), keys.end(), key) != keys.end() && is_decent(path))
+            found.push_back(path.starts_with('/') ? path : folder + path);
+    }
+    return found;
 }
 
 class Appliance {
@@ -134,8 +163,42 @@ public:
         return guestfs_mount_ro(handle_.get(), device.c_str(), "/") == 0;
     }
 
+    // What lies where kernels do, and what boot loaders are told of: each file once.
+    std::vector<std::string> kernels()
+    {
+        std::set<std::string> found = files(places);
+        std::size_t read = 0;
+        for (const std::string& loader : files(loader_files)) {
+            const std::int64_t size = guestfs_filesize(handle_.get(), loader.c_str());
+            if (size <= 0 || size > longest_loader_file || ++read > most_loader_files)
+                continue;
+            for (const std::string& path : 
+                 kernels_named_in(take_string(guestfs_cat(handle_.get(), loader.c_str())), loader))
+                if (is_file(path))
+                    found.insert(take_string(guestfs_realpath(handle_.get(), path.c_str())));
+        }
+        std::erase_if(found, [](const std::string& path) { return !is_decent(path); });
+        return {found.begin(), found.end()};
+    }
+
+    bool is_file(const std::string& path) { return guestfs_is_file(handle_.get(), path.c_str()) == 1; }
+
+    // Whether it was copied: not if it is larger than kernels are, or all that was copied is too much.
+    bool copy(const std::string& path, const std::filesystem::path& to)
+    {
+        const std::int64_t size = guestfs_filesize(handle_.get(), path.c_str());
+        check(size < 0 ? -1 : 0, "its " + path + " cannot be read", "check the image's file system");
+        if (static_cast<std::uint64_t>(size) > std::min<std::uint64_t>(max_kernel_size, left_))
+            return false;
+        left_ -= static_cast<std::uint64_t>(size);
+        check(guestfs_download(handle_.get(), path.c_str(), to.c_str()),
+              "its " + path + " cannot be copied to " + to.string(), "check the free space there");
+        return true;
+    }
+
+private:
     // Regular files that match, each once: /lib may be a link to /usr/lib.
-    template <typename Patterns> std::vector<std::string> files(const Patterns& patterns)
+    template <typename Patterns> std::set<std::string> files(const Patterns& patterns)
     {
         std::set<std::string> found;
         for (const char* pattern : patterns)
@@ -143,23 +206,9 @@ public:
                 if (is_file(path))
                     found.insert(take_string(guestfs_realpath(handle_.get(), path.c_str())));
         std::erase_if(found, [](const std::string& path) { return !is_decent(path); });
-        return {found.begin(), found.end()};
+        return found;
     }
 
-    bool is_file(const std::string& path) { return guestfs_is_file(handle_.get(), path.c_str()) == 1; }
-
-    void copy(const std::string& path, const std::filesystem::path& to)
-    {
-        const std::int64_t size = guestfs_filesize(handle_.get(), path.c_str());
-        check(size < 0 ? -1 : 0, "its " + path + " cannot be read", "check the image's file system");
-        if (static_cast<std::uint64_t>(size) > std::min<std::uint64_t>(max_kernel_size, left_))
-            throw Error("its " + path + " is too large: it is no kernel, or there are too many", disks_);
-        left_ -= static_cast<std::uint64_t>(size);
-        check(guestfs_download(handle_.get(), path.c_str(), to.c_str()),
-              "its " + path + " cannot be copied to " + to.string(), "check the free space there");
-    }
-
-private:
     void check(int result, const std::string& failed, const std::string& hint)
     {
         if (result == -1) {
@@ -207,14 +256,15 @@ std::string local_name(std::size_t number, const std::string& guest_path)
     return std::to_string(number) + "-" + name.substr(0, 128);
 }
 
-// Beside /boot/vmlinuz-VERSION lies System.map-VERSION, beside a plain vmlinuz a plain System.map.
-// Beside another nothing that has to do with it.
-std::string system_map_beside(const std::string& vmlinuz)
+// Beside /boot/vmlinuz-VERSION lies System.map-VERSION, beside a plain vmlinuz a plain System.map; so with the other names
+// that kernels have. Beside another nothing that has to do with it.
+std::string system_map_beside(const std::string& kernel)
 {
-    const std::size_t name = vmlinuz.rfind('/') + 1;
-    if (vmlinuz.compare(name, std::string_view("vmlinuz").size(), "vmlinuz") != 0)
-        return "";
-    return vmlinuz.substr(0, name) + "System.map" + vmlinuz.substr(name + std::string_view("vmlinuz").size());
+    const std::size_t name = kernel.rfind('/') + 1;
+    for (const std::string_view start : {"vmlinuz", "bzImage", "kernel", "linux"})
+        if (kernel.compare(name, start.size(), start) == 0)
+            return kernel.substr(0, name) + "System.map" + kernel.substr(name + start.size());
+    return "";
 }
 
 // What copy_kernels() does, but for the deadline.
@@ -235,26 +285,36 @@ std::vector<ImageKernel> copy_in_time(const std::vector<Disk>& disks, const std:
     if (opened)
         opened(appliance.open_files());
     std::vector<ImageKernel> kernels;
+    std::string too_large;
     bool mounted = false;
     for (const std::string& device : appliance.file_systems()) {
         if (!appliance.mount(device))
             continue; // damaged or of a kind the appliance does not know: another one may hold the kernel
         mounted = true;
-        for (const std::string& path : appliance.files(places)) {
+        for (const std::string& path : appliance.kernels()) {
             if (kernels.size() == most_kernels) {
                 tell(fmt::format("it holds more kernels than {}; the others are not read", most_kernels));
                 return kernels;
             }
             tell("copying " + path + " from " + device);
             ImageKernel kernel{path, into / local_name(kernels.size(), path), std::nullopt};
-            appliance.copy(path, kernel.vmlinuz);
-            if (const std::string map = system_map_beside(path); !map.empty() && appliance.is_file(map)) {
-                kernel.system_map = into / local_name(kernels.size(), map);
-                appliance.copy(map, *kernel.system_map);
+            if (!appliance.copy(path, kernel.vmlinuz)) {
+                // A unified kernel image may hold an initrd of any size; beside it there are others.
+                tell(fmt::format("{} is not read: it has more than {} MiB, or all kernels more than {} MiB", path,
+                                 max_kernel_size >> 20, most_copied >> 20));
+                too_large += (too_large.empty() ? "" : ", ") + path;
+                continue;
             }
+            const std::string map = system_map_beside(path);
+            const auto map_copy = into / local_name(kernels.size(), map);
+            if (!map.empty() && appliance.is_file(map) && appliance.copy(map, map_copy))
+                kernel.system_map = map_copy;
             kernels.push_back(std::move(kernel));
         }
     }
+    if (kernels.empty() && !too_large.empty())
+        throw Error("its " + too_large + " is too large: it is no kernel, or there are too many", names_of(disks),
+                    "name the guest's kernel file in the configuration instead");
     if (kernels.empty())
         throw Error(mounted
                         ? "holds no kernel where Linux systems have them (such as /boot/vmlinuz-*, "

@@ -6,6 +6,7 @@
 #include <future>
 #include <set>
 
+#include <spdlog/fmt/fmt.h>
 #include <spdlog/spdlog.h>
 
 #include "error.h"
@@ -124,6 +125,24 @@ KernelDescriptor SourceReader::describe(const std::filesystem::path& vmlinuz,
     return descriptor;
 }
 
+// A guest's disk may have the System.map of another build beside a kernel.
+KernelDescriptor SourceReader::describe(const ImageKernel& kernel, const std::stop_token& stop) const
+{
+    if (!kernel.system_map)
+        return describe(kernel.vmlinuz, {}, {}, stop);
+    try {
+        return describe(kernel.vmlinuz, kernel.system_map, {}, stop);
+    } catch (const Error& with_map) {
+        try {
+            KernelDescriptor descriptor = describe(kernel.vmlinuz, {}, {}, stop);
+            descriptor.notices.push_back(fmt::format("the System.map beside {} is not used: {}", kernel.guest_path, with_map.failed()));
+            return descriptor;
+        } catch (const Error&) {
+            throw Error(with_map);
+        }
+    }
+}
+
 std::vector<KernelDescriptor> SourceReader::read_disks(const KernelSource& source, std::stop_token stop) const
 {
     const TemporaryFolder folder;
@@ -132,7 +151,7 @@ std::vector<KernelDescriptor> SourceReader::read_disks(const KernelSource& sourc
     std::string problems;
     for (const ImageKernel& kernel : copy(source, folder.path(), progress, stop)) {
         try {
-            kernels.push_back(describe(kernel.vmlinuz, kernel.system_map, {}, stop));
+            kernels.push_back(describe(kernel, stop));
         } catch (const Error& error) {
             spdlog::warn("{}: {} in it cannot be used: {}", to_string(source), kernel.guest_path,
                          error.what());

@@ -55,6 +55,7 @@ private:
     KernelDescriptor describe(const std::filesystem::path& vmlinuz,
                               const std::optional<std::filesystem::path>& system_map,
                               const std::optional<FileUser>& as, const std::stop_token& stop) const;
+    KernelDescriptor describe(const ImageKernel& kernel, const std::stop_token& stop) const;
     std::vector<KernelDescriptor> read_disks(const KernelSource& source, std::stop_token stop) const;
 
     struct Known {

@@ -107,8 +107,10 @@ def choose_kernel(options, system):
         raise LabError("--modules goes with --kernel: a package brings its own modules")
     if options.headers and not (options.kernel or options.kernel_deb):
         raise LabError("--headers goes with --kernel or --kernel-deb: those of a chosen kernel are known")
+    if options.system_map and not options.kernel:
+        raise LabError("--system-map goes with --kernel: one that is built here without a symbol table brings its own")
     if options.kernel:
-        return guest_kernel.from_files(options.kernel, options.modules, options.headers)
+        return guest_kernel.from_files(options.kernel, options.modules, options.headers, options.system_map)
     if options.kernel_deb:
         return guest_kernel.from_debs(options.kernel_deb, options.headers)
     choice = options.guest_kernel or (system.kernel if system else GUEST_KERNEL)
@@ -169,6 +171,7 @@ def make_job(options, kernels, host, system, by_behaviour):
             "name": f"guest{number}",
             "folder": f"guest{number}" if options.guests > 1 else ".",
             "kernel": host.guest_image(kernel),
+            "system_map": kernel.system_map,
             "machine": host.GUEST_MACHINE,
             **boots,
         }

@@ -46,7 +46,7 @@ WANTED, LIMIT = 14, 18
 
 
 class GuestKernel:
-    """A kernel image and the modules its guest is to load: files in the cache.
+    """A kernel image and the modules its guest is to load: files in the cache. `system_map`: what Lacuna is given, or None.
 
     `headers` is the folder its true offsets are compiled against; without, they are read from its BTF. `truth` is
     what is known of them already: of a kernel that was built here. `debs` are its packages, if it comes from such.
@@ -58,6 +58,7 @@ class GuestKernel:
         self.is_64_bit = is_64_bit(self.vmlinuz)
         self.release = (folder / "release").read_text()
         self.order = (folder / "order").read_text()
+        self.system_map = folder / "System.map" if (folder / "System.map").exists() else None
         truth = folder / "truth.json"
         self.truth = json.loads(truth.read_text()) if truth.exists() else None
 
@@ -87,18 +88,20 @@ def from_debs(debs, headers_folder=None):
     return GuestKernel(cache.folder("guest-kernel", inputs, make), headers_folder, debs)
 
 
-def from_files(vmlinuz, modules=None, headers_folder=None):
-    """A kernel image file with, if there is one, its module folder (/lib/modules/RELEASE)."""
-    if not Path(vmlinuz).is_file():
-        raise LabError(f"no such kernel image: {vmlinuz}")
+def from_files(vmlinuz, modules=None, headers_folder=None, system_map=None):
+    """A kernel image file with, if there are such, its module folder (/lib/modules/RELEASE) and its System.map."""
+    for file in filter(None, (vmlinuz, system_map)):
+        if not Path(file).is_file():
+            raise LabError(f"no such file: {file}")
     if modules and not any(Path(modules).rglob("*.ko*")):
         raise LabError(
             f"no kernel modules below {modules}: give the folder /lib/modules/RELEASE of that kernel"
         )
     tree = [Path(modules)] if modules else []
-    inputs = [cache.hash_files([Path(vmlinuz), *tree]), PREFERRED, WANTED, LIMIT]
+    maps = [Path(system_map)] if system_map else []
+    inputs = [cache.hash_files([Path(vmlinuz), *tree, *maps]), PREFERRED, WANTED, LIMIT]
     release = Path(modules).name if modules else "unknown"
-    folder = cache.folder("guest-kernel", inputs, lambda folder: fill(folder, vmlinuz, modules, release))
+    folder = cache.folder("guest-kernel", inputs, lambda folder: fill(folder, vmlinuz, modules, release, system_map))
     return GuestKernel(folder, headers_folder)
 
 
@@ -107,15 +110,17 @@ def from_build(kernel):
     inputs = [cache.hash_files([kernel.vmlinuz, kernel.modules]), kernel.truth, PREFERRED, WANTED, LIMIT]
 
     def make(folder):
-        fill(folder, kernel.vmlinuz, kernel.modules, kernel.release)
+        fill(folder, kernel.vmlinuz, kernel.modules, kernel.release, kernel.system_map)
         (folder / "truth.json").write_text(json.dumps(kernel.truth))
 
     return GuestKernel(cache.folder("guest-kernel", inputs, make))
 
 
-def fill(folder, image, modules, release):
-    """Write vmlinuz, the chosen modules and their load order into a folder."""
+def fill(folder, image, modules, release, system_map=None):
+    """Write vmlinuz, the chosen modules and their load order into a folder, and the System.map if one is given."""
     shutil.copyfile(image, folder / "vmlinuz")
+    if system_map:
+        shutil.copyfile(system_map, folder / "System.map")
     (folder / "release").write_text(release)
     lines = choose(ModuleTree(modules), folder) if modules else []
     (folder / "order").write_text("".join(f"{' '.join(line)}\n" for line in lines))

@@ -26,7 +26,10 @@ SIGNATURE = {
 
 
 class BuiltKernel:
-    """A kernel of kernels.json. After build(): `vmlinuz`, `modules` (/lib/modules/RELEASE), `release`, `truth`."""
+    """A kernel of kernels.json. After build(): `vmlinuz`, `modules` (/lib/modules/RELEASE), `release`, `truth`.
+
+    And `system_map` of one that has no symbol table of its own, else None.
+    """
 
     def __init__(self, name):
         variants = known()
@@ -36,7 +39,8 @@ class BuiltKernel:
         self.source = KernelSource(*self.variant.get("source", SOURCE))
         self.more = [KERNELS / self.variant["host"]] if "host" in self.variant else []
         files = [BASE, truth.SOURCE, *self.more, *self._patch()]
-        inputs = [self.variant, self.source.version, cache.hash_files(files), run(["gcc", "--version"])]
+        self.tools = tools(self.variant.get("compiler"))
+        inputs = [self.variant, self.source.version, cache.hash_files(files), compiler_version(self.variant.get("compiler", "gcc"))]
         self._cached = (f"kernel-{name}", inputs, self._build)
 
     def is_built(self):
@@ -50,6 +54,8 @@ class BuiltKernel:
         self.release = (self.folder / "release").read_text()
         self.modules = self.folder / "lib/modules" / self.release
         self.truth = json.loads((self.folder / "truth.json").read_text())
+        has_table = options((self.folder / "config").read_text()).get("CONFIG_KALLSYMS") == "y"
+        self.system_map = None if has_table else self.folder / "System.map"
         return self
 
     def _patch(self):
@@ -65,14 +71,15 @@ class BuiltKernel:
         self._configure(tree, objects)
         say(f"building the kernel {self.name}: some minutes")
         with_modules = options((objects / ".config").read_text()).get("CONFIG_MODULES") == "y"
-        make(objects, "bzImage", *(["modules"] if with_modules else []), f"-j{os.cpu_count()}")
+        self._make(objects, "bzImage", *(["modules"] if with_modules else []), f"-j{os.cpu_count()}")
         if with_modules:
-            make(objects, "modules_install", f"INSTALL_MOD_PATH={folder}", "INSTALL_MOD_STRIP=1", "DEPMOD=true")
-        release = make(objects, "-s", "kernelrelease").strip()
+            self._make(objects, "modules_install", f"INSTALL_MOD_PATH={folder}", "INSTALL_MOD_STRIP=1", "DEPMOD=true")
+        release = self._make(objects, "-s", "kernelrelease").strip()
         shutil.copyfile(objects / "arch/x86/boot/bzImage", folder / "vmlinuz")
+        shutil.copyfile(objects / "System.map", folder / "System.map")
         shutil.copyfile(objects / ".config", folder / "config")
         (folder / "release").write_text(release)
-        (folder / "truth.json").write_text(json.dumps(truth.compiled(objects, folder / "truth"), indent=1))
+        (folder / "truth.json").write_text(json.dumps(truth.compiled(objects, folder / "truth", self.tools), indent=1))
         for name in ("source", "build"):
             (folder / "lib/modules" / release / name).unlink(missing_ok=True)
         shutil.rmtree(folder / "truth")
@@ -90,10 +97,10 @@ class BuiltKernel:
     def _configure(self, tree, objects):
         own = [f'LOCALVERSION="-{self.name}"', *self.variant.get("config", [])]
         asked = "".join(file.read_text() for file in (BASE, *self.more)) + "".join(f"CONFIG_{line}\n" for line in own)
-        make(tree, "tinyconfig", f"O={objects}")
+        self._make(tree, "tinyconfig", f"O={objects}")
         with open(objects / ".config", "a", encoding="ascii") as config:
             config.write(asked)  # of an option set twice the later counts
-        make(objects, "olddefconfig")
+        self._make(objects, "olddefconfig")
         got = options((objects / ".config").read_text())
         lost = [name for name, value in options(asked).items() if got.get(name, "n") != value]
         if lost:
@@ -103,14 +110,26 @@ class BuiltKernel:
             )
 
 
+    def _make(self, folder, *words):
+        return run(["make", "-C", folder, *self.tools, *words], env=plain_environment(**SIGNATURE))
+
+
 def known():
     """What can be built: {name: how}, see README.md."""
     return json.loads((KERNELS / "kernels.json").read_text())
 
 
-def make(folder, *words):
-    """Run make in a folder of the kernel's; returns what it prints."""
-    return run(["make", "-C", folder, "CC=gcc", *words], env=plain_environment(**SIGNATURE))
+def tools(compiler):
+    """What make is told of the compiler, gcc if it is None; with "clang-16" assembler and linker are LLVM's as well."""
+    return [f"LLVM=-{compiler.removeprefix('clang-')}"] if compiler else ["CC=gcc"]
+
+
+def compiler_version(compiler):
+    """What the compiler says of itself."""
+    if not shutil.which(compiler):
+        version = compiler.removeprefix("clang-")
+        raise LabError(f"there is no {compiler}: apt install {compiler} lld-{version} llvm-{version}")
+    return run([compiler, "--version"])
 
 
 def forget_objects(folder):

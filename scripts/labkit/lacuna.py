@@ -63,6 +63,8 @@ class Lacuna:
         for guest in self.guests:
             kernels = json.dumps(guest.get("kernels") or [str(guest["kernel"])])
             text += f'\n[[guest]]\nname = "{guest["name"]}*"\nkernels = {kernels}\npolicy = "{self.policy}"\n'
+            if guest.get("system_map"):
+                text += f'system_map = "{guest["system_map"]}"\n'
         CONFIG.write_text(text)
 
     def start_daemon(self):

@@ -464,6 +464,31 @@ def other_kernel(trial):
     trial.check("the guest is still alive after its work", still_prints(guest))
 
 
+def same_banner(trial):
+    """Two kernels of one banner and other code, as rebuilds with a fixed time are: the one that runs is told from the other."""
+    job = trial.job["guests"][0]
+    image = Path(trial.job["vmlinux"]).read_bytes()
+    site = trial.lacuna.ask("kernel", trial.job["vmlinux"], seconds=300)["sites"][0]
+    code = bytes.fromhex(site["bytes"])
+    require(image.count(code) == 1, f"the code at the site in {site['function']} is not there once, but {image.count(code)} times")
+    frame = code.find(bytes.fromhex("4883ec"))
+    require(frame >= 0, f"{site['function']} has no frame (sub $n,%rsp) that could be larger: {site['bytes']}")
+    frame += 3
+    RUN.mkdir(parents=True, exist_ok=True)
+    other = RUN / "other-vmlinux"
+    other.write_bytes(image.replace(code, code[:frame] + bytes([code[frame] + 8]) + code[frame + 1 :]))
+    ids = [trial.lacuna.ask("kernel", file, seconds=300)["id"] for file in (other, trial.job["vmlinux"])]
+    trial.check("both are of one release", len({one.rsplit("-", 1)[0] for one in ids}) == 1 and ids[0] != ids[1], str(ids))
+    trial.lacuna.guests = [{**job, "kernels": [str(other), job["kernel"]]}]
+    trial.start_lacuna()
+    guest = trial.start_guest()
+    if not trial.wait_ready(guest):
+        return
+    trial.collect(guest)
+    kernel = trial.lacuna.states[guest.name]["kernel"]
+    trial.check("the kernel that runs is the one that was found", kernel == ids[1], f"{kernel} of {ids}")
+
+
 def not_linux(trial):
     """Guests without Linux: let go after a bounded number of exits, unhurt, and then no hook is left."""
     trial.start_lacuna("firmware_ms=0")  # no need to wait for what will not come
@@ -756,6 +781,7 @@ SCENARIOS = {
     "stopped": stopped,
     "stubborn": stubborn,
     "other-kernel": other_kernel,
+    "same-banner": same_banner,
     "not-linux": not_linux,
     "neighbours": neighbours,
     "kexec": kexec,

@@ -48,14 +48,14 @@ def from_headers(build):
     return json.loads((cache.folder("truth", inputs, make) / "truth.json").read_text())
 
 
-def compiled(build, folder):
-    """The truth, compiled in `folder`.
+def compiled(build, folder, tools=("CC=gcc",)):
+    """The truth, compiled in `folder`; `tools` tells make of the compiler.
 
     The kernel's own build system does it, so that its flags and compiler plugins decide: RANDSTRUCT is one.
     """
     shutil.copytree(SOURCE, folder, dirs_exist_ok=True)
     run(
-        ["make", "-C", build, f"M={folder}", "CC=gcc", "truth.s"],
+        ["make", "-C", build, f"M={folder}", *tools, "truth.s"],
         env=plain_environment(),
         hint="the truth cannot be compiled against this kernel's headers",
     )

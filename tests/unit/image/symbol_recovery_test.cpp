@@ -160,6 +160,29 @@ TEST(SymbolRecovery, OfTwoBannersThatAreTheSameEither)
     EXPECT_EQ(found->address, first);
 }
 
+TEST(SymbolRecovery, TheCurrentTaskIsWhatItsUsersLoad)
+{
+    Image32 image;
+    // mov variable,%eax; ret
+    const auto load = [&](std::uint64_t variable) {
+        Bytes code{0xa1};
+        append<std::uint32_t>(code, static_cast<std::uint32_t>(variable));
+        code.push_back(0xc3);
+        return image.add(".text", code);
+    };
+    std::vector<Symbol> symbols{{load(0xc1002000), 'T', "sys_getpid"}, {load(0xc1002000), 'T', "do_exit"}};
+    const auto users = [&](std::uint64_t variable, bool per_cpu) {
+        return users_load(image.elf(), Symbols(symbols, "kallsyms"), variable, per_cpu);
+    };
+    EXPECT_FALSE(users(0xc1002000, false)) << "one is not enough";
+    symbols.push_back({symbols[0].address, 'T', "__do_sys_getpid"});
+    EXPECT_FALSE(users(0xc1002000, false)) << "it is the same one";
+    symbols.push_back({load(0xc1002000), 'T', "__ia32_sys_gettid"});
+    EXPECT_TRUE(users(0xc1002000, false));
+    EXPECT_FALSE(users(0xc1002000, true)) << "not by FS";
+    EXPECT_FALSE(users(0xc1002004, false));
+}
+
 TEST(SymbolRecovery, TheStackSizeIsWhatTheStackPointerIsMaskedWith)
 {
     Image32 image;

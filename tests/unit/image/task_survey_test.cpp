@@ -84,7 +84,37 @@ TEST(TaskSurvey, OfTwoFirstTasksNeitherIsSure)
 {
     Made made;
     const std::uint64_t other = add_task(made.image);
-    EXPECT_FALSE(made.survey({uses(made.task, 2), uses(other, 2)}).init_task());
+    made.word(other); // as another one holds the first
+    EXPECT_FALSE(made.survey({uses(made.task, 4), uses(other, 4)}).init_task()); // data before code may swallow an instruction
+}
+
+// An empty list that is not by itself: its only entry holds its address twice.
+TEST(TaskSurvey, WhatHasThreePointersToItselfIsMoreThanWhatHasTwo)
+{
+    Image64 image;
+    const std::uint64_t task = image.next(), list = task + 0x80;
+    Bytes bytes;
+    const std::uint64_t words[] = {task, task, task, list, list};
+    bytes.resize(0x100);
+    for (const std::uint64_t word : words)
+        append<std::uint64_t>(bytes, word);
+    const std::string name("swapper\0", 8);
+    bytes.insert(bytes.end(), name.begin(), name.end());
+    ASSERT_EQ(image.add(".data", bytes), task);
+    image.add(".text", uses(list, 2));
+    EXPECT_FALSE(TaskSurvey(image.elf()).init_task()) << "the list is used, and the task is not";
+    image.add(".text.2", uses(task, 2));
+    EXPECT_EQ(TaskSurvey(image.elf()).init_task(), task);
+}
+
+TEST(TaskSurvey, CodeMayStandInASegmentOfData)
+{
+    Made made;
+    made.image.flags = PF_R | PF_W;
+    made.image.add(".text", uses(made.task, 2));
+    EXPECT_FALSE(TaskSurvey(made.image.elf()).init_task());
+    made.image.add(".init.text", uses(made.task, 2));
+    EXPECT_EQ(TaskSurvey(made.image.elf()).init_task(), made.task);
 }
 
 TEST(TaskSurvey, ATaskOfAnotherNameIsNotTheFirst)

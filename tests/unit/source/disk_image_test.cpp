@@ -82,13 +82,22 @@ TEST_F(DiskImage, FindsKernelsWhereOtherSystemsHaveThem)
     write("root/" + machine + "/6.12.1/linux", "by the specification");
     write("root/" + machine + "/6.12.1/initrd", "no kernel");
     write("root/ostree/fedora-0123/vmlinuz-6.11", "ostree");
-    run("mke2fs -q -t ext4 -d root disk.raw 16M");
+    write("root/opensuse/6.17/linux-0123", "by an entry");
+    write("root/opensuse/6.17/System.map-0123", "its map");
+    write("root/loader/entries/opensuse.conf", "title openSUSE\nlinux /opensuse/6.17/linux-0123\noptions root=/dev/vda2\n");
+    write("root/isolinux/kernel.bin", "by GRUB");
+    write("root/grub/grub.cfg", "menuentry 'A' {\n\tlinux   /isolinux/kernel.bin quiet\n\tlinux /is/not/there\n\tlinux ($root)/x\n}\n");
+    write("root/extlinux/extlinux.conf", "LABEL lts\n  LINUX ../lts.img\n");
+    write("root/lts.img", "by EXTLINUX");
+    run("truncate -s 129M root/EFI/Linux/arch-linux-fallback.efi && mke2fs -q -t ext4 -d root disk.raw 16M");
     std::vector<std::string> found;
     for (const ImageKernel& kernel : copy_kernels({{directory.path() / "disk.raw", "raw"}}, out))
-        found.push_back(kernel.guest_path + "=" + text(kernel.vmlinuz));
+        found.push_back(kernel.guest_path + "=" + text(kernel.vmlinuz) + (kernel.system_map ? "=" + text(*kernel.system_map) : ""));
     EXPECT_EQ(found, (std::vector<std::string>{"/" + machine + "/6.12.1/linux=by the specification",
                                                "/EFI/Linux/arch-linux.efi=unified",
                                                "/EFI/nixos/abc-linux-6.12-bzImage.efi=nixos",
+                                               "/isolinux/kernel.bin=by GRUB", "/lts.img=by EXTLINUX",
+                                               "/opensuse/6.17/linux-0123=by an entry=its map",
                                                "/ostree/fedora-0123/vmlinuz-6.11=ostree"}));
 }
 

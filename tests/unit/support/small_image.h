@@ -19,6 +19,8 @@ public:
     static constexpr std::uint64_t base =
         sizeof(Header) == sizeof(Elf64_Ehdr) ? 0xffffffff81000000 : 0xc1000000;
 
+    std::uint32_t flags = PF_R | PF_X; // of the segment
+
     // Returns the address the section's first byte has.
     std::uint64_t add(const std::string& name, const Bytes& content)
     {
@@ -26,7 +28,7 @@ public:
         SectionHeader section{};
         section.sh_name = static_cast<std::uint32_t>(names_.size());
         section.sh_type = SHT_PROGBITS;
-        section.sh_flags = SHF_ALLOC;
+        section.sh_flags = name == ".init.text" ? SHF_ALLOC | SHF_EXECINSTR : SHF_ALLOC;
         section.sh_addr = static_cast<decltype(section.sh_addr)>(address);
         section.sh_offset = static_cast<decltype(section.sh_offset)>(start + content_.size());
         section.sh_size = static_cast<decltype(section.sh_size)>(content.size());
@@ -55,7 +57,7 @@ public:
         header.e_shstrndx = static_cast<std::uint16_t>(sections_.size() + 1);
         Program program{};
         program.p_type = PT_LOAD;
-        program.p_flags = PF_R | PF_X;
+        program.p_flags = flags;
         program.p_offset = start;
         program.p_vaddr = static_cast<decltype(program.p_vaddr)>(base);
         program.p_filesz = program.p_memsz = static_cast<decltype(program.p_memsz)>(content_.size());
