@@ -4,8 +4,10 @@
 // ("lacuna-truth/1"). The judge of the tests: nothing of it is an input of Lacuna.
 // btf_truth VMLINUZ STRUCTURE.MEMBER...: the same of these, null for those that the kernel does not have; MEMBER may lead into
 // structures within the structure (file.f_path.dentry) and into arrays (module.mem[1].base).
+// btf_truth VMLINUZ --raw FILE: writes its BTF, which bpftool(8) reads.
 #include <cstring>
 #include <exception>
+#include <fstream>
 #include <iostream>
 #include <memory>
 #include <optional>
@@ -186,7 +188,7 @@ nlohmann::json truth(const Btf& btf)
 int main(int argc, char** argv)
 {
     if (argc < 2) {
-        std::cerr << "usage: btf_truth VMLINUZ [STRUCTURE.MEMBER...]\n";
+        std::cerr << "usage: btf_truth VMLINUZ [STRUCTURE.MEMBER... | --raw FILE]\n";
         return 2;
     }
     try {
@@ -194,6 +196,11 @@ int main(int argc, char** argv)
         const Btf btf(kernel);
         if (argc == 2) {
             std::cout << truth(btf).dump(2) << '\n';
+            return 0;
+        }
+        if (argc == 4 && argv[2] == std::string("--raw")) {
+            const auto& data = kernel.elf().section(".BTF")->data;
+            std::ofstream(argv[3], std::ios::binary).write(reinterpret_cast<const char*>(data.data()), static_cast<std::streamsize>(data.size()));
             return 0;
         }
         nlohmann::ordered_json asked;

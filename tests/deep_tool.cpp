@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
-// deep_tool VMLINUZ TRUTH CONSTRAINTS MEMORY... [--views FILE]: learns deep members from files of a guest's physical memory
-// (raw, as QEMU's pmemsave writes them), each a look at it, starting from the core members that TRUTH says.
-// Into FILE goes what lacunactl would tell of the last of them. For people at the bench.
+// deep_tool VMLINUZ TRUTH CONSTRAINTS MEMORY... [--views FILE] [--exports FOLDER]: learns deep members from files of a guest's physical
+// memory (raw, as QEMU's pmemsave writes them), each a look at it, starting from the core members that TRUTH says.
+// Into FILE goes what lacunactl would tell of the last of them, into FOLDER what Volatility reads (kernel.json, guest.json).
+// For people at the bench.
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -11,15 +12,18 @@
 #include <iostream>
 
 #include "areas.h"
+#include "boot_files.h"
 #include "deep_learning.h"
 #include "error.h"
 #include "fd.h"
 #include "files.h"
+#include "isf.h"
 #include "kernel_descriptor.h"
 #include "loaded_modules.h"
 #include "mounts.h"
 #include "processes.h"
 #include "sockets.h"
+#include "symbol_file.h"
 
 using namespace lacuna;
 
@@ -93,11 +97,21 @@ Json all_views(AddressSpace& memory, Profile profile, const std::vector<ProfileM
     return all;
 }
 
+void write_exports(const std::filesystem::path& folder, Profile profile, const std::vector<ProfileMember>& learned,
+                   const std::string& symbols, const BootFacts& boot, const std::filesystem::path& memory)
+{
+    profile.members.insert(profile.members.end(), learned.begin(), learned.end());
+    const auto isf = std::filesystem::absolute(folder / "kernel.json");
+    std::ofstream(isf) << to_text(make_isf(profile, addresses_of(symbols)), 1);
+    std::ofstream(folder / "guest.json") << to_text(volatility_config(boot, isf, std::filesystem::absolute(memory)), 1);
+    std::ofstream(folder / "symbols") << symbols;
+}
+
 void run(std::vector<std::string> arguments)
 {
-    std::string views;
-    if (arguments.size() > 5 && arguments[arguments.size() - 2] == "--views") {
-        views = arguments.back();
+    std::string views, exports;
+    while (arguments.size() > 5 && arguments[arguments.size() - 2].starts_with("--")) {
+        (arguments[arguments.size() - 2] == "--views" ? views : exports) = arguments.back();
         arguments.resize(arguments.size() - 2);
     }
     const KernelDescriptor kernel = describe_kernel(arguments[0]);
@@ -105,6 +119,9 @@ void run(std::vector<std::string> arguments)
     Profile profile;
     profile.kernel_id = kernel.id;
     profile.architecture = to_string(kernel.architecture);
+    profile.release = kernel.release;
+    profile.banner = kernel.banner;
+    const std::string symbols = symbol_text(kernel, *kernel.symbols);
     for (const auto& [structure, members] : truth.at("members").items())
         for (const auto& [name, offset] : members.items()) {
             ProfileMember member;
@@ -112,6 +129,9 @@ void run(std::vector<std::string> arguments)
             member.name = name;
             member.state = LACUNA_RESOLVED;
             member.offset = offset.get<std::int32_t>();
+            member.type = name == "comm" || name == "name" ? "text" : name == "tasks" ? "list" : name == "pid" || name == "core_text_size" ? "int" : "pointer";
+            member.size = name == "comm" ? 16 : 56;
+            member.relative_to_list = structure == "module";
             profile.members.push_back(member);
         }
     const DeepSolver solver(read_deep_constraints(arguments[2]));
@@ -127,9 +147,11 @@ void run(std::vector<std::string> arguments)
                 slide += 0x200000;
             if (slide >= 0x40000000)
                 continue;
+            Anchors anchors{kernel.init_task + slide, kernel.modules + slide, kernel.release, {}};
+            for (const auto& [name, address] : addresses_of(symbols, solver.symbols()))
+                anchors.symbols.emplace(name, address + slide);
             if (!learning)
-                learning.emplace(solver, profile,
-                                 Anchors{kernel.init_task + slide, kernel.modules + slide, kernel.release});
+                learning.emplace(solver, profile, anchors);
             const auto start = std::chrono::steady_clock::now();
             const std::uint64_t before = pages_read;
             learning->look(memory);
@@ -137,9 +159,12 @@ void run(std::vector<std::string> arguments)
                       << std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count()
                       << " s\n";
             if (!views.empty() && i + 1 == arguments.size())
-                std::ofstream(views) << to_text(all_views(memory, profile, learning->members(),
-                                                          {kernel.init_task + slide, kernel.modules + slide, kernel.release}),
-                                                1);
+                std::ofstream(views) << to_text(all_views(memory, profile, learning->members(), anchors), 1);
+            if (!exports.empty() && i + 1 == arguments.size())
+                write_exports(exports, profile, learning->members(), symbols,
+                              {"guest", kernel.id, kernel.release, profile.architecture, paging ? "5-level" : "4-level", slide,
+                               kernel.text + slide, text, root},
+                              arguments[i]);
             break;
         }
     }

@@ -8,6 +8,7 @@
 
 #include "abi_names.h"
 #include "areas.h"
+#include "address_space.h"
 #include "deep_learning.h"
 #include "files.h"
 #include "introspection.h"
@@ -16,6 +17,7 @@
 #include "names.h"
 #include "processes.h"
 #include "sockets.h"
+#include "symbol_file.h"
 
 namespace lacuna {
 
@@ -109,6 +111,61 @@ Anchors anchors_of(const Guest& guest)
             kernel.release};
 }
 
+// One boot of a guest that is looked at, which may end while that goes on.
+class ThisBoot {
+public:
+    ThisBoot(const Supervisor& supervisor, const Guest& guest)
+        : supervisor_(supervisor), number_(guest.number), guest_(guest.name), kernel_(guest.boot.kernel)
+    {}
+
+    const std::string& guest() const { return guest_; }
+    // Throws Error when it is over, or the guest is being learned from: what is read then may be of another kernel.
+    void must_go_on() const
+    {
+        for (const Guest& guest : supervisor_.guests())
+            if (guest.number == number_ && guest.present() && !guest.hunted() && guest.boot.kernel == kernel_)
+                return;
+        throw Error("was reset, or has gone, while it was looked at", guest_);
+    }
+
+private:
+    const Supervisor& supervisor_;
+    std::uint32_t number_;
+    std::string guest_;
+    std::shared_ptr<const KernelDescriptor> kernel_; // each boot has its own
+};
+
+// With the symbols of its image that looks ask for, as far as they are kept.
+Anchors anchors_for_looks(const Supervisor& supervisor, const Guest& guest, std::set<std::string, std::less<>> wanted)
+{
+    Anchors anchors = anchors_of(guest);
+    if (const auto text = supervisor.store().symbols(guest.boot.kernel_id))
+        for (const auto& [name, address] : addresses_of(*text, wanted))
+            anchors.symbols.emplace(name, address + guest.boot.slide);
+    return anchors;
+}
+
+// Looks that agree say something only if the guest has gone on in between: one that is paused shows the same each time, also what is
+// half done. `clock`: where it counts its ticks; 0: not known.
+void wait_until_it_has_run(AddressSpace& memory, std::uint64_t clock, const ThisBoot& boot, const Breathe& breathe)
+{
+    constexpr std::chrono::milliseconds between(500), nap(50);
+    constexpr std::chrono::seconds longest(10); // an idle guest stops its ticks for a while
+    const auto ticks = [&] {
+        memory.forget();
+        return clock ? memory.word(clock) : 0;
+    };
+    const auto before = ticks();
+    const auto start = std::chrono::steady_clock::now();
+    for (bool runs = !clock; !runs || std::chrono::steady_clock::now() - start < between; runs = runs || ticks() != before) {
+        if (std::chrono::steady_clock::now() - start > longest)
+            throw Error("stands still: it can be looked at while it runs", boot.guest());
+        breathe();
+        boot.must_go_on();
+        std::this_thread::sleep_for(nap);
+    }
+}
+
 Json view(const Supervisor& supervisor, const Guest& guest, const TakeView& take)
 {
     const Profile profile = profile_of(supervisor, guest);
@@ -174,7 +231,7 @@ Json recording(const Supervisor& supervisor, const Json& request)
     return {{"data", hex(bytes)}};
 }
 
-std::optional<Json> result(Supervisor& supervisor, const Json& request)
+std::optional<Json> result(Supervisor& supervisor, const Json& request, const Breathe& breathe)
 {
     if (!request.is_object())
         throw Usage("the request is no object");
@@ -199,8 +256,8 @@ std::optional<Json> result(Supervisor& supervisor, const Json& request)
             return std::nullopt;
         return Json::object({{"guest", guest->name}});
     }
-    if (command == "learn" && request.value("deep", false))
-        return learn_deep(supervisor, text(request, "guest"));
+    if (takes_long(request))
+        return learn_deep(supervisor, text(request, "guest"), breathe);
     if (command == "learn") {
         const Guest* guest = supervisor.learn(text(request, "guest"));
         if (!guest)
@@ -238,10 +295,15 @@ Json profile_answer(const Store& store, const std::string& kernel_id, const Json
     return json;
 }
 
-std::optional<Json> answer(Supervisor& supervisor, const Json& request)
+bool takes_long(const Json& request)
+{
+    return request.is_object() && request.value("command", "") == "learn" && request.value("deep", false);
+}
+
+std::optional<Json> answer(Supervisor& supervisor, const Json& request, const Breathe& breathe)
 {
     try {
-        auto json = result(supervisor, request);
+        auto json = result(supervisor, request, breathe);
         if (!json)
             return std::nullopt;
         return accepted(std::move(*json));
@@ -252,9 +314,8 @@ std::optional<Json> answer(Supervisor& supervisor, const Json& request)
     }
 }
 
-Json learn_deep(Supervisor& supervisor, const std::string& name)
+Json learn_deep(Supervisor& supervisor, const std::string& name, const Breathe& breathe)
 {
-    constexpr std::chrono::milliseconds between(500);
     const Config& config = supervisor.config();
     if (config.deep == Deep::off)
         throw Error("deep members are not learned: \"deep\" is \"off\" in the configuration", name);
@@ -262,32 +323,34 @@ Json learn_deep(Supervisor& supervisor, const std::string& name)
     if (guest.hunted())
         throw Error("is being learned from already", name, "lacunactl watch shows how far it is");
     const Profile profile = profile_of(supervisor, guest);
+    const ThisBoot boot(supervisor, guest);
     AddressSpace memory = supervisor.memory_of(guest);
-    const Anchors anchors = anchors_of(guest);
-    const std::string called = guest.name; // it may be gone before long
 
     const DeepSolver solver(read_deep_constraints(config.constraints / "deep"));
+    const Anchors anchors = anchors_for_looks(supervisor, guest, solver.symbols());
+    const auto clock = anchors.symbols.find(DeepSolver::clock);
     DeepLearning learning(solver, profile, anchors);
     std::optional<Error> problem;
-    while (learning.looks() < DeepLearning::looks_wanted) {
+    for (bool first = true; learning.looks() < DeepLearning::looks_wanted; first = false) {
+        if (!first)
+            wait_until_it_has_run(memory, clock == anchors.symbols.end() ? 0 : clock->second, boot, breathe);
         try {
-            learning.look(memory, [&] { supervisor.breathe(); });
+            learning.look(memory, [&] {
+                breathe();
+                boot.must_go_on();
+            });
         } catch (const ModuleGone&) {
             throw;
         } catch (const Error& error) { // what was being changed may stand still next time
+            boot.must_go_on();
             if (problem)
                 throw;
             problem = error;
         }
-        for (const auto end = std::chrono::steady_clock::now() + between;
-             std::chrono::steady_clock::now() < end;) {
-            supervisor.breathe();
-            std::this_thread::sleep_for(between / 10);
-        }
     }
     const std::vector<ProfileMember> members = learning.members();
-    supervisor.put_deep(called, profile.kernel_id, members);
-    Json json = {{"guest", called}, {"looks", learning.looks()}, {"members", Json::object()}};
+    supervisor.put_deep(boot.guest(), profile.kernel_id, members, digest_of_deep_constraints(config.constraints / "deep"));
+    Json json = {{"guest", boot.guest()}, {"looks", learning.looks()}, {"members", Json::object()}};
     for (const ProfileMember& member : members)
         json["members"][member.qualified()] = {{"state", to_string(member.state)},
                                                {"offset", member.usable() ? Json(member.offset) : Json()},

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
 
@@ -25,15 +26,19 @@ namespace lacuna {
 //   {"command": "forget", "kernel": KERNEL-ID}               {}
 //   {"command": "record", "guest": NAME, "offset": n}        {"data": hex digits, empty at the end}
 // Nothing: its kernels are still being read, ask again after Supervisor::kernels_ready().
+// `breathe` is called every now and then while a guest is looked at, which takes its time.
 // Throws ModuleGone only; other errors become answers.
-std::optional<Json> answer(Supervisor& supervisor, const Json& request);
+using Breathe = std::function<void()>;
+std::optional<Json> answer(Supervisor& supervisor, const Json& request, const Breathe& breathe = [] {});
+// Whether it is one that takes its time.
+bool takes_long(const Json& request);
 
 // {"profile": {...}, "file": ..., "facts": {...} or null, "exports": [{"what", "file", "why_not"}]}. The profile must be there.
 Json profile_answer(const Store& store, const std::string& kernel_id, const Json& facts);
 
-// Looks at a guest that runs and puts what it finds into the profile of its kernel. Meanwhile other guests are heard, but
-// nothing else is done. Throws Error.
-Json learn_deep(Supervisor& supervisor, const std::string& guest);
+// Looks at a guest that runs, some times, and puts what it finds into the profile of its kernel. Throws Error, also if the guest is
+// reset, goes, or stands still meanwhile: nothing is put anywhere then.
+Json learn_deep(Supervisor& supervisor, const std::string& guest, const Breathe& breathe);
 
 // {"ok": false, ...} for what has been thrown.
 Json error_answer(const std::exception& error);

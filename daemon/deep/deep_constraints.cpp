@@ -9,6 +9,7 @@
 
 #include <spdlog/fmt/fmt.h>
 
+#include "digest.h"
 #include "error.h"
 
 namespace lacuna {
@@ -122,7 +123,14 @@ DeepStructure read_deep_structure(const std::string& text, const std::string& fi
     }
 }
 
-DeepStructures read_deep_constraints(const std::filesystem::path& folder)
+namespace {
+
+struct NamedText {
+    std::filesystem::path file;
+    std::string text;
+};
+
+std::vector<NamedText> read_all(const std::filesystem::path& folder)
 {
     std::vector<std::filesystem::path> files;
     std::error_code error;
@@ -133,14 +141,31 @@ DeepStructures read_deep_constraints(const std::filesystem::path& folder)
         throw Error("holds no constraint files of deep members", folder.string(),
                     "give the folder that was installed with lacunad");
     std::sort(files.begin(), files.end());
-    DeepStructures structures;
+    std::vector<NamedText> all;
     for (const auto& file : files) {
         std::ifstream in(file, std::ios::binary);
         if (!in)
             throw system_error("cannot be read", file.string());
-        structures.push_back(
-            read_deep_structure(std::string(std::istreambuf_iterator<char>(in), {}), file.string()));
+        all.push_back({file, std::string(std::istreambuf_iterator<char>(in), {})});
     }
+    return all;
+}
+
+} // namespace
+
+std::string digest_of_deep_constraints(const std::filesystem::path& folder)
+{
+    Digest digest;
+    for (const NamedText& one : read_all(folder))
+        digest.add(ByteView(reinterpret_cast<const std::uint8_t*>(one.text.data()), one.text.size()));
+    return digest.end();
+}
+
+DeepStructures read_deep_constraints(const std::filesystem::path& folder)
+{
+    DeepStructures structures;
+    for (const NamedText& one : read_all(folder))
+        structures.push_back(read_deep_structure(one.text, one.file.string()));
     return structures;
 }
 

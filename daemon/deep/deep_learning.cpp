@@ -2,19 +2,34 @@
 #include "deep_learning.h"
 
 #include <algorithm>
+#include <array>
 
 #include "error.h"
 
 namespace lacuna {
 
+namespace {
+
+constexpr const char* architecture = "x86_64";
+constexpr std::array needed = {"task_struct.tasks", "task_struct.pid", "task_struct.comm", "task_struct.mm", "mm_struct.pgd"};
+
+} // namespace
+
+bool DeepLearning::can_start_from(const Profile& profile)
+{
+    return profile.architecture == architecture && std::all_of(needed.begin(), needed.end(), [&](const char* name) {
+               const ProfileMember* member = profile.find(name);
+               return member && member->usable();
+           });
+}
+
 DeepLearning::DeepLearning(const DeepSolver& solver, const Profile& profile, Anchors anchors)
     : solver_(solver),
       anchors_(std::move(anchors))
 {
-    if (profile.architecture != "x86_64")
+    if (profile.architecture != architecture)
         throw Error("deep members are learned of 64-bit kernels only", "kernel " + profile.kernel_id);
-    for (const char* name :
-         {"task_struct.tasks", "task_struct.pid", "task_struct.comm", "task_struct.mm", "mm_struct.pgd"})
+    for (const char* name : needed)
         core_[name] = static_cast<std::int32_t>(profile.offset(name));
     for (const char* name : {"mm_struct.start_code", "mm_struct.end_code", "module.name", "module.module_core",
                              "module.core_text_size"})

@@ -20,6 +20,8 @@ public:
     static constexpr unsigned looks_wanted = 3; // that agree
     static constexpr std::chrono::seconds longest_look{180};
 
+    // Whether its profile has all that looking starts from.
+    static bool can_start_from(const Profile& profile);
     // `profile`: what is known of the guest's kernel; must have tasks, pid, comm, mm, pgd. Throws Error if it
     // has not.
     DeepLearning(const DeepSolver& solver, const Profile& profile, Anchors anchors);

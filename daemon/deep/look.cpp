@@ -12,7 +12,8 @@ namespace {
 
 constexpr std::uint64_t page_size = 4096;
 constexpr std::size_t word_size = 8;
-constexpr std::size_t most_blocks = 65536;
+constexpr std::size_t most_pages = 65536;
+constexpr std::size_t most_kept = 64 << 20, per_block = 128; // bytes: what was read, and what it takes to remember a piece of it
 constexpr std::size_t most_tree_nodes = 512;
 constexpr std::int32_t largest_pid = 4194304; // PID_MAX_LIMIT
 constexpr unsigned most_parents = 64;
@@ -68,6 +69,12 @@ std::optional<std::int32_t> Look::known(std::string_view member) const
     return found == known_.end() ? std::nullopt : std::optional(found->second);
 }
 
+std::optional<std::uint64_t> Look::symbol(std::string_view name) const
+{
+    const auto found = anchors_.symbols.find(name);
+    return found == anchors_.symbols.end() ? std::nullopt : std::optional(found->second);
+}
+
 std::optional<std::uint64_t> Look::member(const Instance& instance, std::string_view name)
 {
     const auto offset = known(name);
@@ -90,11 +97,16 @@ const std::vector<Instance>& Look::instances(const DeepStructure& structure)
     return built_.insert_or_assign(structure.name, std::move(found)).first->second;
 }
 
-const std::vector<Instance>& Look::tasks()
+const std::vector<Instance>& Look::instances_named(std::string_view name)
 {
     static const std::vector<Instance> none;
-    const DeepStructure* structure = structure_named("task_struct");
+    const DeepStructure* structure = structure_named(std::string(name));
     return structure ? instances(*structure) : none;
+}
+
+const std::vector<Instance>& Look::tasks()
+{
+    return instances_named("task_struct");
 }
 
 const Instance* Look::task_at(std::uint64_t address)
@@ -317,6 +329,14 @@ Look::Built Look::build_dentries(const DeepStructure& structure)
         return built;
     const auto parent = known("dentry.d_parent");
     std::set<std::uint64_t> seen;
+    const DeepStructure* mount = structure_named("mount");
+    const auto root = known("vfsmount.mnt_root");
+    if (mount && root)
+        for (const Instance& instance : instances(*mount)) { // the roots of all file systems
+            const auto path = path_of(instance.word(*root).value_or(0));
+            if (!path.empty() && seen.insert(path.back()).second && built.size() < most_instances)
+                built.push_back(read(path.back(), structure, nullptr));
+        }
     for (const Instance& instance : instances(*file)) {
         auto next = instance.word(*dentry);
         for (unsigned i = 0; i < most_parents && next && leads_somewhere(*next) &&
@@ -332,8 +352,12 @@ Look::Built Look::build_dentries(const DeepStructure& structure)
 
 std::optional<Look::Inode> Look::inode_of(const Instance& file)
 {
+    return inode_at(member(file, "file.f_inode"));
+}
+
+std::optional<Look::Inode> Look::inode_at(std::optional<std::uint64_t> inode)
+{
     const auto mode = known("inode.i_mode");
-    const auto inode = member(file, "file.f_inode");
     if (!mode || !inode || !leads_somewhere(*inode))
         return std::nullopt;
     const auto found = value<std::uint16_t>(*inode + static_cast<std::uint64_t>(*mode));
@@ -373,12 +397,32 @@ Look::Built Look::build_mounts(const DeepStructure& structure)
         for (const Instance& instance : instances(*fs))
             for (const char* name : {"fs_struct.root.mnt", "fs_struct.pwd.mnt"})
                 add(member(instance, name));
-    // what they are mounted on
-    const auto parent = known("mount.mnt_parent"), mnt = known("mount.mnt");
-    for (std::size_t i = 0; parent && mnt && i < built.size(); i++)
+    // what they are mounted on, and what is mounted on them
+    const auto parent = known("mount.mnt_parent"), mnt = known("mount.mnt"), mounts = known("mount.mnt_mounts"),
+               child = known("mount.mnt_child");
+    for (std::size_t i = 0; parent && mnt && i < built.size(); i++) {
         if (const auto up = built[i].word(*parent); up && leads_somewhere(*up))
             add(*up + static_cast<std::uint64_t>(*mnt));
+        if (mounts && child)
+            for (const std::uint64_t node : nodes_of_list(built[i].address + static_cast<std::uint64_t>(std::int64_t{*mounts})))
+                add(node - static_cast<std::uint64_t>(std::int64_t{*child}));
+    }
     return built;
+}
+
+std::string Look::kind_of_file_system(std::uint64_t super_block)
+{
+    constexpr std::size_t longest = 32;
+    const auto type = known("super_block.s_type"), name = known("file_system_type.name");
+    if (!type || !name || !leads_somewhere(super_block))
+        return {};
+    const auto kind = word(super_block + static_cast<std::uint64_t>(*type));
+    const auto text = kind && leads_somewhere(*kind) ? word(*kind + static_cast<std::uint64_t>(*name)) : std::nullopt;
+    if (!text || !(*text >> 63))
+        return {};
+    const Bytes& bytes = block(*text, longest);
+    const auto end = std::find(bytes.begin(), bytes.end(), 0);
+    return end == bytes.end() ? std::string() : std::string(bytes.begin(), end);
 }
 
 // The trees of areas, or their nodes; who owns them is the memory.
@@ -437,7 +481,7 @@ bool Look::leads_somewhere(std::uint64_t pointer)
     const auto known = mapped_.find(pointer / page_size);
     if (known != mapped_.end())
         return known->second;
-    if (mapped_.size() == most_blocks)
+    if (mapped_.size() == most_pages)
         mapped_.clear();
     return mapped_.emplace(pointer / page_size, memory_.translate(pointer).has_value()).first->second;
 }
@@ -453,7 +497,7 @@ const Bytes& Look::block(std::uint64_t gva, std::size_t size)
     if (known != blocks_.end())
         return known->second;
     breathe();
-    if (blocks_.size() == most_blocks)
+    if (kept_ += size + per_block; kept_ > most_kept)
         throw Error("looking for deep members takes too much memory");
     Bytes bytes;
     while (bytes.size() < size) {

@@ -51,6 +51,7 @@ struct AreaLayout {
 struct Anchors {
     std::uint64_t init_task = 0, modules = 0; // run-time GVAs; 0: it has none
     std::string release;                      // of the kernel: "6.1.0-56-amd64"
+    std::map<std::string, std::uint64_t, std::less<>> symbols{}; // of its image, run-time GVAs: of DeepSolver::symbols() those that are known
 };
 
 // What is known already: where a member lies, by its qualified name.
@@ -75,8 +76,11 @@ public:
     void know(const KnownOffsets& known);
     std::optional<std::int32_t> known(std::string_view member) const;
     const Anchors& anchors() const { return anchors_; }
+    // Where a symbol of the image is, if that is known.
+    std::optional<std::uint64_t> symbol(std::string_view name) const;
 
     const std::vector<Instance>& instances(const DeepStructure& structure);
+    const std::vector<Instance>& instances_named(std::string_view structure);
     const DeepStructures& structures() const { return *structures_; }
     void set_structures(const DeepStructures& structures) { structures_ = &structures; }
     // All tasks: the processes on init_task's ring first, in its order, then other threads as far as they are
@@ -138,6 +142,9 @@ public:
         std::uint16_t mode;
     };
     std::optional<Inode> inode_of(const Instance& file);
+    std::optional<Inode> inode_at(std::optional<std::uint64_t> address);
+    // What kind of file system it is ("proc"), if it is known where that stands.
+    std::string kind_of_file_system(std::uint64_t super_block);
     // Whether its root is something with a name that leads up to a root.
     bool is_mount(std::uint64_t vfsmount);
     // Open files of a process.
@@ -178,6 +185,7 @@ private:
     std::unordered_map<std::uint64_t, const Instance*> task_at_;
     std::unordered_map<std::uint64_t, bool> kernel_threads_; // by task
     std::map<std::pair<std::uint64_t, std::size_t>, Bytes> blocks_;
+    std::size_t kept_ = 0; // bytes that those take
     std::unordered_map<std::uint64_t, bool> mapped_; // by page
     std::map<std::uint64_t, AddressSpace> users_;    // by page-table root
 };

@@ -52,6 +52,7 @@ Predicate make_memory_predicate(const DeepConstraint& constraint, const DeepMemb
 Predicate make_file_predicate(const DeepConstraint& constraint, const DeepMember& member);
 Predicate make_module_predicate(const DeepConstraint& constraint, const DeepMember& member);
 Predicate make_mount_predicate(const DeepConstraint& constraint, const DeepMember& member);
+Predicate make_network_predicate(const DeepConstraint& constraint, const DeepMember& member);
 Predicate make_socket_predicate(const DeepConstraint& constraint, const DeepMember& member);
 
 // A task that has given up what only live ones have.

@@ -2,7 +2,9 @@
 //
 // What is asked of files and names.
 #include <algorithm>
+#include <array>
 #include <bit>
+#include <string_view>
 
 #include "predicate.h"
 
@@ -248,9 +250,116 @@ Answer leads_to_root(Look& look, const Instance& task, std::int32_t offset)
     return answer;
 }
 
+// What the first directory of a file system has for its number; 0: that is not the same in all of its kind.
+std::uint64_t number_of_root(std::string_view file_system)
+{
+    struct Known {
+        std::string_view file_system;
+        std::uint64_t root;
+    };
+    // PROC_ROOT_INO (fs/proc), the first number that kernfs gives (fs/kernfs), EXT4_ROOT_INO (fs/ext4)
+    constexpr auto all = std::to_array<Known>({{"proc", 1}, {"sysfs", 1}, {"cgroup2", 1}, {"ext2", 2}, {"ext3", 2}, {"ext4", 2}});
+    const auto known = std::find_if(all.begin(), all.end(), [&](const Known& one) { return one.file_system == file_system; });
+    return known == all.end() ? 0 : known->root;
+}
+
+// Whether the root that the inode belongs to is known to have that number, or not to have it; nothing: it is not known of this one.
+std::optional<bool> is_number_of_root(Look& look, const Instance& inode, std::int32_t offset)
+{
+    if (!inode.owner || look.member(*inode.owner, "dentry.d_parent") != inode.owner->address)
+        return std::nullopt;
+    const std::uint64_t root = number_of_root(look.kind_of_file_system(look.member(*inode.owner, "dentry.d_sb").value_or(0)));
+    return root ? std::optional(inode.word(offset) == root) : std::nullopt;
+}
+
+// The number of an inode: no two of one file system have the same, and the roots of some have one that programs rely on.
+Answer number_of_inode(Look& look, const Instance& inode, std::int32_t offset)
+{
+    if (!inode.owner || !look.known("dentry.d_parent") || !look.known("super_block.s_type"))
+        return {};
+    const std::uint64_t number = inode.word(offset).value_or(0);
+    const auto file_system = look.member(*inode.owner, "dentry.d_sb");
+    if (!file_system)
+        return {};
+    if (!number || number >> 63 || is_number_of_root(look, inode, offset) == false)
+        return Answer::refusal();
+    bool root_seen = false;
+    for (const Instance& other : look.instances_named("inode")) {
+        if (other.address != inode.address && other.owner && look.member(*other.owner, "dentry.d_sb") == file_system &&
+            other.word(offset) == number)
+            return Answer::refusal();
+        root_seen = root_seen || is_number_of_root(look, other, offset) == true;
+    }
+    return root_seen ? Answer::show(number) : Answer::pass();
+}
+
+// A program's file ends with the headers of its sections, and its first header says where those are.
+Answer size_by_header(Look& look, const Instance& inode, std::int32_t offset)
+{
+    constexpr std::uint64_t at_phdr = 3, header = 64; // of ELF for 64 bits; the program's headers follow at once
+    const Instance* file = inode.owner ? inode.owner->owner : nullptr;
+    const Instance* mm = file ? file->owner : nullptr;
+    const auto headers = mm ? look.auxiliary(*mm, at_phdr) : std::nullopt;
+    if (!headers || *headers < header)
+        return {};
+    const Bytes bytes = look.user_bytes(*mm, *headers - header, header);
+    constexpr std::array<std::uint8_t, 5> magic{0x7f, 'E', 'L', 'F', 2};
+    if (bytes.size() < header || !std::equal(magic.begin(), magic.end(), bytes.begin()) || at(bytes, 32) != header)
+        return {};
+    const std::uint64_t sections = at(bytes, 40);
+    const auto size = load<std::uint16_t>(bytes, 58).value_or(0), count = load<std::uint16_t>(bytes, 60).value_or(0);
+    if (!sections || !size || !count || sections >> 48)
+        return {};
+    const std::uint64_t end = sections + std::uint64_t{size} * count;
+    return inode.word(offset) == end ? Answer::show(end) : Answer::refusal();
+}
+
+constexpr std::uint16_t kind_of_file = 0xf000, socket_file = 0xc000; // S_IFMT, S_IFSOCK
+
+// Names that are sockets lead to a table in which there is this function of the kernel's. Constant: where.
+Predicate leads_to_function(const DeepConstraint& constraint, const DeepMember&)
+{
+    return [symbol = constraint.arguments.at("symbol").get<std::string>()](Look& look, const Instance& dentry, std::int32_t offset) {
+        constexpr std::size_t window = 256;
+        const auto function = look.symbol(symbol);
+        const auto inode = look.inode_at(look.member(dentry, "dentry.d_inode"));
+        if (!function || !inode || (inode->mode & kind_of_file) != socket_file)
+            return Answer();
+        const auto value = dentry.word(offset);
+        if (!value || !look.leads_somewhere(*value))
+            return Answer::refusal();
+        Answer answer = Answer::searching(dentry.address);
+        const Bytes& table = look.block(*value, window);
+        for (std::size_t place = 0; place + word <= table.size(); place += word)
+            if (at(table, place) == *function)
+                answer.add({static_cast<std::int32_t>(place)});
+        return answer;
+    };
+}
+
+// A pointer to this symbol of the kernel's image: in all files that are sockets, or in what the first task has.
+Predicate equals_symbol(const DeepConstraint& constraint, const DeepMember&)
+{
+    const bool of_sockets = constraint.arguments.value("of", "first-task") == "sockets";
+    return [symbol = constraint.arguments.at("symbol").get<std::string>(), of_sockets](Look& look, const Instance& instance,
+                                                                                      std::int32_t offset) {
+        const auto wanted = look.symbol(symbol);
+        if (!wanted)
+            return Answer();
+        if (of_sockets) {
+            const auto inode = look.inode_of(instance);
+            if (!inode || (inode->mode & kind_of_file) != socket_file)
+                return Answer();
+        } else if (!instance.owner || instance.owner->address != look.anchors().init_task) {
+            return Answer();
+        }
+        return instance.word(offset) == *wanted ? Answer::show(instance.address) : Answer::refusal();
+    };
+}
+
 } // namespace
 
-Predicate make_file_predicate(const DeepConstraint& constraint, const DeepMember&)
+Predicate make_file_predicate(const DeepConstraint& constraint, const DeepMember& member)
 {
     const std::string& name = constraint.predicate;
     if (name == "leads-to-open-files")
@@ -269,6 +378,14 @@ Predicate make_file_predicate(const DeepConstraint& constraint, const DeepMember
         return held_by_file;
     if (name == "leads-to-root")
         return leads_to_root;
+    if (name == "number-of-inode")
+        return number_of_inode;
+    if (name == "size-by-header")
+        return size_by_header;
+    if (name == "leads-to-function")
+        return leads_to_function(constraint, member);
+    if (name == "equals-symbol")
+        return equals_symbol(constraint, member);
     return nullptr;
 }
 

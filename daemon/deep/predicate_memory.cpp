@@ -318,10 +318,12 @@ std::vector<std::pair<std::int32_t, std::uint64_t>> entries_below(Look& look, st
     return entries;
 }
 
-// How deep a tree is stands in its flags (MT_FLAGS_HEIGHT_OFFSET, include/linux/maple_tree.h).
+// How deep a tree is stands in its flags (MT_FLAGS_HEIGHT_OFFSET, include/linux/maple_tree.h), whose other bits are the same in all
+// trees of areas (MM_MT_FLAGS, include/linux/mm_types.h) but for one that came later (MT_FLAGS_USE_RCU).
 Answer height_of_tree(Look& look, const Instance& tree, std::int32_t offset)
 {
     constexpr unsigned shift = 2, most = 31;
+    constexpr std::uint32_t of_areas = 0x301, later = 2; // MT_FLAGS_ALLOC_RANGE | MT_FLAGS_LOCK_EXTERN
     const auto root = look.known("maple_tree.ma_root");
     const auto value = tree.value<std::uint32_t>(offset);
     auto entry = root ? tree.word(*root) : std::nullopt;
@@ -334,7 +336,8 @@ Answer height_of_tree(Look& look, const Instance& tree, std::int32_t offset)
             return {};
         entry = below.front().second;
     }
-    return (*value >> shift & most) == height ? Answer::show(height) : Answer::refusal();
+    const bool fits = (*value >> shift & most) == height && (*value & ~(most << shift | later)) == of_areas;
+    return fits ? Answer::show(height) : Answer::refusal();
 }
 
 // Where a node's entries begin. In a leaf that is where the first area's entry would be, since the area's last byte is the

@@ -43,18 +43,9 @@ Predicate mount_of_path(const DeepConstraint& constraint, const DeepMember&)
     };
 }
 
-const std::vector<Instance>& all_of(Look& look, std::string_view name)
-{
-    static const std::vector<Instance> none;
-    for (const DeepStructure& structure : look.structures())
-        if (structure.name == name)
-            return look.instances(structure);
-    return none;
-}
-
 const std::vector<Instance>& all_mounts(Look& look)
 {
-    return all_of(look, "mount");
+    return look.instances_named("mount");
 }
 
 bool is_known_mount(Look& look, std::uint64_t vfsmount)
@@ -186,11 +177,33 @@ Answer leads_to_file_system(Look& look, const Instance& super_block, std::int32_
             const auto theirs = other.word(offset).value_or(0);
             return theirs != *value && look.leads_somewhere(theirs) && file_system_at(look, theirs, at) == name;
         };
-        const auto& all = all_of(look, "super_block");
+        const auto& all = look.instances_named("super_block");
         if (std::none_of(all.begin(), all.end(), is_other))
             answer.add({static_cast<std::int32_t>(at)});
     }
     return answer;
+}
+
+// The number that programs are told of a file system (st_dev): no two have the same. Those that need no device are given numbers
+// whose upper part is 0, from 1 on.
+Answer number_of_device(Look& look, const Instance& super_block, std::int32_t offset)
+{
+    constexpr auto without = std::to_array<std::string_view>({"proc", "sysfs", "tmpfs", "devtmpfs", "rootfs", "ramfs", "btrfs", "cgroup2",
+                                                              "sockfs", "pipefs", "anon_inodefs", "devpts", "overlay", "bpf",
+                                                              "securityfs", "mqueue", "nsfs"});
+    constexpr unsigned minor_bits = 20; // MINORBITS, include/linux/kdev_t.h
+    const std::string kind = look.kind_of_file_system(super_block.address);
+    const auto value = super_block.value<std::uint32_t>(offset);
+    if (kind.empty())
+        return {};
+    if (!value || !*value)
+        return Answer::refusal();
+    for (const Instance& other : look.instances_named("super_block"))
+        if (other.address != super_block.address && other.value<std::uint32_t>(offset) == value)
+            return Answer::refusal();
+    if (std::find(without.begin(), without.end(), kind) == without.end())
+        return Answer::pass();
+    return *value >> minor_bits ? Answer::refusal() : Answer::show(*value);
 }
 
 } // namespace
@@ -208,6 +221,8 @@ Predicate make_mount_predicate(const DeepConstraint& constraint, const DeepMembe
         return file_system_of_root;
     if (name == "leads-to-file-system")
         return leads_to_file_system;
+    if (name == "number-of-device")
+        return number_of_device;
     return nullptr;
 }
 

@@ -69,11 +69,7 @@ bool is_internet(const Protocol& protocol)
 
 const std::vector<Instance>& all_socks(Look& look)
 {
-    static const std::vector<Instance> none;
-    for (const DeepStructure& structure : look.structures())
-        if (structure.name == "sock")
-            return look.instances(structure);
-    return none;
+    return look.instances_named("sock");
 }
 
 // A file that is a socket leads to the structure that leads back to it, and that the inode lies behind, always in the same

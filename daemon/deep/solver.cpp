@@ -97,6 +97,16 @@ DeepSolver::DeepSolver(DeepStructures structures) : structures_(std::move(struct
         }
 }
 
+std::set<std::string, std::less<>> DeepSolver::symbols() const
+{
+    std::set<std::string, std::less<>> names{clock};
+    for (const Member& member : members_)
+        for (const DeepConstraint& constraint : member.said->constraints)
+            if (constraint.arguments.contains("symbol"))
+                names.insert(constraint.arguments.at("symbol").get<std::string>());
+    return names;
+}
+
 std::vector<DeepFinding> DeepSolver::solve(Look& look, const Member& member,
                                        const std::vector<Taken>& taken) const
 {

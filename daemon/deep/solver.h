@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #pragma once
 
+#include <set>
 #include <string>
 #include <vector>
 
@@ -28,7 +29,11 @@ public:
     // Throws Error that says what is wrong in the constraints.
     explicit DeepSolver(DeepStructures structures);
 
+    static constexpr const char* clock = "jiffies"; // a guest that runs counts its ticks there
+
     const DeepStructures& structures() const { return structures_; }
+    // Those of the kernel's image that the constraints name, and the clock.
+    std::set<std::string, std::less<>> symbols() const;
 
     // All that one look at a guest tells, starting from what is known already. Each member that is found may
     // make new structures be found, in which others can be. Throws Error if the guest cannot be read, or

@@ -33,6 +33,9 @@ Json base_type(unsigned size, bool is_signed, const char* kind)
     return {{"size", size}, {"signed", is_signed}, {"kind", kind}, {"endian", "little"}};
 }
 
+// A number without any bytes, which reads as 0: what is not known has none.
+constexpr const char* nothing = "lacuna nothing";
+
 Json base_types(unsigned word)
 {
     return {{"void", base_type(0, false, "void")},
@@ -47,7 +50,8 @@ Json base_types(unsigned word)
             {"long int", base_type(word, true, "int")},
             {"unsigned long", base_type(word, false, "int")},
             {"long unsigned int", base_type(word, false, "int")},
-            {"unsigned long long", base_type(8, false, "int")}};
+            {"unsigned long long", base_type(8, false, "int")},
+            {nothing, base_type(0, false, "int")}};
 }
 
 // What C writes, as ISF does: "struct mm_struct *", "unsigned long", "char[]" and "void *[]" (of `size` bytes).
@@ -235,6 +239,49 @@ void add_tree_nodes(Structures& structures, const Profile& profile, unsigned wor
             structures.add("maple_node", name, 0, type_json(std::string("struct ") + kind, 0, word));
 }
 
+bool knows(const Profile& profile, std::string_view name)
+{
+    const ProfileMember* member = profile.find(std::string(name));
+    return member && member->usable();
+}
+
+// Tools read these, and do nothing at all without them. What they print of a time that is 0 is that there is none; of a count
+// they only want to know that it is not negative; and a module that has been initialised has no init part (do_init_module()).
+void add_unknown(Structures& structures, const Profile& profile, unsigned word)
+{
+    const auto unknown = [&](const char* type) { return type_json(type, 0, word); };
+    if (knows(profile, "inode.i_mode")) {
+        for (const char* time : {"i_atime", "i_ctime", "i_mtime"})
+            structures.add("inode", time, 0, unknown("struct timespec64"));
+        structures.add("timespec64", "tv_sec", 0, unknown(nothing));
+        structures.add("timespec64", "tv_nsec", 0, unknown(nothing));
+        structures.add("inode", "i_count", 0, unknown("struct lacuna_count"));
+        structures.add("lacuna_count", "counter", 0, unknown(nothing));
+    }
+    if (knows(profile, "module.core_size"))
+        structures.add("module", "init_size", 0, unknown(nothing));
+}
+
+// What is so by definition. What a protocol knows of a socket begins with what all know of theirs (include/net/inet_sock.h,
+// include/net/af_unix.h); a Unix socket's path stands where programs put it (include/uapi/linux/un.h). Of a socket's inode it is
+// known how far behind the socket it lies, so that the socket is put at the start of what holds both.
+void add_by_definition(Structures& structures, const Profile& profile, unsigned word)
+{
+    if (knows(profile, "socket_alloc.vfs_inode"))
+        structures.add("socket_alloc", "socket", 0, type_json("struct socket", 0, word));
+    if (!knows(profile, "sock.sk_socket"))
+        return;
+    for (const char* kind : {"inet_sock", "unix_sock"})
+        structures.add(kind, "sk", 0, type_json("struct sock", 0, word));
+    structures.add("sockaddr_un", "sun_family", 0, type_json("unsigned short", 0, word));
+    structures.add("sockaddr_un", "sun_path", 2, type_json("char[]", 108, word));
+    // Where Volatility looks for an IPv6 socket's own address: its copy in what all sockets have serves as well.
+    if (const ProfileMember* own = profile.find("sock.__sk_common.skc_v6_rcv_saddr"); own && own->usable()) {
+        structures.add("inet_sock", "pinet6", own->offset, type_json("struct ipv6_pinfo", 0, word));
+        structures.add("ipv6_pinfo", "saddr", 0, type_json("struct in6_addr", 0, word));
+    }
+}
+
 Json user_types(const Profile& profile, unsigned word)
 {
     Structures structures(word);
@@ -242,6 +289,8 @@ Json user_types(const Profile& profile, unsigned word)
         if (const auto offset = offset_of(profile, member); offset && member.name.find_first_of(".[") == std::string::npos)
             structures.add(member.structure, member.name, *offset, type_json(c_type_of(member), size_in_isf(member), word));
     add_tree_nodes(structures, profile, word);
+    add_unknown(structures, profile, word);
+    add_by_definition(structures, profile, word);
     add_nested(structures, profile, word);
     if (has_module_parts(profile))
         add_module_parts(structures, profile, word);

@@ -65,11 +65,13 @@ void for_each_symbol(std::string_view text, const OnSymbol& found)
     }
 }
 
-std::map<std::string, std::uint64_t> addresses_of(std::string_view text)
+std::map<std::string, std::uint64_t> addresses_of(std::string_view text, const std::set<std::string, std::less<>>& wanted)
 {
     std::map<std::string, std::uint64_t> addresses;
     std::set<std::string> ambiguous;
     for_each_symbol(text, [&](std::uint64_t address, char, std::string_view name) {
+        if (!wanted.empty() && !wanted.contains(name))
+            return;
         const auto [known, is_new] = addresses.emplace(name, address);
         if (!is_new && known->second != address)
             ambiguous.emplace(name);

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <set>
 #include <string>
 #include <string_view>
 
@@ -21,8 +22,8 @@ using OnSymbol = std::function<void(std::uint64_t address, char type, std::strin
 // Throws Error if it is no such text.
 void for_each_symbol(std::string_view text, const OnSymbol& found);
 
-// By name; those that stand at several addresses are left out, since nobody could say which one is meant.
-std::map<std::string, std::uint64_t> addresses_of(std::string_view text);
+// By name; those that stand at several addresses are left out, since nobody could say which one is meant. `wanted`: only these.
+std::map<std::string, std::uint64_t> addresses_of(std::string_view text, const std::set<std::string, std::less<>>& wanted = {});
 
 // The same where the kernel has slid. What does not move with it (per-CPU offsets, absolute symbols) stays.
 std::string slid_symbol_text(std::string_view text, std::uint64_t slide);

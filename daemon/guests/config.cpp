@@ -149,7 +149,7 @@ Policy read_policy(const Table& table)
 
 Deep read_deep(const Table& table)
 {
-    const auto when = table.text("deep").value_or("on-request");
+    const auto when = table.text("deep").value_or("on");
     for (const auto& [name, deep] :
          {std::pair("off", Deep::off), std::pair("on-request", Deep::on_request), std::pair("on", Deep::on)})
         if (when == name)

@@ -55,7 +55,7 @@ struct Config {
     unsigned deadline_seconds = 120;        // of trapping
     bool record = false;                    // keep a recording of the boot
     Trust trust;                            // for "learn-if-unknown"
-    Deep deep = Deep::on_request;
+    Deep deep = Deep::on;
     std::string group;                      // may read the profiles; empty: everybody
     std::string log_level = "info";         // as spdlog calls them
     std::string metrics;                    // address and port to serve Prometheus metrics at; empty: none

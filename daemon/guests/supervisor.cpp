@@ -212,11 +212,11 @@ void Supervisor::breathe()
 }
 
 void Supervisor::put_deep(const std::string& guest, const std::string& kernel_id,
-                          const std::vector<ProfileMember>& members)
+                          const std::vector<ProfileMember>& members, const std::string& constraints)
 {
     const auto usable = std::count_if(members.begin(), members.end(),
                                       [](const ProfileMember& member) { return member.usable(); });
-    const Stored stored = store_.put_deep(kernel_id, members);
+    const Stored stored = store_.put_deep(kernel_id, members, constraints);
     export_kernel(kernel_id);
     for (const std::string& objection : stored.objections)
         spdlog::error("[{}] contradicts the profile in the store: {}", guest, objection);

@@ -107,7 +107,8 @@ public:
     const lacuna_constraints& constraints() const { return constraints_; }
     const Store& store() const { return store_; }
     // Puts what was found by looking at a guest into the profile of its kernel, and logs what became of it. Throws Error.
-    void put_deep(const std::string& guest, const std::string& kernel_id, const std::vector<ProfileMember>& members);
+    void put_deep(const std::string& guest, const std::string& kernel_id, const std::vector<ProfileMember>& members,
+                  const std::string& constraints);
     std::size_t kernels_in_progress() const { return library_.in_progress(); }
     // How many there have been, by kind: "kernel" (none to be had of a guest), "let-go" (by the module),
     // "contradiction" (of two profiles), "verification" (a known profile that does not hold), "module" (gone

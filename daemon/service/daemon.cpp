@@ -10,6 +10,7 @@
 #include <systemd/sd-daemon.h>
 
 #include "constraint_set.h"
+#include "deep_learning.h"
 #include "names.h"
 #include "requests.h"
 #include "symbol_file.h"
@@ -64,6 +65,7 @@ Daemon::Daemon(Config config, Connect connect, KernelLibrary::Reader reader)
       library_(reader ? std::move(reader) : reader_for(config)),
       supervisor_(config, load_constraints(config.constraints), library_),
       control_(config.socket),
+      deep_digest_(digest_of_deep_constraints(config.constraints / "deep")),
       wake_ms_(watchdog_ms())
 {
     supervisor_.on_change([this](const Guest& guest) { tell_watchers(guest); });
@@ -120,6 +122,8 @@ void Daemon::handle_line(ControlServer::ClientId client, const std::string& line
         const Json request = parse_request(line);
         if (request.is_object() && request.value("command", "") == "watch")
             return start_watch(client, request);
+        if (takes_long(request)) // clients are served meanwhile
+            return void(long_requests_.emplace_back(client, request));
         if (const auto reply = answer(supervisor_, request))
             control_.send(client, *reply);
         else
@@ -200,22 +204,82 @@ void Daemon::reload()
     tell_ready();
 }
 
-// Of each boot once, a while after its hunt.
-void Daemon::learn_deep_of_one()
+// Each boot once, a while after its hunt, as long as that tells something new of its kernel; null: nobody.
+const Guest* Daemon::next_to_look_at()
 {
     const auto now = std::chrono::steady_clock::now();
+    std::map<std::uint32_t, Quiet> before = std::move(quiet_);
+    quiet_.clear();
+    const Guest* next = nullptr;
     for (const Guest& guest : supervisor_.guests()) {
-        if (guest.state != LACUNA_GUEST_DONE || !guest.boot.kernel || !guest.boot.page_table_gpa() ||
-            !supervisor_.store().profile(guest.boot.kernel_id))
+        if (guest.state != LACUNA_GUEST_DONE || !guest.boot.kernel)
             continue;
-        const auto boot = fmt::format("{} {:#x} {}", guest.number, guest.boot.slide, guest.boot.kernel_id);
-        auto& since = quiet_.try_emplace(boot, now).first->second;
-        if (!since || now - *since < deep_after)
+        const auto known = before.find(guest.number);
+        Quiet& quiet = quiet_[guest.number] = known != before.end() && known->second.boot == guest.boot.kernel
+                                                  ? known->second
+                                                  : Quiet{guest.boot.kernel, now};
+        if (next || quiet.looked_at || now - quiet.since < deep_after || !guest.boot.page_table_gpa())
             continue;
-        since.reset();
-        learn_deep(supervisor_, std::string(guest.name));
+        quiet.looked_at = true;
+        const auto profile = supervisor_.store().profile(guest.boot.kernel_id);
+        if (!profile || !DeepLearning::can_start_from(*profile))
+            continue;
+        const Provenance::Looks& looks = profile->provenance.looks;
+        if (looks.constraints != deep_digest_ || looks.without_news < supervisor_.config().trust.final_after_boots)
+            next = &guest;
+    }
+    return next;
+}
+
+void Daemon::look_at_one(int stop_fd)
+{
+    const auto go_on = [this, stop_fd] { breathe(stop_fd); };
+    if (!long_requests_.empty()) {
+        const auto [client, request] = long_requests_.front();
+        long_requests_.pop_front();
+        if (const auto reply = answer(supervisor_, request, go_on))
+            control_.send(client, *reply);
+    } else if (supervisor_.config().deep != Deep::on) {
+        return;
+    } else if (const Guest* guest = next_to_look_at()) {
+        const std::string name = guest->name;
+        try {
+            learn_deep(supervisor_, name, go_on);
+        } catch (const ModuleGone&) {
+            throw;
+        } catch (const Error& error) { // its next boot is another chance
+            spdlog::info("[{}] nothing more was learned by looking at it: {}", name, error.what());
+        }
+    } else {
         return;
     }
+    answer_waiting(); // for whom kernels may have been read meanwhile
+}
+
+// In the middle of a look: everybody else is served.
+void Daemon::breathe(int stop_fd)
+{
+    pollfd stop{stop_fd, POLLIN, 0};
+    if (poll(&stop, 1, 0) > 0)
+        throw Error("lacunad was told to end");
+    supervisor_.breathe();
+    serve_clients();
+    if (const auto now = std::chrono::steady_clock::now(); now - breathed_deeply_ > std::chrono::milliseconds(verify_ms)) {
+        breathed_deeply_ = now;
+        if (supervisor_.is_verifying())
+            supervisor_.verify();
+        if (wake_ms_ >= 0)
+            sd_notify(0, "WATCHDOG=1");
+    }
+}
+
+void Daemon::serve_clients()
+{
+    control_.run([this](auto client, const std::string& line) { handle_line(client, line); },
+                 [this](auto client) {
+                     watchers_.erase(client);
+                     waiting_.erase(client);
+                 });
 }
 
 void Daemon::poll_once(int stop_fd, std::vector<pollfd>& fds)
@@ -231,6 +295,8 @@ void Daemon::poll_once(int stop_fd, std::vector<pollfd>& fds)
         wait_ms = verify_ms;
     if (supervisor_.config().deep == Deep::on && wait_ms < 0)
         wait_ms = deep_ms;
+    if (link && !long_requests_.empty())
+        wait_ms = 0;
     if (wake_ms_ >= 0 && (wait_ms < 0 || wake_ms_ < wait_ms))
         wait_ms = wake_ms_;
     if (poll(fds.data(), fds.size(), wait_ms) < 0 && errno != EINTR)
@@ -257,8 +323,8 @@ void Daemon::run(int stop_fd)
             guarded([this] { supervisor_.read_events(); });
         if (supervisor_.is_verifying())
             guarded([this] { supervisor_.verify(); });
-        if (supervisor_.link() && supervisor_.config().deep == Deep::on)
-            guarded([this] { learn_deep_of_one(); });
+        if (supervisor_.link())
+            guarded([&] { look_at_one(stop_fd); });
         if (fds[4].revents)
             guarded([this] { supervisor_.domains_are(libvirt_->domains()); });
         if (fds[1].revents)
@@ -266,13 +332,7 @@ void Daemon::run(int stop_fd)
                 supervisor_.kernels_ready();
                 answer_waiting();
             });
-        guarded([this] {
-            control_.run([this](auto client, const std::string& line) { handle_line(client, line); },
-                         [this](auto client) {
-                             watchers_.erase(client);
-                             waiting_.erase(client);
-                         });
-        });
+        guarded([this] { serve_clients(); });
     }
     spdlog::info("told to end; guests that are being learned from go on");
     sd_notify(0, "STOPPING=1");

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -41,7 +42,10 @@ private:
     void tell_watchers(const Guest& guest);
     void tell_ready();
     void reload();
-    void learn_deep_of_one();
+    void look_at_one(int stop_fd);
+    const Guest* next_to_look_at();
+    void breathe(int stop_fd);
+    void serve_clients();
     void poll_once(int stop_fd, std::vector<pollfd>& fds);
 
     Connect connect_;
@@ -52,10 +56,18 @@ private:
     std::multimap<ControlServer::ClientId, Json> waiting_;    // requests whose kernels are being read
     std::optional<LibvirtFollower> libvirt_;
     std::optional<Metrics> metrics_;
-    // Boots whose hunt is over, since when; none: all that can be learned by looking has been.
-    std::map<std::string, std::optional<std::chrono::steady_clock::time_point>> quiet_;
+    std::deque<std::pair<ControlServer::ClientId, Json>> long_requests_; // that wait for their turn
+    // Guests whose hunt is over, by number.
+    struct Quiet {
+        std::shared_ptr<const KernelDescriptor> boot; // each has its own
+        std::chrono::steady_clock::time_point since;
+        bool looked_at = false;
+    };
+    std::map<std::uint32_t, Quiet> quiet_;
+    std::string deep_digest_; // of the constraints of deep members
     int reload_fd_ = -1;
     std::function<Config()> read_config_;
+    std::chrono::steady_clock::time_point breathed_deeply_{};
     int wake_ms_ = -1; // how often systemd wants to hear from us; -1: it does not
     bool ready_ = false;
     std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();

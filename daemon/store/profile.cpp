@@ -73,6 +73,10 @@ Json provenance_to_json(const Profile& profile)
     json["boots"] = provenance.boots;
     json["without_news"] = provenance.without_news;
     json["contradicted"] = provenance.contradicted;
+    if (provenance.looks.boots)
+        json["looks"] = {{"boots", provenance.looks.boots},
+                         {"without_news", provenance.looks.without_news},
+                         {"constraints", provenance.looks.constraints}};
     json["guests"] = Json::object();
     for (const Teacher& teacher : provenance.teachers)
         json["guests"][teacher.guest] = {{"boots", teacher.boots}, {"last", teacher.last}};
@@ -87,6 +91,11 @@ Provenance provenance_from_json(const Json& json)
     provenance.boots = json.at("boots").get<std::uint32_t>();
     provenance.without_news = json.at("without_news").get<std::uint32_t>();
     provenance.contradicted = json.at("contradicted").get<std::uint32_t>();
+    if (json.contains("looks")) {
+        const Json& looks = json.at("looks");
+        provenance.looks = {looks.at("boots").get<std::uint32_t>(), looks.at("without_news").get<std::uint32_t>(),
+                            looks.at("constraints").get<std::string>()};
+    }
     for (const auto& [guest, teacher] : json.at("guests").items())
         provenance.teachers.push_back(
             {guest, teacher.at("boots").get<std::uint32_t>(), teacher.at("last").get<std::string>()});
@@ -324,7 +333,7 @@ Profile join(const Profile& old, const Profile& fresh, bool had_news)
 {
     Profile joined = old;
     if (begins_anew(old.provenance, fresh.provenance)) {
-        joined.provenance = {fresh.provenance.engine, fresh.provenance.constraints, {}, 0, 0, 0};
+        joined.provenance = {fresh.provenance.engine, fresh.provenance.constraints, {}, 0, 0, 0, old.provenance.looks};
         for (ProfileMember& member : joined.members)
             member.evidence.boots = 0;
     }

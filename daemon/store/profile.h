@@ -84,6 +84,14 @@ struct Provenance {
     std::uint32_t without_news = 0; // the last of these boots in a row that added nothing
     std::uint32_t contradicted = 0; // boots that said something else
 
+    // The same of boots that were looked at for deep members.
+    struct Looks {
+        std::uint32_t boots = 0, without_news = 0;
+        std::string constraints; // digest of those that were looked for
+
+        bool operator==(const Looks&) const = default;
+    } looks;
+
     const Teacher* find(const std::string& guest) const;
     bool operator==(const Provenance&) const = default;
 };

@@ -302,7 +302,7 @@ void Store::remove_boots() const
         throw Error("cannot be removed: " + error.message(), (export_folder() / "guests").string());
 }
 
-Stored Store::put_deep(const std::string& kernel_id, const std::vector<ProfileMember>& members)
+Stored Store::put_deep(const std::string& kernel_id, const std::vector<ProfileMember>& members, const std::string& constraints)
 {
     const auto file = profile_file(kernel_id);
     const auto old = profile(kernel_id);
@@ -328,10 +328,13 @@ Stored Store::put_deep(const std::string& kernel_id, const std::vector<ProfileMe
             known->remaining = 0;
         }
     }
-    if (fresh == *old)
-        return {Stored::kept, file, {}};
+    const bool news = fresh != *old;
+    Provenance::Looks& looks = fresh.provenance.looks;
+    looks.without_news = news || looks.constraints != constraints ? 0 : looks.without_news + 1;
+    looks.constraints = constraints;
+    looks.boots++;
     write_profile(file, fresh);
-    return {Stored::improved, file, std::move(objections)};
+    return {news ? Stored::improved : Stored::kept, file, std::move(objections)};
 }
 
 std::optional<Profile> Store::profile(const std::string& kernel_id) const

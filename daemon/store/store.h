@@ -57,8 +57,8 @@ public:
     std::vector<std::string> kernels() const;
     // Puts deep members beside what the profile says already. Where two looks do not agree on one, it is
     // contradicted from then on: which of them is right cannot be known. Throws Error if there is no profile
-    // of this kernel.
-    Stored put_deep(const std::string& kernel_id, const std::vector<ProfileMember>& members);
+    // of this kernel. `constraints`: their digest.
+    Stored put_deep(const std::string& kernel_id, const std::vector<ProfileMember>& members, const std::string& constraints);
     std::optional<Profile> profile(const std::string& kernel_id) const;
     std::filesystem::path profile_file(const std::string& kernel_id) const;
 

@@ -65,6 +65,7 @@ def boot(options):
     if None in truths.values() and not kernels["first"].order:
         untaught = ("module",)  # it was given none to load
     codes += [judge_guest(out / folder, truths[which], untaught) for folder, which in judged.items() if truths[which]]
+    codes += [judge_published(out / folder, kernels[which], built(options.build, "tests/btf_truth")) for folder, which in judged.items() if truths[which]]
     if options.scenario == "deep":
         codes.append(judge_deep(out, kernels["first"], built(options.build, "tests/btf_truth")))
     codes += [judge_behaviour(out / folder, untaught) for folder in judged if by_behaviour]
@@ -255,16 +256,35 @@ def judge_guest(folder, truth, untaught=()):
 def judge_deep(folder, kernel, btf_tool):
     """Write deep-verdict.json and show the verdict on what a look has taught; returns its exit code."""
     found = (load_if_there(folder / "deep.json") or {}).get("members", {})
+    verdict = judge.judge_deep(found, deep_truth(found, kernel, btf_tool))
+    (folder / "deep-verdict.json").write_text(json.dumps(verdict, indent=1))
+    say(f"verdict on what was learned by looking:\n{judge.table(verdict)}")
+    return judge.exit_code(verdict)
+
+
+def judge_published(folder, kernel, btf_tool):
+    """What looks have put into a profile, in whatever scenario, must be right; returns the exit code."""
+    members = (load_if_there(folder / "profile.json") or {}).get("members", {})
+    found = {f"{structure}.{name}": one for structure, named in members.items() for name, one in named.items() if one.get("deep")}
+    if not found:
+        return 0
+    truth = deep_truth(found, kernel, btf_tool)
+    verdict = judge.count({name: {**judge.judge_member(one, truth[name]), "may_be_open": True} for name, one in found.items()})
+    (folder / "published-verdict.json").write_text(json.dumps(verdict, indent=1))
+    wrong = [name for name, one in verdict["members"].items() if one["verdict"] == "wrong"]
+    say(f"{folder}: {verdict['right']} deep members in the profile are right, {len(wrong)} wrong {' '.join(wrong)}")
+    return judge.exit_code(verdict)
+
+
+def deep_truth(found, kernel, btf_tool):
+    """Where BTF says these members are."""
     names = [*found, "module.list", *judge.OTHER_NAMES.values()]
     truth = json.loads(run([btf_tool, kernel.vmlinuz, *names], hint="what looks teach is judged by BTF only: choose a kernel with it"))
     truth |= {name: truth[other] for name, other in judge.OTHER_NAMES.items() if truth.get(name) is None}
     for name in found:
         if name.startswith("module.") and name != "module.list" and truth[name] is not None:
             truth[name] -= truth["module.list"]
-    verdict = judge.judge_deep(found, truth)
-    (folder / "deep-verdict.json").write_text(json.dumps(verdict, indent=1))
-    say(f"verdict on what was learned by looking:\n{judge.table(verdict)}")
-    return judge.exit_code(verdict)
+    return truth
 
 
 def judge_behaviour(folder, untaught=()):

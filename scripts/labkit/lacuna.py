@@ -23,7 +23,7 @@ class Lacuna:
     def __init__(self, job, guests, log):
         self.job, self.guests, self.log = job, guests, log
         self.client = [job["client"], "--socket", SOCKET]
-        self.policy, self.confirm_boots, self.deep = "learn", 2, "on-request"
+        self.policy, self.confirm_boots = "learn", 2
         self.daemon = None
         self.states, self.seen = {}, {}
 
@@ -58,7 +58,7 @@ class Lacuna:
         text = (
             f'store = "{STORE}"\nsocket = "{SOCKET}"\nconstraints = "{self.job["constraints"]}"\n'
             f'deadline_seconds = {self.job["deadline"]}\nrecord = {json.dumps(self.job["record"])}\n'
-            f'confirm_boots = {self.confirm_boots}\ncompare_one_in = 0\ndeep = "{self.deep}"\n'
+            f'confirm_boots = {self.confirm_boots}\ncompare_one_in = 0\n'
         )
         for guest in self.guests:
             kernels = json.dumps(guest.get("kernels") or [str(guest["kernel"])])

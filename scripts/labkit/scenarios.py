@@ -76,8 +76,7 @@ def check_detail(trial, guest):
 
 
 def deep_on(trial):
-    """With deep = "on" a guest is looked at by itself, a while after its hunt; the profile has more members then."""
-    trial.lacuna.deep = "on"
+    """A guest is looked at by itself, a while after its hunt; the profile has more members then, and so have the files for tools."""
     trial.start_lacuna()
     guest = trial.start_guest()
     if not trial.wait_ready(guest):
@@ -89,8 +88,12 @@ def deep_on(trial):
         members = (trial.lacuna.ask("profile", guest.name) or {}).get("members", {})
         deep_members = [name for one in members.values() for name, member in one.items() if member.get("deep")]
     trial.check("the guest was looked at without being asked for", deep_members, f"{len(deep_members)} members")
+    trial.check("lacunactl is answered meanwhile and afterwards", trial.lacuna.ask("status"))
+    isf = json.loads(next((STORE / "export/isf").glob("*.json")).read_text())["user_types"]["task_struct"]["fields"]
+    trial.check("the file for tools has them, too", {"files", "active_mm", "cred"} <= set(isf), ", ".join(isf))
     trial.check("the guest runs on", still_prints(guest))
     trial.write(guest, "profile", trial.lacuna.ask("profile", guest.name))
+    trial.write(guest, "pslist", trial.lacuna.ask("ps", "-f", guest.name))
 
 
 def one_by_one(trial):

@@ -130,6 +130,34 @@ TEST_F(Isf, PartsOfModules)
     EXPECT_EQ(isf.at("enums").at("mod_mem_type").at("constants").at("MOD_INIT_RODATA"), 6);
 }
 
+// What tools read and nobody knows is a number without bytes, which reads as 0.
+TEST_F(Isf, WhatIsNotKnownHasNoBytes)
+{
+    add("inode.i_mode", "short", 2, 0);
+    EXPECT_EQ(fields("inode").at("i_mtime").at("type").at("name"), "timespec64");
+    const Json isf = make_isf(profile, symbols);
+    const std::string nothing = isf.at("user_types").at("timespec64").at("fields").at("tv_sec").at("type").at("name").get<std::string>();
+    EXPECT_EQ(isf.at("base_types").at(nothing).at("size"), 0);
+    EXPECT_FALSE(isf.at("user_types").contains("module"));
+    add("module.list", "list", 16, 8);
+    add("module.core_size", "int", 4, 312, true);
+    EXPECT_EQ(fields("module").at("init_size").at("type").at("name"), nothing);
+}
+
+TEST_F(Isf, SocketsAsTheirProtocolsSeeThem)
+{
+    add("sock.sk_socket", "pointer", 8, 600);
+    EXPECT_EQ(fields("unix_sock").at("sk").at("offset"), 0);
+    EXPECT_EQ(fields("sockaddr_un").at("sun_path").at("offset"), 2);
+    EXPECT_FALSE(fields("inet_sock").contains("pinet6"));
+    add("sock.__sk_common.skc_v6_rcv_saddr", "address", 16, 72);
+    EXPECT_EQ(fields("inet_sock").at("pinet6").at("offset"), 72);
+    EXPECT_FALSE(make_isf(profile, symbols).at("user_types").contains("socket_alloc"));
+    add("socket_alloc.vfs_inode", "structure", 8, 128);
+    EXPECT_EQ(fields("socket_alloc").at("socket").at("offset"), 0);
+    EXPECT_EQ(fields("socket_alloc").at("vfs_inode").at("offset"), 128);
+}
+
 // Every type that is named must be there, else Volatility does not load the file.
 TEST_F(Isf, NamesNothingThatItDoesNotHave)
 {

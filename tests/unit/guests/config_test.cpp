@@ -101,7 +101,7 @@ TEST(Config, DefaultsOfAnEmptyFile)
     EXPECT_EQ(config.store, "/var/lib/lacuna");
     EXPECT_EQ(config.socket, "/run/lacuna/lacunad.sock");
     EXPECT_EQ(config.deadline_seconds, 120u);
-    EXPECT_EQ(config.deep, Deep::on_request);
+    EXPECT_EQ(config.deep, Deep::on);
     EXPECT_FALSE(config.record);
 }
 
@@ -116,7 +116,7 @@ TEST(Config, ErrorsNameFileAndLine)
     EXPECT_ERROR(parse("log_level = 'loud'"),
                  "lacuna.toml:1: unknown log level \"loud\"; allowed are trace, debug");
     EXPECT_EQ(parse("deep = \"off\"").deep, Deep::off);
-    EXPECT_EQ(parse("deep = \"on\"").deep, Deep::on);
+    EXPECT_EQ(parse("deep = \"on-request\"").deep, Deep::on_request);
     EXPECT_ERROR(parse("deep = \"often\""), "\"off\", \"on-request\" or \"on\" is allowed");
     EXPECT_ERROR(parse("deadline_seconds = 0"), "a whole number from 1 to 3600 is allowed");
     for (const char* address : {"nonsense", ":9464", "127.0.0.1:", "127.0.0.1:http"})

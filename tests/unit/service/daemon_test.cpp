@@ -300,6 +300,29 @@ TEST_F(DaemonTest, ProcessesAndModulesFromOutside)
     EXPECT_NE(modules.find("(size cannot be told: module.core_size not known)\n"), std::string::npos) << modules;
 }
 
+TEST_F(DaemonTest, WhileAGuestIsLookedAtOthersAreServed)
+{
+    boot_to_the_end();
+    ControlClient looking(config.socket), other(config.socket);
+    looking.send({{"command", "learn"}, {"guest", "web1"}, {"deep", true}});
+    for (int i = 0; i < 3; i++) // three looks take more than a second
+        EXPECT_EQ(other.request({{"command", "status"}}).at("ok"), true);
+    const Json answer = looking.receive().value();
+    EXPECT_EQ(answer.value("looks", 0u), 3u) << answer;
+    EXPECT_EQ(Store::existing(config.store).profile("id-1")->provenance.looks.boots, 1u);
+    EXPECT_EQ(ctl({"learn", "--deep", "nobody"}).code, exit_unknown);
+}
+
+TEST_F(DaemonTest, OfAGuestThatGoesWhileItIsLookedAtNothingIsKept)
+{
+    boot_to_the_end();
+    ControlClient looking(config.socket);
+    looking.send({{"command", "learn"}, {"guest", "web1"}, {"deep", true}});
+    module.tell(progress(LACUNA_EVENT_GONE, LACUNA_GUEST_GONE, true));
+    EXPECT_EQ(looking.receive().value().at("ok"), false);
+    EXPECT_EQ(Store::existing(config.store).profile("id-1")->provenance.looks.boots, 0u);
+}
+
 TEST_F(DaemonTest, ProfileOfGuestAndOfKernel)
 {
     boot_to_the_end();

@@ -566,6 +566,8 @@ ProfileMember deep_member(const std::string& name, std::vector<std::int32_t> pla
     return member;
 }
 
+const std::string digest(64, 'a'); // of what was looked for
+
 } // namespace
 
 TEST(DeepMembers, StandBesideTheOthersAndDoNotCountAsTheirs)
@@ -573,9 +575,9 @@ TEST(DeepMembers, StandBesideTheOthersAndDoNotCountAsTheirs)
     TemporaryDirectory directory;
     Store store(directory.path());
     const Profile core = profile_with(resolved_at(100), resolved_at(200), resolved_at(-16));
-    EXPECT_ERROR(store.put_deep(core.kernel_id, {deep_member("stack", {32})}), "there is no profile");
+    EXPECT_ERROR(store.put_deep(core.kernel_id, {deep_member("stack", {32})}, digest), "there is no profile");
     store.put_profile(core);
-    EXPECT_EQ(store.put_deep(core.kernel_id, {deep_member("stack", {32}), deep_member("cred", {}), deep_member("pid", {4})}).outcome,
+    EXPECT_EQ(store.put_deep(core.kernel_id, {deep_member("stack", {32}), deep_member("cred", {}), deep_member("pid", {4})}, digest).outcome,
               Stored::improved);
     const Profile profile = store.profile(core.kernel_id).value();
     ASSERT_TRUE(profile.find("task_struct.stack"));
@@ -596,15 +598,38 @@ TEST(DeepMembers, TiesAreToldApartAndContradictionsStay)
     const Profile core = profile_with(resolved_at(100), resolved_at(200), resolved_at(-16));
     store.put_profile(core);
     const auto state = [&] { return store.profile(core.kernel_id)->find("task_struct.parent")->state; };
-    store.put_deep(core.kernel_id, {deep_member("parent", {40, 48, 56})});
-    EXPECT_EQ(store.put_deep(core.kernel_id, {deep_member("parent", {40, 48, 56})}).outcome, Stored::kept);
-    store.put_deep(core.kernel_id, {deep_member("parent", {48, 56, 64})});
+    store.put_deep(core.kernel_id, {deep_member("parent", {40, 48, 56})}, digest);
+    EXPECT_EQ(store.put_deep(core.kernel_id, {deep_member("parent", {40, 48, 56})}, digest).outcome, Stored::kept);
+    store.put_deep(core.kernel_id, {deep_member("parent", {48, 56, 64})}, digest);
     EXPECT_EQ(store.profile(core.kernel_id)->find("task_struct.parent")->candidates, (std::vector<std::int32_t>{48, 56}));
-    store.put_deep(core.kernel_id, {deep_member("parent", {48})});
+    store.put_deep(core.kernel_id, {deep_member("parent", {48})}, digest);
     EXPECT_EQ(state(), LACUNA_RESOLVED);
-    const Stored stored = store.put_deep(core.kernel_id, {deep_member("parent", {56})});
+    const Stored stored = store.put_deep(core.kernel_id, {deep_member("parent", {56})}, digest);
     EXPECT_EQ(stored.objections, std::vector<std::string>{"task_struct.parent is not where it was"});
     EXPECT_EQ(state(), LACUNA_CONTRADICTED);
-    store.put_deep(core.kernel_id, {deep_member("parent", {48})});
+    store.put_deep(core.kernel_id, {deep_member("parent", {48})}, digest);
     EXPECT_EQ(state(), LACUNA_CONTRADICTED); // for good
+}
+
+// Whoever looks again and again without learning anything knows when to stop; what is looked for may change, though.
+TEST(DeepMembers, LooksThatTellNothingNewAreCounted)
+{
+    TemporaryDirectory directory;
+    Store store(directory.path());
+    const Profile core = profile_with(resolved_at(100), resolved_at(200), resolved_at(-16));
+    store.put_profile(core);
+    const auto looks = [&] { return store.profile(core.kernel_id)->provenance.looks; };
+    EXPECT_EQ(looks(), Provenance::Looks());
+    store.put_deep(core.kernel_id, {deep_member("stack", {32})}, digest);
+    EXPECT_EQ(looks(), (Provenance::Looks{1, 0, digest}));
+    store.put_deep(core.kernel_id, {deep_member("stack", {32})}, digest);
+    store.put_deep(core.kernel_id, {deep_member("stack", {})}, digest);
+    EXPECT_EQ(looks(), (Provenance::Looks{3, 2, digest}));
+    store.put_deep(core.kernel_id, {deep_member("cred", {40})}, digest);
+    EXPECT_EQ(looks(), (Provenance::Looks{4, 0, digest}));
+    store.put_deep(core.kernel_id, {}, digest);
+    EXPECT_EQ(looks().without_news, 1u);
+    store.put_deep(core.kernel_id, {}, std::string(64, 'b'));
+    EXPECT_EQ(looks(), (Provenance::Looks{6, 0, std::string(64, 'b')}));
+    EXPECT_EQ(profile_from_json(to_json(*store.profile(core.kernel_id)), "file"), store.profile(core.kernel_id));
 }
