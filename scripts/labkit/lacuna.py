@@ -23,7 +23,8 @@ class Lacuna:
     def __init__(self, job, guests, log):
         self.job, self.guests, self.log = job, guests, log
         self.client = [job["client"], "--socket", SOCKET]
-        self.policy, self.confirm_boots = "learn", 2
+        # A look takes an emulated host a minute: only where it is what is tried. None: as it is where nobody has said anything.
+        self.policy, self.confirm_boots, self.deep = "learn", 2, "on-request"
         self.daemon = None
         self.states, self.seen = {}, {}
 
@@ -60,6 +61,8 @@ class Lacuna:
             f'deadline_seconds = {self.job["deadline"]}\nrecord = {json.dumps(self.job["record"])}\n'
             f'confirm_boots = {self.confirm_boots}\ncompare_one_in = 0\n'
         )
+        if self.deep:
+            text += f'deep = "{self.deep}"\n'
         for guest in self.guests:
             kernels = json.dumps(guest.get("kernels") or [str(guest["kernel"])])
             text += f'\n[[guest]]\nname = "{guest["name"]}*"\nkernels = {kernels}\npolicy = "{self.policy}"\n'

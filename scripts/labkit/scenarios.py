@@ -77,6 +77,7 @@ def check_detail(trial, guest):
 
 def deep_on(trial):
     """A guest is looked at by itself, a while after its hunt; the profile has more members then, and so have the files for tools."""
+    trial.lacuna.deep = None
     trial.start_lacuna()
     guest = trial.start_guest()
     if not trial.wait_ready(guest):
