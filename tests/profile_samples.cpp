@@ -33,7 +33,7 @@ Profile sample()
     profile.release = "6.1.0-56-amd64";
     profile.banner = "Linux version 6.1.0-56-amd64 (x@y) #1 SMP";
     profile.architecture = "x86_64";
-    profile.provenance = {3, std::string(64, 'a'), {{"web1", 2, "2026-11-27T10:00:00Z"}}, 2, 0, 1};
+    profile.provenance = {3, std::string(64, 'a'), {{"web1", 2, "2026-11-27T10:00:00Z"}}, 2, 0, 1, {1, 0, std::string(64, 'b')}};
     profile.members = {member("task_struct", "tasks", LACUNA_RESOLVED, 2192),
                        member("task_struct", "pid", LACUNA_TIED, 2416, {2416, 2420}),
                        member("task_struct", "mm", LACUNA_AMBIGUOUS, 0, {8, 16}),
