@@ -33,7 +33,7 @@ Profile profile_of(const std::string& kernel_id, std::int32_t pid)
         member.evidence.boots = 1;
         profile.members.push_back(member);
     }
-    profile.provenance = {1, "", {{"web", 1, ""}}, 1, 0, 0};
+    profile.provenance = {1, "", {{"web", 1, ""}}, 1, 0, 0, {}};
     return profile;
 }
 
