@@ -940,9 +940,9 @@ bool lac_engine_wants_looks(const struct lac_engine *engine)
 
 		if (hunt->settled || hunt->contradicted || !is_looked_for(hunt->member) || is_of_nothing(engine, i))
 			continue;
-		/* modules and processes stay where they are; else a look tells only what a thread is that is there */
+		/* modules, processes and their threads stay where they are, and processes are found by their list */
 		if (engine->set->structures[hunt->member->structure].source == LACUNA_SOURCE_MODULE || hunt->tied ||
-		    hunt->survivor != hunt->number || (needs_process(engine, hunt) && lac_known(engine, lac_list_of_tasks(engine))))
+		    hunt->survivor != hunt->number || lac_known(engine, lac_list_of_tasks(engine)))
 			return true;
 	}
 	return false;

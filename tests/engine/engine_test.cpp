@@ -465,6 +465,28 @@ TEST(Engine, KnowsWhenExitsTeachNothingMore)
     EXPECT_TRUE(lac_engine_wants_exits(hunt.engine()));
 }
 
+// They are no tie any more then, and forks may be over: the threads are still there to be seen.
+TEST(Engine, LookingIsEnoughWherePidAndTgidHaveDifferedOnce)
+{
+    SyntheticGuest guest(Layout::ordinary());
+    Hunt hunt(guest);
+    boot_kernel(guest, hunt);
+    run_processes(guest, hunt, false);
+    load_modules(guest, hunt, 8);
+    ASSERT_TRUE(lac_engine_settled(hunt.engine(), false) && lac_engine_settled(hunt.engine(), true));
+    const auto odd = guest.spawn_process("odd");
+    guest.memory.put<std::int32_t>(guest.to_gpa(odd.address + static_cast<std::uint64_t>(guest.layout.tgid)), 77777);
+    hunt.event(guest.fork_event(odd));
+    ASSERT_EQ(hunt.report("task_struct.pid").state, LACUNA_OPEN);
+    ASSERT_TRUE(lac_engine_wants_looks(hunt.engine()));
+    const auto server = guest.spawn_process("server");
+    guest.spawn_thread(server, "worker");
+    const lac_event look{.on = LACUNA_ON_LOOK, .paging = LACUNA_PAGING_4LEVEL, .subject = 0, .cr3 = 0};
+    for (int i = 0; i < 40 && lac_engine_wants_looks(hunt.engine()); i++)
+        hunt.event(look);
+    expect_resolved(hunt, "task_struct.pid", guest.layout.pid);
+}
+
 // Equal in every instance but one: that is no tie.
 TEST(Engine, WhatHasDifferedOnceIsNotTied)
 {
