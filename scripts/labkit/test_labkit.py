@@ -353,6 +353,9 @@ class ConsoleTest(unittest.TestCase):
         different = views.compare("modules", view, modules, views.outside_view("modules", modules))
         self.assertFalse(different["equal"])
         self.assertEqual(different["only_in_guest"], [{"name": "dummy", "address": "0xffffffffc0ae7000"}])
+        shown_nowhere = {"modules": [["dummy", 0]]}
+        self.assertTrue(views.compare("modules", shown_nowhere, modules, views.outside_view("modules", modules))["equal"])
+        self.assertFalse(views.compare("modules", {"modules": [["tun", 0]]}, modules, views.outside_view("modules", modules))["equal"])
 
 
 class HostTest(unittest.TestCase):

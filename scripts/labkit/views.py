@@ -24,6 +24,9 @@ def outside_view(part, answer):
 def compare(part, guest_view, answer, outside):
     """The comparison of one part ("processes" or "modules"), ready to be written as JSON."""
     inside = guest_view[part]
+    if part == "modules" and inside and not any(address for _, address in inside):
+        # without CONFIG_KALLSYMS a kernel shows nobody where its modules are (kallsyms_show_value())
+        outside = [[name, 0] for name, _ in outside]
     return {
         "equal": inside == outside,
         "guest": [named(part, entry) for entry in inside],
