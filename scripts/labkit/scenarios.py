@@ -454,10 +454,7 @@ def other_kernel(trial):
     job = trial.job["guests"][0]
     image = Path(trial.job["vmlinux"]).read_bytes()
     require(BUILDER in image, "the lab host's kernel has no banner to be changed")
-    RUN.mkdir(parents=True, exist_ok=True)
-    other = RUN / "other-vmlinux"
-    other.write_bytes(image.replace(BUILDER, BUILDER[::-1]))
-    trial.lacuna.guests = [{**job, "kernel": other}]
+    trial.lacuna.guests = [{**job, "kernel": other_vmlinux(image.replace(BUILDER, BUILDER[::-1]))}]
     trial.start_lacuna()
     guest = trial.start_guest()
     state = trial.wait_state(guest, ("failed", "done"), 60)
@@ -466,6 +463,14 @@ def other_kernel(trial):
     trial.check("because no kernel matches", "no matching kernel" in reason, reason)
     trial.wait_ready(guest)
     trial.check("the guest is still alive after its work", still_prints(guest))
+
+
+def other_vmlinux(image):
+    """The file of a kernel that no guest boots."""
+    RUN.mkdir(parents=True, exist_ok=True)
+    other = RUN / "other-vmlinux"
+    other.write_bytes(image)
+    return other
 
 
 def same_banner(trial):
@@ -478,9 +483,7 @@ def same_banner(trial):
     frame = code.find(bytes.fromhex("4883ec"))
     require(frame >= 0, f"{site['function']} has no frame (sub $n,%rsp) that could be larger: {site['bytes']}")
     frame += 3
-    RUN.mkdir(parents=True, exist_ok=True)
-    other = RUN / "other-vmlinux"
-    other.write_bytes(image.replace(code, code[:frame] + bytes([code[frame] + 8]) + code[frame + 1 :]))
+    other = other_vmlinux(image.replace(code, code[:frame] + bytes([code[frame] + 8]) + code[frame + 1 :]))
     ids = [trial.lacuna.ask("kernel", file, seconds=300)["id"] for file in (other, trial.job["vmlinux"])]
     trial.check("both are of one release", len({one.rsplit("-", 1)[0] for one in ids}) == 1 and ids[0] != ids[1], str(ids))
     trial.lacuna.guests = [{**job, "kernels": [str(other), job["kernel"]]}]
