@@ -14,6 +14,7 @@ import drgn
 from drgn.helpers.linux.list import list_for_each_entry
 
 FINDER = "lacuna"
+VOID = {"kind": "base", "name": "void"}  # of a symbol that is nothing but an address
 
 
 class Kernel:
@@ -35,7 +36,7 @@ class Kernel:
     def find_object(self, prog, name, flags, filename):
         """drgn's object finder."""
         symbol = self.isf["symbols"].get(name)
-        if symbol is None or "type" not in symbol or not flags & drgn.FindObjectFlags.VARIABLE:
+        if symbol is None or symbol.get("type", VOID) == VOID or not flags & drgn.FindObjectFlags.VARIABLE:
             return None
         return drgn.Object(prog, self.type(symbol["type"]), address=symbol["address"] + self.slide)
 

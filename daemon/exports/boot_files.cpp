@@ -142,7 +142,8 @@ Json volatility_config(const BootFacts& boot, const std::filesystem::path& isf, 
     json["kernel.layer_name.memory_layer.location"] = file_url(memory);
     json["kernel.symbol_table_name.class"] = "volatility3.framework.symbols.linux.LinuxKernelIntermedSymbols";
     json["kernel.symbol_table_name.isf_url"] = file_url(isf);
-    json["kernel.symbol_table_name.symbol_mask"] = 0;
+    // The bits of an address that its layer keeps: without this it finds no symbol by its address ("socket:[1]" in lsof).
+    json["kernel.symbol_table_name.symbol_mask"] = boot.paging == "4-level" ? 0xffffffffffff : 0xffffffff;
     return json;
 }
 

@@ -11,14 +11,15 @@ namespace lacuna {
 
 struct TypedName {
     std::string_view name;   // "task_struct.mm", "init_task"
-    std::string_view c_type; // "struct mm_struct *", "int", "char[]"; empty: nobody needs it
+    std::string_view c_type; // "struct mm_struct *", "int", "char[]"
 };
 
 // In the order of the alphabet.
 std::span<const TypedName> member_types();
-// Symbols of the kernel's image that tools ask for.
+// Symbols of the kernel's image that tools ask for. Where only the address counts the type is void: Volatility makes no object of a
+// symbol without any.
 std::span<const TypedName> exported_symbols();
-// Structures that Volatility 3 wants to hear of when it loads the file, whatever is known of them.
+// Structures that some version of Volatility 3 wants to hear of when it loads the file, whatever is known of them.
 std::span<const std::string_view> expected_structures();
 
 // Empty: the table does not say.

@@ -88,9 +88,11 @@ TEST(VolatilityConfig, SaysWhereEverythingIs)
     EXPECT_EQ(json.at("kernel.layer_name.page_map_offset"), 0xd610000);
     EXPECT_EQ(json.at("kernel.layer_name.memory_layer.location"), "file:///tmp/a%20b.raw");
     EXPECT_EQ(json.at("kernel.symbol_table_name.isf_url"), "file:///var/lib/lacuna/export/isf/6.1-abc.json");
+    EXPECT_EQ(json.at("kernel.symbol_table_name.symbol_mask"), 0xffffffffffff);
     BootFacts other = boot();
     other.paging = "PAE";
     EXPECT_EQ(volatility_config(other, isf, "/m").at("kernel.layer_name.class"), "volatility3.framework.layers.intel.IntelPAE");
+    EXPECT_EQ(volatility_config(other, isf, "/m").at("kernel.symbol_table_name.symbol_mask"), 0xffffffff);
     other.page_table = 0;
     EXPECT_ERROR(volatility_config(other, isf, "/m"), "page tables have not been found");
 }
