@@ -5,17 +5,24 @@ The tools are not ours and not fetched here: folders with Volatility 3's sources
 """
 
 import base64
+import contextlib
 import json
 import os
 import re
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
-from . import full_isf
+from . import cache, detail, full_isf
 from .base import REPOSITORY, LabError, say
+from .debian import Apt
+from .emulator import Emulator
 from .guest_console import COMM_LENGTH
+from .kernel_package import RELEASES
+from .package_tree import PackageTree
+from .told import BY_DETAIL
 
 SOURCES = REPOSITORY / "tests/lab/consumers"
 SECONDS = 300  # for one run of a tool
@@ -24,6 +31,7 @@ SECONDS = 300  # for one run of a tool
 TIMES = ("Changed", "Modified", "Accessed")
 UNKNOWN_FAMILIES = ("AF_NETLINK", "AF_PACKET", "AF_VSOCK")  # of whose sockets only what all have is known
 PROCESSES, MODULES = ("processes", ("pid", "comm"), ("PID", "COMM")), ("modules", ("name",), ("Name",))
+OTHER_COLUMNS = {"Name": "Module Name"}  # in versions after 2.21
 PLUGINS = {
     "linux.pslist.PsList": (PROCESSES, ()),
     "linux.pstree.PsTree": (PROCESSES, ()),
@@ -40,6 +48,9 @@ PLUGINS = {
     "linux.mountinfo.MountInfo": (None, ()),
     "linux.capabilities.Capabilities": (None, ()),
     "linux.bash.Bash": (None, ()),
+    # Not in 2.11:
+    "linux.kthreads.Kthreads": (None, ()),
+    "linux.hidden_modules.Hidden_modules": (None, ()),
 }
 DETECTED = ("linux.pslist.PsList", "linux.lsmod.Lsmod")  # tried without a configuration, too
 
@@ -54,18 +65,28 @@ class Trial:
         if not self.memory.exists():
             raise LabError(f"{self.memory} is missing: boot with --keep-memory first")
         (facts,) = (json.loads(file.read_text()) for file in (self.store / "guests").glob("*.json"))
+        (self.job,) = json.loads((self.results / "job.json").read_text())["guests"]
         self.guest, self.kernel = facts["name"], facts["kernel"]["id"]
         # The paths in what the daemon wrote are those of the lab host.
         self.isf = Path(self.export("isf", self.scratch / "isf" / "kernel.json"))
         self.outcomes = []
 
+    def detail(self):
+        """All that the guest has told of itself, if it was asked to (scenario deep); see detail.parse()."""
+        console = self.results / f"{self.guest}-console.log"
+        return detail.parse(console.read_text(errors="replace")) if console.exists() else None
+
     def full_isf(self):
-        """A file with all structures and symbols of the guest's kernel, by its BTF."""
+        """A file with all structures and symbols of the guest's kernel, by its BTF; None if it has no BTF."""
+        btf_tool = self.build / "tests/btf_truth"
+        asked = subprocess.run([btf_tool, self.job["kernel"]], capture_output=True, text=True, check=False)
+        if asked.returncode and "holds no BTF" in asked.stderr:
+            say("this kernel has no BTF: what tools say is compared with what the guest says only")
+            return None
         own = json.loads(Path(self.export("isf", self.scratch / "all" / "kernel.json", "--all-symbols")).read_text())
         symbols = {name: one["address"] for name, one in own["symbols"].items() if name != "phys_startup_64"}
         banner = base64.b64decode(own["symbols"]["linux_banner"]["constant_data"]).decode()
-        (guest,) = json.loads((self.results / "job.json").read_text())["guests"]
-        made = full_isf.full_isf(self.build / "tests/btf_truth", guest["kernel"], symbols, banner)
+        made = full_isf.full_isf(btf_tool, self.job["kernel"], symbols, banner)
         file = self.scratch / "full" / "kernel.json"
         file.parent.mkdir()
         file.write_text(json.dumps(made))
@@ -155,39 +176,73 @@ def volatility(trial, folder):
     if not program.exists():
         raise LabError(f"{folder} holds no vol.py")
     work = trial.scratch / "volatility"
-    cache = work / "cache"
-    cache.mkdir(parents=True)
+    own_cache = work / "cache"
+    own_cache.mkdir(parents=True)
+    code, _, err = run([sys.executable, program, "-h"], work, work)
+    if code:
+        raise LabError(f"{program} does not start, for instance for want of python3-pefile: {why_nothing(err)}")
     own, full = (work / f"{name}.json" for name in ("own", "full"))
     trial.export("vol-config", own, "--memory", trial.memory)
-    settings = json.loads(own.read_text())
-    for file, isf in ((own, trial.isf), (full, trial.full_isf())):  # the store's own paths are those of the lab host
-        file.write_text(json.dumps(settings | {"kernel.symbol_table_name.isf_url": isf.as_uri()}))
-    common = [sys.executable, program, "-q", "-r", "json", "--cache-path", cache]
+    settings, full_file = json.loads(own.read_text()), trial.full_isf()
+    for file, isf in ((own, trial.isf), (full, full_file)):  # the store's own paths are those of the lab host
+        if isf:
+            file.write_text(json.dumps(settings | {"kernel.symbol_table_name.isf_url": isf.as_uri()}))
+    common = [sys.executable, program, "-q", "-r", "json", "--cache-path", own_cache]
 
     def rows_of(plugin, options):
         code, out, err = run([*common, *options, plugin], work, work)
-        if code or "[" not in out:
-            return None, ((err or out).strip().splitlines() or ["printed nothing"])[-1][-160:]
+        absent = re.search(r"required symbol .* is not present.*", out + err)  # it prints an empty list then
+        if code or "[" not in out or absent:
+            return None, absent[0][:160] if absent else why_nothing(err or out)
         return list(flat(json.loads(out[out.index("[") :]))), ""
 
+    told = trial.detail()
+    banners(trial, rows_of)
     for plugin, (said, unknown) in PLUGINS.items():
         name = plugin.split(".", 1)[1].rsplit(".", 1)[0]
+        if not (folder / "volatility3/framework/plugins/linux" / f"{name}.py").exists():
+            trial.note("Volatility", name, "none", "this version does not have it")
+            continue
         found, problem = rows_of(plugin, ["-c", own])
-        expected, other_problem = rows_of(plugin, ["-c", full])
-        compare_rows(trial, name, (found, problem), (expected, other_problem), unknown)
-        if found and said:
+        expected = rows_of(plugin, ["-c", full]) if full_file else None
+        compare_rows(trial, name, (found, problem), expected, unknown)
+        if found is not None and said:
             part, keys, columns = said
-            rows = sorted(tuple(str(row[column]) for column in columns) for row in found)
+            rows = sorted(tuple(str(row.get(column, row.get(OTHER_COLUMNS.get(column)))) for column in columns) for row in found)
             trial.compare("Volatility", f"{name}, by the guest", rows, trial.told(part, keys))
-        if plugin in DETECTED:
-            detected, problem = rows_of(plugin, ["-s", trial.isf.parent, "-f", trial.memory])
-            compare_rows(trial, f"{name} (-s -f)", (detected, problem), (expected, other_problem), unknown)
+        if found and told and name in BY_DETAIL:
+            result = BY_DETAIL[name](told, found)
+            good = result["compared"] and not result["differences"]
+            detail_of = "; ".join(result["differences"][:3]) or f"{result['compared']} compared"
+            trial.note("Volatility", f"{name}, by the guest's detail", "works" if good else "WRONG", detail_of)
+        if found and plugin in DETECTED:  # by what lacunad itself has written for all to read
+            shipped, problem = rows_of(plugin, ["-s", trial.store / "export/isf", "-f", trial.memory])
+            verdict = "works" if shipped == found else "needs" if shipped is None else "WRONG"
+            trial.note("Volatility", f"{name} (-s -f)", verdict, problem or f"{len(shipped)} rows, {len(found)} with -c")
+
+
+def banners(trial, rows_of):
+    """Volatility must find the banner in memory by which it looks for a file, and in the file the same."""
+    rows, problem = rows_of("banners.Banners", ["-f", trial.memory])
+    isf = json.loads(trial.isf.read_text())
+    own = base64.b64decode(isf["symbols"]["linux_banner"]["constant_data"]).decode().rstrip("\n")
+    found = {row["Banner"].rstrip("\n\0") for row in rows or ()}
+    trial.note("Volatility", "banners", "works" if own in found else "WRONG", problem or f"{len(found)} different, one is the kernel's")
+
+
+def why_nothing(text):
+    """Of what Volatility says when it ends without a table, the line that says why."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    telling = [line for line in lines if re.search(r"Error: |: Unknown symbol|Unable to validate|has no attribute", line)]
+    return (telling or lines or ["printed nothing"])[-1][-200:]
 
 
 def compare_rows(trial, name, own, full, unknown):
     """What a plugin says with what Lacuna wrote against what it says with a full symbol file."""
-    (found, problem), (expected, other_problem) = own, full
-    if expected is None:
+    (found, problem), (expected, other_problem) = own, full or (None, "")
+    if full is None:
+        trial.note("Volatility", name, "needs" if found is None else "prints", problem or f"{len(found)} rows")
+    elif expected is None:
         trial.note("Volatility", name, "neither", f"with a full symbol file: {other_problem}")
     elif found is None:
         trial.note("Volatility", name, "needs", problem)
@@ -201,28 +256,82 @@ def compare_rows(trial, name, own, full, unknown):
         trial.note("Volatility", name, "partly" if told else "WRONG", detail)
 
 
-def drgn(trial, folder):
-    """lacuna-drgn with a drgn that has been built in this folder."""
+class BuiltDrgn:
+    """One that has been built in a folder."""
+
+    def __init__(self, folder):
+        self.python, self.path = [sys.executable], str(folder)
+
+
+class DebianDrgn:
+    """The package of a Debian release with that release's Python, unpacked into the cache and not installed."""
+
+    def __init__(self, suite):
+        tree = PackageTree(Apt(*RELEASES[suite]), ("python3-drgn",), suite)
+        root = cache.folder("drgn", [tree.packages], tree.unpack)
+        (version,) = (name.split()[0].removesuffix("-minimal") for name in tree.packages if re.match(r"python3\.\d+-minimal ", name))
+        libraries = root / "usr/lib/x86_64-linux-gnu"
+        self.python = [root / "usr/lib64/ld-linux-x86-64.so.2", "--library-path", libraries, root / "usr/bin" / version]
+        self.path = str(root / "usr/lib/python3/dist-packages")
+        self.home = str(root / "usr")
+
+
+def drgn(trial, choice):
+    """lacuna-drgn on both kinds of files, and by QMP, with the drgn of a Debian release, or one that has been built in a folder."""
+    work = trial.scratch / "drgn"
+    work.mkdir()
+    chosen = DebianDrgn(choice) if choice in RELEASES else BuiltDrgn(Path(choice).resolve())
+    drgn_on(trial, chosen, "--core", trial.results / "memory.core")
+    drgn_on(trial, chosen, "--raw", trial.memory)
+    with held_by_qemu(trial.memory, work) as monitor:
+        drgn_on(trial, chosen, "--qmp", monitor)
+
+
+def drgn_on(trial, chosen, option, file):
+    """Processes, their memory and modules."""
     program = REPOSITORY / "python/lacuna-drgn"
     environment = {
         **os.environ,
-        "PYTHONPATH": f"{folder}:{program.parent}",
+        "PYTHONPATH": f"{chosen.path}:{program.parent}",
         "PATH": f"{Path(trial.lacunactl).parent}:{os.environ['PATH']}",
     }
-    for option, file in (("--raw", trial.memory), ("--core", trial.results / "memory.core")):
-        if not file.exists():
-            trial.note("drgn", f"tasks ({option})", "needs", file.name)
-            continue
-        command = [sys.executable, program, "--store", trial.store, option, file, trial.guest, SOURCES / "drgn_tasks.py"]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=SECONDS, check=False)
-        if done.returncode:
-            trial.note("drgn", f"tasks ({option})", "FAILS", done.stderr.strip().splitlines()[-1][-160:])
-            continue
-        found = json.loads(done.stdout)
-        trial.compare("drgn", f"tasks ({option})", sorted((str(pid), comm[:COMM_LENGTH]) for pid, comm, _ in found), trial.told("processes", ("pid", "comm")))
-        users = {str(pid) for pid, _, has_code in found if has_code}
-        told = {pid for pid, kind in trial.told("processes", ("pid", "kind")) if kind == "user"}
-        trial.compare("drgn", f"code of processes ({option})", sorted(users), sorted(told))
+    if isinstance(chosen, DebianDrgn):
+        environment |= {"PYTHONHOME": chosen.home}
+    if not file.exists():
+        trial.note("drgn", f"tasks ({option})", "needs", file.name)
+        return
+    command = [*chosen.python, program, "--store", trial.store, option, file, trial.guest, SOURCES / "drgn_tasks.py"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=SECONDS, check=False)
+    if done.returncode:
+        too_old = "this drgn takes core files only" in done.stderr
+        trial.note("drgn", f"tasks ({option})", "needs" if too_old else "FAILS", ((done.stderr or done.stdout).strip().splitlines() or ["said nothing"])[-1][-160:])
+        return
+    found = json.loads(done.stdout)
+    trial.compare("drgn", f"tasks ({option})", sorted((str(pid), comm[:COMM_LENGTH]) for pid, comm, _ in found["tasks"]), trial.told("processes", ("pid", "comm")))
+    users = {str(pid) for pid, _, has_code in found["tasks"] if has_code}
+    told = {pid for pid, kind in trial.told("processes", ("pid", "kind")) if kind == "user"}
+    trial.compare("drgn", f"code of processes ({option})", sorted(users), sorted(told))
+    if found["modules"] is None:
+        trial.note("drgn", f"modules ({option})", "needs", "module.list")
+    else:
+        trial.compare("drgn", f"modules ({option})", sorted((name,) for name in found["modules"]), trial.told("modules", ("name",)))
+
+
+@contextlib.contextmanager
+def held_by_qemu(memory, folder):
+    """A QEMU that has this as its guest's memory and does not run it: for what asks QEMU. Yields its QMP socket."""
+    emulator, monitor, size = Emulator(), folder / "qmp", memory.stat().st_size
+    backend = f"memory-backend-file,id=memory,share=off,size={size},mem-path={memory}"  # changes stay with QEMU
+    command = [*emulator.command(), "-S", "-nodefaults", "-display", "none", "-accel", "tcg", "-m", f"{size}B", "-object", backend]
+    command += ["-machine", "pc,memory-backend=memory", "-qmp", f"unix:{monitor},server=on,wait=off"]
+    with subprocess.Popen(command, env=emulator.environment(), stdin=subprocess.DEVNULL) as process:
+        try:
+            end = time.monotonic() + 60
+            while not monitor.exists() and process.poll() is None and time.monotonic() < end:
+                time.sleep(0.2)
+            yield monitor
+        finally:
+            process.kill()
 
 
 def flat(rows):
@@ -239,7 +348,7 @@ def consumers(options):
         if options.libvmi:
             libvmi(trial, options.libvmi.resolve())
         if options.drgn:
-            drgn(trial, options.drgn.resolve())
+            drgn(trial, options.drgn)
         if options.volatility:
             volatility(trial, options.volatility.resolve())
     bad = [one for one in trial.outcomes if one[2] in ("WRONG", "FAILS")]

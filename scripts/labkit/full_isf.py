@@ -134,6 +134,10 @@ def full_isf(btf_tool, vmlinuz, symbols, banner):
             if name in found:
                 kind = "struct" if structure in structures else "base"
                 found[name]["type"] = wrap({"kind": kind, "name": structure})
+    for symbol in found.values():
+        symbol.setdefault("type", {"kind": "base", "name": "void"})  # as other makers of such files do: else they are no objects
+    # An array whose length BTF does not tell; without it Volatility takes its own list.
+    found.pop("taint_flags", None)
     found["linux_banner"] |= {
         "type": {"kind": "array", "count": len(banner), "subtype": {"kind": "base", "name": "char"}},
         "constant_data": base64.b64encode(banner.encode()).decode(),

@@ -9,7 +9,8 @@ import tempfile
 import unittest
 from pathlib import Path
 
-from labkit import behaviour, guest_console, guest_system, host_disk, judge, kernel_build, lost_guest, matrix, packager, views
+from labkit import behaviour, consumers, detail, guest_console, guest_system, host_disk, judge, kernel_build, lost_guest, matrix, packager
+from labkit import told, views
 from labkit.base import REPOSITORY, LabError
 from labkit.cpio import Archive
 from labkit.guest_kernel import choose
@@ -356,6 +357,43 @@ class ConsoleTest(unittest.TestCase):
         shown_nowhere = {"modules": [["dummy", 0]]}
         self.assertTrue(views.compare("modules", shown_nowhere, modules, views.outside_view("modules", modules))["equal"])
         self.assertFalse(views.compare("modules", {"modules": [["tun", 0]]}, modules, views.outside_view("modules", modules))["equal"])
+
+
+class ConsumersTest(unittest.TestCase):
+    TOLD = detail.parse(
+        "LACUNA-DETAIL BEGIN\nprocess 1 0 0 1 47 /init|a_b| HOME=/|TERM=a_b|\nprocess 2 0 0 1 48 - -\n"
+        "file 5 0 /dev/console\nfile 5 3 socket:[7]\nfile 5 cwd /\narea 5 1000 2000 r-xp /init\narea 5 7000 8000 rw-p [stack]\n"
+        "mount / rootfs\nmount /proc proc\nLACUNA-DETAIL END\n"
+    )
+
+    def differences(self, comparison, rows, compared):
+        result = comparison(self.TOLD, rows)
+        self.assertEqual(result["compared"], compared)
+        return result["differences"]
+
+    def test_rows_are_compared_with_what_the_guest_tells(self):
+        rows = [{"PID": 1, "ARGS": "/init a b"}, {"PID": 2, "ARGS": "[kthreadd]"}]
+        self.assertEqual(self.differences(told.arguments, rows, 1), [])
+        self.assertTrue(self.differences(told.arguments, [{"PID": 1, "ARGS": "/init"}], 1))
+        rows = [{"PID": 1, "KEY": "TERM", "VALUE": "a b"}, {"PID": 1, "KEY": "HOME", "VALUE": "/"}]
+        self.assertEqual(self.differences(told.environments, rows, 1), [])
+        self.assertTrue(self.differences(told.environments, rows[:1], 1))
+        rows = [{"PID": 5, "FD": 0, "Path": "/dev/console"}, {"PID": 5, "FD": 3, "Path": "socket:[9]"}]
+        self.assertEqual(self.differences(told.files, rows, 2), [])
+        self.assertTrue(self.differences(told.files, [rows[0], {"PID": 5, "FD": 3, "Path": "<unknown d_dname pointer> 1:[9]"}], 2))
+        rows = [{"PID": 5, "Start": 0x1000, "End": 0x2000, "Flags": "r-x", "File Path": "/init"}]
+        rows.append({"PID": 5, "Start": 0x7000, "End": 0x8000, "Flags": "rw-", "File Path": "[stack]"})
+        self.assertEqual(self.differences(told.areas, rows, 2), [])
+        self.assertTrue(self.differences(told.areas, rows[:1], 1))
+        rows = [{"MNT_POINT": "/", "FSTYPE": "rootfs"}, {"MNT_POINT": "/proc", "FSTYPE": "proc"}]
+        self.assertEqual(self.differences(told.mounts, rows, 2), [])
+        self.assertTrue(self.differences(told.mounts, rows[1:], 1))
+
+    def test_the_line_that_says_why_is_found(self):
+        text = "Volatility 3\nAttributeError: no member x\n\n\t* A plugin\nNo further results will be produced\n"
+        self.assertEqual(consumers.why_nothing(text), "AttributeError: no member x")
+        self.assertEqual(consumers.why_nothing("one\nlast\n"), "last")
+        self.assertEqual(consumers.why_nothing(""), "printed nothing")
 
 
 class HostTest(unittest.TestCase):

@@ -2,6 +2,7 @@
 """One run inside the lab host: its guests, Lacuna, the checks made and what is collected."""
 
 import json
+import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -187,15 +188,19 @@ class Trial:
     def keep_memory(self, guest):
         """Copy the guest's memory while it stands still, and the store as it is then: with what was written for this boot."""
         guest.qmp("stop")
-        memory, dumped = guest.out / "memory.raw", RUN / f"{guest.name}.dump"
+        # First into the lab host's own memory: what it shares with its emulator's host is slower than QEMU's answer is waited for.
+        memory, core, dumped = (RUN / f"{guest.name}.{kind}" for kind in ("raw", "core", "dump"))
         guest.qmp("pmemsave", val=0, size=guest.job["memory"] << 20, filename=str(memory))
         # Not of 32-bit guests: for a core file QEMU reads their vCPUs' registers, see QUIET_APIC in guest.py.
         if self.lacuna.facts(guest.name).get("paging") in ("4-level", "5-level"):
-            words = ("dump", guest.name, dumped, "--qmp", RUN / f"{guest.name}.qmp", "--store", STORE)
-            answer = self.lacuna.ask(*words, seconds=RECORDING_SECONDS)
+            more = ("--qmp", RUN / f"{guest.name}.qmp", "--store", STORE)
+            answer = self.lacuna.ask("dump", guest.name, dumped, *more, seconds=RECORDING_SECONDS)
             self.check("lacunactl dump copies the guest's memory", answer and same_memory(memory, dumped))
             dumped.unlink(missing_ok=True)
-            self.lacuna.ask(*words[:2], guest.out / "memory.core", *words[3:], "--format", "elf", seconds=RECORDING_SECONDS)
+            self.lacuna.ask("dump", guest.name, core, *more, "--format", "elf", seconds=RECORDING_SECONDS)
+        for file in (memory, core):
+            if file.exists():
+                shutil.move(file, guest.out / f"memory{file.suffix}")
         subprocess.run(["cp", "-rT", STORE, guest.out / "store-of-boot"], check=True)
         guest.qmp("cont")
 
