@@ -24,6 +24,7 @@ TYPES = {
     "sockfs_dentry_operations": "dentry_operations",
     "cap_last_cap": "int",
 }
+QUALIFIERS = ("TYPEDEF", "CONST", "VOLATILE", "RESTRICT", "TYPE_TAG")
 POINTERS = {"module_kset": "kset", "prb": "printk_ringbuffer"}
 
 
@@ -35,12 +36,21 @@ class Types:
 
     def resolved(self, number):
         """The type itself, not what else it is called."""
-        while number and self.types[number]["kind"] in ("TYPEDEF", "CONST", "VOLATILE", "RESTRICT", "TYPE_TAG"):
+        while number and self.types[number]["kind"] in QUALIFIERS:
             number = self.types[number]["type_id"]
         return self.types.get(number)
 
+    def only_name(self, entry):
+        """The structure that has no name but by this typedef (kernel_cap_t); BTF has those that look alike once."""
+        inner = self.resolved(entry["type_id"]) if entry["kind"] == "TYPEDEF" else None
+        return inner if inner and inner["kind"] in ("STRUCT", "UNION") and inner["name"] in ("", "(anon)") else None
+
     def reference(self, number):
         """How ISF refers to a type."""
+        while number and self.types[number]["kind"] in QUALIFIERS:
+            if inner := self.only_name(self.types[number]):
+                return {"kind": inner["kind"].lower(), "name": self.types[number]["name"]}
+            number = self.types[number]["type_id"]
         entry = self.resolved(number)
         if entry is None:
             return {"kind": "base", "name": "void"}
@@ -87,9 +97,10 @@ class Types:
         """All structures and unions, by name."""
         found = {}
         for entry in self.types.values():
-            if entry["kind"] in ("STRUCT", "UNION"):
-                one = {"size": entry["size"], "kind": entry["kind"].lower(), "fields": self.fields(entry)}
-                found.setdefault(self.name_of(entry), one)
+            inner = entry if entry["kind"] in ("STRUCT", "UNION") else self.only_name(entry)
+            if inner:
+                one = {"size": inner["size"], "kind": inner["kind"].lower(), "fields": self.fields(inner)}
+                found.setdefault(entry["name"] if inner is not entry else self.name_of(entry), one)
         return found
 
     def enumerations(self):
