@@ -25,7 +25,7 @@ from .package_tree import PackageTree
 from .told import BY_DETAIL
 
 SOURCES = REPOSITORY / "tests/lab/consumers"
-SECONDS = 300  # for one run of a tool
+SECONDS = 600  # for one run of a tool; to check a full symbol file for the first time takes Volatility minutes
 # Plugins of Volatility, what of the guest's own word they are compared with besides, and the columns that may differ from what a
 # full symbol file makes of them, since nobody has learned them: see docs/vmi-tools.md.
 TIMES = ("Changed", "Modified", "Accessed")
