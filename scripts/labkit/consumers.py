@@ -304,7 +304,7 @@ def drgn_on(trial, chosen, option, file):
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=SECONDS, check=False)
     if done.returncode:
         too_old = "this drgn takes core files only" in done.stderr
-        trial.note("drgn", f"tasks ({option})", "needs" if too_old else "FAILS", ((done.stderr or done.stdout).strip().splitlines() or ["said nothing"])[-1][-160:])
+        trial.note("drgn", f"tasks ({option})", "needs" if too_old else "FAILS", why_nothing(done.stderr))
         return
     found = json.loads(done.stdout)
     trial.compare("drgn", f"tasks ({option})", sorted((str(pid), comm[:COMM_LENGTH]) for pid, comm, _ in found["tasks"]), trial.told("processes", ("pid", "comm")))
