@@ -539,6 +539,19 @@ static void follow_pointers(struct lac_engine *engine)
 	}
 }
 
+/*
+ * Every task, a thread too, has links of a list where processes hang on theirs: dup_task_struct() copies them. What has other things there
+ * is no task, or is not what the guest sees there, and says nothing.
+ */
+static bool may_be_task(struct lac_engine *engine)
+{
+	u8 list = lac_list_of_tasks(engine);
+	u64 next;
+
+	return !lac_known(engine, list) || !lac_word(&engine->instance, lac_known_offset(engine, list), &next) ||
+	       (lac_is_kernel(&engine->view.space, next) && !(next % engine->word));
+}
+
 static enum lac_used task_event(struct lac_engine *engine, u8 structure)
 {
 	const struct lacuna_structure *s = &engine->set->structures[structure];
@@ -551,6 +564,8 @@ static enum lac_used task_event(struct lac_engine *engine, u8 structure)
 		return LAC_NO_INSTANCE;
 	lac_window_set(&engine->instance, space, event->subject, s->low, s->high);
 	lac_window_set(&engine->anchor, space, engine->facts.init_task, s->low, s->high);
+	if (!may_be_task(engine))
+		return LAC_NO_INSTANCE;
 	engine->events++;
 	lac_live_add(&engine->live, event->subject);
 	/* a kernel thread runs on the kernel's page tables, or on those of the process that ran before it */

@@ -372,6 +372,30 @@ TEST_P(Liars, StrikeNothingThatProcess1SpeaksFor)
 
 INSTANTIATE_TEST_SUITE_P(Ways, Liars, testing::Bool(), [](const auto& p) { return p.param ? "Headers" : "Kernel"; });
 
+// As it looks where page tables lead to themselves: of each word the lower half is no number of a task, the upper half one that is free.
+TEST(Engine, WhatIsNoTaskStrikesNothing)
+{
+    SyntheticGuest guest(Layout::ordinary());
+    Hunt hunt(guest);
+    boot_kernel(guest, hunt);
+    run_processes(guest, hunt, false);
+    ASSERT_EQ(hunt.report("task_struct.tasks").state, LACUNA_RESOLVED);
+    ASSERT_EQ(hunt.report("task_struct.pid").remaining, 2u); // pid and tgid
+    const auto number = hunt.report("task_struct.pid").eliminated;
+    auto event = guest.fork_event(guest.spawn_process("liar"));
+    for (int i = 0; i < 8; i++) {
+        event.subject = guest.where.linear_map + guest.memory.allocate_page();
+        for (std::uint64_t at = 0; at < 4 * 4096; at += 8)
+            guest.memory.put<std::uint64_t>(guest.linear_to_gpa(event.subject) + at, static_cast<std::uint64_t>(i) << 40 | 0x12345063);
+        for (int page = 0; page < 3; page++)
+            guest.memory.allocate_page();
+        EXPECT_EQ(hunt.event(event), LAC_NO_INSTANCE);
+    }
+    EXPECT_EQ(hunt.report("task_struct.pid").eliminated, number);
+    run_processes(guest, hunt, true);
+    expect_resolved(hunt, "task_struct.pid", guest.layout.pid);
+}
+
 TEST(Engine, KnowsWhenTheKernelAloneTeachesNothingMore)
 {
     SyntheticGuest guest(Layout::ordinary());

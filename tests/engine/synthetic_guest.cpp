@@ -351,6 +351,10 @@ SyntheticGuest::Task SyntheticGuest::spawn_thread(const Task& leader, const std:
     put_word(task.address, layout.mm, mm);
     put_word(task.address, layout.active_mm, mm);
     put_word(task.address, layout.exec_mm, mm);
+    // dup_task_struct() copies what the leader has
+    put_word(task.address, layout.tasks, word(leader.address + static_cast<std::uint64_t>(layout.tasks)));
+    put_word(task.address, layout.tasks + static_cast<std::int32_t>(where.word),
+             word(leader.address + static_cast<std::uint64_t>(layout.tasks) + where.word));
     keep_thread_id(task, pid);
     const auto first = leader.address + static_cast<std::uint64_t>(layout.thread_group);
     if (!word(first)) { // a process of one thread so far
