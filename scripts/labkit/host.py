@@ -140,7 +140,7 @@ def emulator_failed(console):
     fault of the guest, and the scheduler finds the end of the stack overwritten.
     """
     behind_vmrun = r"asm_(sysvec_\w+|common_interrupt)\+.*\n.*RIP: 0010:__svm_vcpu_run"
-    without_gs = r"TASK stack guard page was hit(.*\n){1,5}.*RIP: 0010:(error_entry|exc_page_fault)\+"
+    without_gs = r"TASK stack guard page was hit(.*\n){1,5}.*RIP: 0010:(error_entry|(asm_)?exc_page_fault)\+"
     triple_fault = r"corrupted stack end detected(.*\n){1,30}.* shutdown_interception\+"
     signs = (behind_vmrun, without_gs, triple_fault, lost_guest.MESSAGE)
     return any(re.search(sign, console) for sign in signs)

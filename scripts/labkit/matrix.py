@@ -64,7 +64,7 @@ def long_list():
     ]
     configured = [f"{kernel}@{name}" for kernel in ("bookworm", NEWEST) for name in CONFIGURATIONS if not name.startswith(SYSTEM)]
     systems = [f"{SYSTEM}{name}" for name in guest_system.SYSTEMS]
-    built = [f"{BUILT}{name}" for name in known()]
+    built = [f"{BUILT}{name}" for name, how in known().items() if "host" not in how]
     # QEMU's emulated nesting does not carry 32-bit guests with PAE; Bochs does.
     with_pae = [f"{suite}:686-pae@intel" for suite in ("bullseye", "bookworm")]
     return [*kernels, "bullseye:686", "bookworm:686", *with_pae, *built, *systems, *configured]

@@ -5,12 +5,12 @@ from . import cache
 from .base import REPOSITORY, run
 
 SOURCES = REPOSITORY / "tests/lab/guest"
-KINDS = {"firmware": ("not-linux.S",), "high-half": ("not-linux.S", "-DHIGH_HALF"), "cpuid": ("cpuid.S",)}
+KINDS = {"firmware": ("not-linux.S",), "high-half": ("not-linux.S", "-DHIGH_HALF"), "cpuid": ("cpuid.S",), "clock": ("clock.S",)}
 
 
 def floppies():
     """{kind: boot sector file}."""
-    inputs = [cache.hash_files(sorted({SOURCES / source for source, *_ in KINDS.values()})), KINDS]
+    inputs = [cache.hash_files(sorted(SOURCES.glob("*.[Sh]"))), KINDS]
 
     def make(folder):
         for kind, (source, *options) in KINDS.items():

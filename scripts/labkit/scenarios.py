@@ -4,6 +4,7 @@
 import errno
 import json
 import re
+import statistics
 import time
 from pathlib import Path
 
@@ -19,10 +20,20 @@ CPUID_TOLD = re.compile(r"^LACUNA-CPUID ([0-9a-f]{8})$", re.M)
 # In a line of tests/lab/guest/cpuid.S are the fewest cycles of many batches of so many; of so many lines again the fewest are taken.
 CPUID_BATCH, CPUID_LINES = 16, 4
 CPUID_TOLERANCE = 1.1
+CLOCK_TOLD = re.compile(r"^LACUNA-CLOCK((?: [0-9a-f]{8})+)$", re.M)
+CLOCK_ROUNDS, CLOCK_LINES = 4, 6  # each time alone and while its kernel is looked for
+CLOCK_TOLERANCE, CLOCKS_TOLERANCE = 1.2, 1.01
+# The tightest there is: what holds a processor for two seconds, or a task for one, is a panic.
+WATCHDOGS = (
+    "watchdog_thresh=1 softlockup_panic=1 sysctl.kernel.hung_task_panic=1 sysctl.kernel.hung_task_timeout_secs=1 "
+    "sysctl.kernel.hung_task_check_interval_secs=1"
+)
 LONGEST_EVENT = 5  # seconds, of an emulated processor that does little else: see docs/security.md for the bound
 HOSTILE_END = re.compile(r"LACUNA-HOSTILE rounds (\d+) (\d+) (\d+)")
 EXITS = ("kvm_emulate_cpuid", "kvm_emulate_halt", "kvm_emulate_hypercall")
-WAITING_MS = Path("/sys/module/lacuna/parameters/waiting_ms")
+PARAMETERS = Path("/sys/module/lacuna/parameters")
+WAITING_MS, HOLD_MS = PARAMETERS / "waiting_ms", PARAMETERS / "hold_ms"
+STRANGE_BANNER = b"Linux version 0.0.1 (that is another one)\n"
 BUILDER = b"debian-kernel@lists.debian.org"
 
 
@@ -349,7 +360,7 @@ def armed_tiny(trial, module, kernel):
 
 def check_search(trial, module):
     """A guest whose kernel is looked for and not found hardly loses time by that."""
-    tiny = armed_tiny(trial, module, descriptor(b"Linux version 0.0.1 (that is another one)\n"))
+    tiny = armed_tiny(trial, module, descriptor(STRANGE_BANNER))
     since, failed = time.monotonic(), abi.number("LACUNA_GUEST_FAILED")
     while (found := module.guests()[tiny.pid])[1] != failed and time.monotonic() < since + 10:
         time.sleep(0.1)
@@ -389,7 +400,7 @@ def hostile(trial):
     liar = trial.start_guest({**job, "name": f"{job['name']}-liar"}, append="LACUNA_HOSTILE=1")
     beside = trial.start_guest({**job, "folder": "beside"})
     hunts = []  # one is over before it has begun to lie, now and then
-    while trial.left() > 60 and not liar.console.wait_for(lambda console: HOSTILE_END.search(console.text), 1, liar.alive):
+    while trial.left() > 60 and liar.alive() and not liar.console.wait_for(lambda console: HOSTILE_END.search(console.text), 1, liar.alive):
         if trial.wait_state(liar, FINAL, 10) in FINAL:
             hunts.append(hunted(trial, liar))
             trial.lacuna.ask("learn", liar.name)
@@ -426,25 +437,35 @@ def check_no_lies(trial, hunts, profile):
 
 
 def kvm_selftests(trial):
-    """KVM's own selftests end as they do without the module, while each of their machines is hunted and so is a guest beside them."""
+    """KVM's own selftests end as they do without the module, while each of their machines is hunted; both times a guest runs beside them.
+
+    A machine that is to be hunted is held back at its start for a moment. What measures from then on, or ends otherwise by
+    chance, is run again with nobody held back.
+    """
     folder, job = Path(trial.job["selftests"]), trial.job["guests"][0]
+    alone = trial.start_guest({**job, "name": f"{job['name']}-alone"})
+    trial.wait_ready(alone)
     before = {name: selftests.outcome(folder, name) for name in selftests.names(folder)}
     ended = [name for name, (how, _) in before.items() if how != "does not end"]
     trial.say(f"{len(ended)} of {len(before)} selftests end, {sum(how == 'passes' for how, _ in before.values())} pass")
+    trial.check("the guest beside them without the module is alive", still_prints(alone))
+    alone.kill()
     trial.lacuna.guests = [job, {**job, "name": "vm-"}]  # what lacunad calls machines that have no name
     trial.start_lacuna()
     guest = trial.start_guest()
     trial.wait_trapping(guest)
     after = {name: selftests.outcome(folder, name, 3 * selftests.SECONDS) for name in ended}
     different = [name for name in ended if after[name][0] != before[name][0]]
+    HOLD_MS.write_text("0")
     again = {name: selftests.outcome(folder, name, 3 * selftests.SECONDS) for name in different}
     (trial.out / "selftests.json").write_text(json.dumps({"without": before, "with": after, "again": again}, indent=1))
     trial.check("some selftests pass", sum(how == "passes" for how, _ in after.values()) > len(ended) // 3)
     for name in different:
-        trial.check(f"{name} ends as without the module", again[name][0] == before[name][0], f"{before[name][0]}; {again[name]}")
+        told = f"{before[name][0]} without, {after[name][0]} with it, {again[name][0]} held back by nobody"
+        trial.check(f"{name} ends as without the module", again[name][0] == before[name][0], told)
     trial.say(f"{len(ended) - len(different)} of {len(ended)} selftests end as without the module at once")
-    hunted = [name for name, entry in trial.lacuna.states.items() if name.startswith("vm-") and entry["state"] != "ignored"]
-    trial.check("their machines were hunted", len(hunted) > len(ended) // 2, f"{len(hunted)} machines")
+    hunted_ones = [name for name, entry in trial.lacuna.states.items() if name.startswith("vm-") and entry["state"] != "ignored"]
+    trial.check("their machines were hunted", len(hunted_ones) > len(ended) // 2, f"{len(hunted_ones)} machines")
     if trial.wait_ready(guest):
         trial.collect(guest)
 
@@ -565,6 +586,58 @@ def cycles(trial, other, goes_on=lambda: False):
         if len(found) >= CPUID_LINES and not goes_on():
             return min(int(number, 16) for number in found) / CPUID_BATCH
     require(False, "the guest that measures CPUID says nothing")
+
+
+def clock(trial):
+    """A guest that measures as kernels do when they start finds the same while Lacuna looks for its kernel as when it is left alone."""
+    trial.start_lacuna()
+    module, job = module_orders.Module(), trial.job["guests"][0]
+    guest = trial.start_guest({**job, "floppy": trial.job["other_systems"]["clock"], "cpus": 1, "name": "clock"})
+    alone, looked_at = [], []
+    for _ in range(CLOCK_ROUNDS):  # in turn, since the lab's own machine is now faster and now slower
+        alone += measured(trial, guest)
+        number = module.guests()[guest.process.pid][0]
+        refused = module.arm(number, descriptor(STRANGE_BANNER))
+        looked_at += measured(trial, guest)
+        spent = module.guests()[guest.process.pid][2]["hook_ns_total"] / 1e9
+        trial.check("its kernel is looked for", refused == 0 and spent > 0, f"errno {refused}, {spent:.2f} s spent on it")
+        module.disarm(number)
+    trial.write(guest, "clock", {"alone": alone, "looked at": looked_at})
+    for what, tolerance, of in (
+        ("what it gets done between two interrupts", CLOCK_TOLERANCE, lambda rounds, tsc, apic: rounds),
+        ("what the TSC counts between them", CLOCK_TOLERANCE, lambda rounds, tsc, apic: tsc),
+        ("what the TSC counts while the APIC's timer counts one", CLOCKS_TOLERANCE, lambda rounds, tsc, apic: tsc / apic),
+    ):
+        before, now = (statistics.median(of(*period) for period in periods) for periods in (alone, looked_at))
+        told = f"{before:.4g} alone, {now:.4g} while its kernel is looked for"
+        trial.check(f"{what} is the same", max(before, now) < min(before, now) * tolerance, told)
+    guest.kill()
+    other = trial.start_guest()
+    if trial.wait_ready(other):
+        trial.collect(other)
+
+
+def watchdogs(trial):
+    """A guest whose kernel panics when anything keeps it from its work for a second or two comes up with Lacuna as it does without."""
+    job = trial.job["guests"][0]
+    alone = trial.start_guest({**job, "name": f"{job['name']}-alone"}, append=WATCHDOGS)
+    trial.wait_ready(alone)
+    alone.kill()
+    trial.start_lacuna()
+    guest = trial.start_guest(append=WATCHDOGS)
+    if trial.wait_ready(guest):
+        trial.collect(guest)
+        trial.check_trapped(guest)
+        trial.check("the guest is still alive after its work", still_prints(guest))
+
+
+def measured(trial, guest):
+    """The next periods that the guest of clock.S tells of: (rounds, cycles of the TSC, of the APIC's timer) of each."""
+    told = len(CLOCK_TOLD.findall(guest.console.text))
+    enough = guest.console.wait_for(lambda console: len(CLOCK_TOLD.findall(console.text)) > told + CLOCK_LINES, trial.left(), guest.alive)
+    require(enough, "the guest that measures its clocks says nothing")
+    numbers = [int(number, 16) for line in CLOCK_TOLD.findall(guest.console.text)[told + 1 :] for number in line.split()]
+    return list(zip(numbers[::3], numbers[1::3], numbers[2::3]))
 
 
 def check_no_hooks(trial):
@@ -791,6 +864,8 @@ SCENARIOS = {
     "same-banner": same_banner,
     "not-linux": not_linux,
     "neighbours": neighbours,
+    "clock": clock,
+    "watchdogs": watchdogs,
     "kexec": kexec,
     "kdump": kdump,
     "kexec-reset": kexec_reset,

@@ -477,7 +477,8 @@ class EmulatorFailedTest(unittest.TestCase):
         )
         self.assertTrue(emulator_failed(log))
         # on 2026-11-26, with twenty guests
-        self.assertTrue(emulator_failed(log.replace("error_entry+0xb5/0x130", "exc_page_fault+0x15/0x170")))
+        for name in ("exc_page_fault+0x15/0x170", "asm_exc_page_fault+0x4/0x30"):
+            self.assertTrue(emulator_failed(log.replace("error_entry+0xb5/0x130", name)))
         self.assertFalse(emulator_failed(log.replace("error_entry+", "lac_engine_event+")))
 
     def test_triple_fault_of_the_host_that_is_taken_for_the_guests(self):
