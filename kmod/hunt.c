@@ -58,6 +58,8 @@ void lac_hunt_put_hooks(void)
 	put_hooks(ARRAY_SIZE(hooks));
 }
 
+#define SITE_IS_STUCK "a trap site cannot be written"
+
 static bool is_on(const struct lac_guest *guest)
 {
 	lockdep_assert_held(&guest->lock);
@@ -83,7 +85,7 @@ void lac_hunt_tasks_known(struct lac_guest *guest, struct kvm *kvm)
 	}
 	mutex_unlock(&guest->lock);
 	if (err)
-		lac_hunt_end(guest, kvm, NULL, LACUNA_GUEST_FAILED, "a trap site cannot be written");
+		lac_hunt_end(guest, kvm, NULL, LACUNA_GUEST_FAILED, SITE_IS_STUCK);
 }
 
 void lac_hunt_move_sites(struct lac_guest *guest, struct kvm_vcpu *vcpu, u32 kind, bool builtin)
@@ -106,7 +108,7 @@ void lac_hunt_move_sites(struct lac_guest *guest, struct kvm_vcpu *vcpu, u32 kin
 	}
 	mutex_unlock(&guest->lock);
 	if (err)
-		lac_hunt_end(guest, vcpu->kvm, vcpu, LACUNA_GUEST_FAILED, "a trap site cannot be written");
+		lac_hunt_end(guest, vcpu->kvm, vcpu, LACUNA_GUEST_FAILED, SITE_IS_STUCK);
 }
 
 void lac_hunt_wake(struct lac_guest *guest, struct kvm_vcpu *vcpu)
@@ -132,7 +134,7 @@ void lac_hunt_rouse(struct lac_guest *guest, struct kvm *kvm)
 		err = lac_sites_rouse(guest, kvm);
 	mutex_unlock(&guest->lock);
 	if (err)
-		lac_hunt_end(guest, kvm, NULL, LACUNA_GUEST_FAILED, "a trap site cannot be written");
+		lac_hunt_end(guest, kvm, NULL, LACUNA_GUEST_FAILED, SITE_IS_STUCK);
 }
 
 /* ---- begin and start ---- */

@@ -3,6 +3,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 
 from . import cache
@@ -47,14 +48,21 @@ def names(folder):
 
 
 def outcome(folder, name, seconds=SECONDS):
-    """How a test ends, in words, and what it says."""
-    try:
-        done = subprocess.run(
-            [folder / name], stdin=subprocess.DEVNULL, capture_output=True, cwd="/tmp", timeout=seconds, check=False
-        )
-    except subprocess.TimeoutExpired:
+    """How a test ends, in words, and what it says. What it has started itself ends with it."""
+    with subprocess.Popen(
+        [folder / name], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd="/tmp", start_new_session=True
+    ) as test:
+        try:
+            text, _ = test.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            text = None
+        try:
+            os.killpg(test.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+    if text is None:
         return "does not end", ""
-    said = (done.stdout + done.stderr).decode(errors="replace")[-2000:]
-    if done.returncode in (0, SKIPPED):
-        return ("is skipped" if done.returncode else "passes"), said
-    return f"fails with {done.returncode}", said
+    said = text.decode(errors="replace")[-2000:]
+    if test.returncode in (0, SKIPPED):
+        return ("is skipped" if test.returncode else "passes"), said
+    return f"fails with {test.returncode}", said
