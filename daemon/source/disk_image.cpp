@@ -5,12 +5,14 @@
 #include <array>
 #include <cctype>
 #include <cstdlib>
+#include <fstream>
 #include <memory>
 #include <set>
 #include <sstream>
 #include <string_view>
 #include <system_error>
 
+#include <fcntl.h>
 #include <guestfs.h>
 #include <spdlog/fmt/fmt.h>
 #include <sys/stat.h>
@@ -98,6 +100,17 @@ std::vector<std::string> kernels_named_in(const std::string& text, const std::st
     return found;
 }
 
+// What the appliance writes to its own disk QEMU keeps in a file without a name (snapshot=on). It is open for writing, as no guest's disk is.
+bool is_scratch(int process, const std::filesystem::path& descriptor, const struct stat& status)
+{
+    std::ifstream info(fmt::format("/proc/{}/fdinfo/{}", process, descriptor.filename().string()));
+    unsigned flags = 0;
+    for (std::string word; status.st_nlink == 0 && info >> word;)
+        if (word == "flags:" && info >> std::oct >> flags)
+            return (flags & O_ACCMODE) == O_RDWR;
+    return false;
+}
+
 class Appliance {
 public:
     // with_kvm: let libguestfs use KVM if it thinks it can.
@@ -123,7 +136,7 @@ public:
                     "SUPERMIN_MODULES and SUPERMIN_KERNEL_VERSION to one");
     }
 
-    // Files and block devices that its virtual machine has open, but for those of libguestfs itself.
+    // Files and block devices that its virtual machine has open, but for those of libguestfs and QEMU themselves.
     std::vector<OpenFile> open_files()
     {
         const int pid = guestfs_get_pid(handle_.get());
@@ -137,7 +150,7 @@ public:
             const std::string path = std::filesystem::read_symlink(entry.path(), error).string();
             if (error || stat(entry.path().c_str(), &status) != 0)
                 continue; // closed meanwhile
-            if ((S_ISREG(status.st_mode) || S_ISBLK(status.st_mode)) && path.starts_with('/') &&
+            if ((S_ISREG(status.st_mode) || S_ISBLK(status.st_mode)) && path.starts_with('/') && !is_scratch(pid, entry.path(), status) &&
                 std::none_of(own.begin(), own.end(), [&](const auto& start) { return path.starts_with(start); }))
                 files.push_back({path, status.st_dev, status.st_ino});
         }
