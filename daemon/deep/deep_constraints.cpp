@@ -39,7 +39,9 @@ DeepConstraint read_constraint(const Json& json, const std::string& place)
     constraint.predicate = json.at("predicate").get<std::string>();
     constraint.of_instances = json.value("in", "all");
     constraint.witness = json.value("witness", false);
-    constraint.alike = json.value("alike", false);
+    constraint.strikes = json.value("strikes", constraint.strikes);
+    if (!constraint.strikes)
+        throw Error("\"strikes\" is 0", place, "1 or more is allowed");
     for (const Json& constant : json.value("constants", Json::array())) {
         const auto text = constant.get<std::string>(); // "structure.member type", or "" for one of no use
         const auto space = text.find(' ');

@@ -23,7 +23,7 @@ struct DeepConstraint {
     nlohmann::ordered_json arguments;
     std::string of_instances; // "all", "leaders", "threads", "users", "kernel-threads", "privileged"
     bool witness = false;     // it shows the member at work
-    bool alike = false;       // constants that all fit are equal in every instance: tied
+    unsigned strikes = 2;     // so many instances must speak against a place: one may have been torn
     std::vector<DeepConstant> constants;
 };
 

@@ -24,19 +24,17 @@ struct Answer {
         shown,   // it was seen at work
     } kind = silent;
     std::vector<Constants> constants; // with any of which it passes
-    std::vector<std::uint64_t> held;  // what is at the place that each of these says, where that is one
     std::uint64_t value = 0;          // that was seen: many different ones are wanted
 
-    static Answer refusal() { return {refuted, {}, {}, 0}; }
-    static Answer pass(Constants with = {}) { return {passes, {with}, {0}, 0}; }
-    static Answer show(std::uint64_t value, Constants with = {}) { return {shown, {with}, {0}, value}; }
+    static Answer refusal() { return {refuted, {}, 0}; }
+    static Answer pass(Constants with = {}) { return {passes, {with}, 0}; }
+    static Answer show(std::uint64_t value, Constants with = {}) { return {shown, {with}, value}; }
     // Shown with none yet: refuted, unless something is added.
-    static Answer searching(std::uint64_t value) { return {refuted, {}, {}, value}; }
-    void add(Constants with, std::uint64_t what = 0)
+    static Answer searching(std::uint64_t value) { return {refuted, {}, value}; }
+    void add(const Constants& with)
     {
         kind = shown;
         constants.push_back(with);
-        held.push_back(what);
     }
 };
 
@@ -52,6 +50,7 @@ Predicate make_memory_predicate(const DeepConstraint& constraint, const DeepMemb
 Predicate make_file_predicate(const DeepConstraint& constraint, const DeepMember& member);
 Predicate make_module_predicate(const DeepConstraint& constraint, const DeepMember& member);
 Predicate make_mount_predicate(const DeepConstraint& constraint, const DeepMember& member);
+Predicate make_namespace_predicate(const DeepConstraint& constraint, const DeepMember& member);
 Predicate make_network_predicate(const DeepConstraint& constraint, const DeepMember& member);
 Predicate make_socket_predicate(const DeepConstraint& constraint, const DeepMember& member);
 

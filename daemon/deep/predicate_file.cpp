@@ -181,7 +181,7 @@ Answer leads_to_mount(Look& look, const Instance& file, std::int32_t offset)
     const Bytes bytes = look.block(*value, window);
     for (std::size_t root = 0; root + word <= bytes.size(); root += word)
         if (std::find(above.begin() + 1, above.end(), at(bytes, root)) != above.end())
-            answer.add({static_cast<std::int32_t>(root)}, at(bytes, root));
+            answer.add({static_cast<std::int32_t>(root)});
     return answer;
 }
 
@@ -199,7 +199,7 @@ Answer shared_with_inode(Look& look, const Instance& dentry, std::int32_t offset
     const Bytes bytes = look.block(*inode, window);
     for (std::size_t sb = 0; sb + word <= bytes.size(); sb += word)
         if (at(bytes, sb) == *value)
-            answer.add({static_cast<std::int32_t>(sb)}, *value);
+            answer.add({static_cast<std::int32_t>(sb)});
     return answer;
 }
 
@@ -214,7 +214,7 @@ Answer held_by_file(Look& look, const Instance& dentry, std::int32_t offset)
     Answer answer = Answer::searching(*value);
     for (std::size_t at = 0; const auto held = dentry.owner->word(static_cast<std::int32_t>(at)); at += word)
         if (*held == *value)
-            answer.add({static_cast<std::int32_t>(at)}, *value);
+            answer.add({static_cast<std::int32_t>(at)});
     return answer;
 }
 
@@ -245,8 +245,7 @@ Answer leads_to_root(Look& look, const Instance& task, std::int32_t offset)
         for (std::size_t now = 0; now + word <= bytes.size(); now += word)
             if (now != root && at(bytes, root) == at(of_first, root) && is_root(look, at(bytes, root)) &&
                 look.is_dentry(at(bytes, now)))
-                answer.add({static_cast<std::int32_t>(root), static_cast<std::int32_t>(now)},
-                           at(bytes, root));
+                answer.add({static_cast<std::int32_t>(root), static_cast<std::int32_t>(now)});
     return answer;
 }
 
@@ -272,21 +271,27 @@ std::optional<bool> is_number_of_root(Look& look, const Instance& inode, std::in
     return root ? std::optional(inode.word(offset) == root) : std::nullopt;
 }
 
-// The number of an inode: no two of one file system have the same, and the roots of some have one that programs rely on.
+// The number of an inode: the roots of some kinds of file systems have one that programs rely on, and what lies in one of those
+// file systems has a number that nothing else in it has. That is not so in others: a part of btrfs counts for itself, and what has
+// no place in a directory (anonymous files, sockets) may have a root's number.
 Answer number_of_inode(Look& look, const Instance& inode, std::int32_t offset)
 {
-    if (!inode.owner || !look.known("dentry.d_parent") || !look.known("super_block.s_type"))
+    const auto parent = look.known("dentry.d_parent");
+    if (!inode.owner || !parent || !look.known("super_block.s_type"))
         return {};
     const std::uint64_t number = inode.word(offset).value_or(0);
     const auto file_system = look.member(*inode.owner, "dentry.d_sb");
-    if (!file_system)
+    if (!file_system || !number_of_root(look.kind_of_file_system(*file_system)))
         return {};
     if (!number || number >> 63 || is_number_of_root(look, inode, offset) == false)
         return Answer::refusal();
+    const auto lies_in_directory = [&](const Instance& one) { return one.owner->word(*parent) != one.owner->address; };
     bool root_seen = false;
     for (const Instance& other : look.instances_named("inode")) {
-        if (other.address != inode.address && other.owner && look.member(*other.owner, "dentry.d_sb") == file_system &&
-            other.word(offset) == number)
+        if (!other.owner)
+            continue;
+        if (other.address != inode.address && look.member(*other.owner, "dentry.d_sb") == file_system &&
+            lies_in_directory(inode) && lies_in_directory(other) && other.word(offset) == number)
             return Answer::refusal();
         root_seen = root_seen || is_number_of_root(look, other, offset) == true;
     }

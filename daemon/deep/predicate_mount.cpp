@@ -3,7 +3,7 @@
 // What is asked of where processes are, of mounts and of file systems.
 #include <algorithm>
 #include <array>
-#include <map>
+#include <set>
 #include <string_view>
 
 #include "predicate.h"
@@ -20,7 +20,7 @@ bool contains(const std::vector<std::uint64_t>& path, std::optional<std::uint64_
 }
 
 // A mount and, as far behind or before it as in a file, a name within that mount. Of a root also: that name is a root, and the
-// one that process 1 has.
+// one that process 1 has. Constant: the name.
 Predicate mount_of_path(const DeepConstraint& constraint, const DeepMember&)
 {
     return [is_root = constraint.arguments.value("root", false)](Look& look, const Instance& fs, std::int32_t offset) {
@@ -38,7 +38,7 @@ Predicate mount_of_path(const DeepConstraint& constraint, const DeepMember&)
         const auto place = static_cast<std::uint64_t>(static_cast<std::int64_t>(offset + *name - *mnt));
         const bool root = path.size() == 1 && first && look.word(*first + place) == dentry;
         return contains(path, look.word(*value + static_cast<std::uint64_t>(*top))) && (root || !is_root)
-                   ? Answer::show(*value)
+                   ? Answer::show(*value, {offset + *name - *mnt})
                    : Answer::refusal();
     };
 }
@@ -54,6 +54,32 @@ bool is_known_mount(Look& look, std::uint64_t vfsmount)
     return std::any_of(mounts.begin(), mounts.end(), [&](const Instance& one) { return one.address == vfsmount; });
 }
 
+// One that no process has a file in, as what a system was started from and the roots of namespaces are mounted in: its root is in
+// a directory tree, and belongs to the file system that the mount says.
+bool is_like_mount(Look& look, std::uint64_t vfsmount)
+{
+    const auto top = look.known("vfsmount.mnt_root"), file_system = look.known("vfsmount.mnt_sb"), sb = look.known("dentry.d_sb");
+    if (!top || !file_system || !sb || !look.is_mount(vfsmount))
+        return false;
+    const auto root = look.word(vfsmount + static_cast<std::uint64_t>(*top));
+    const auto wanted = look.word(vfsmount + static_cast<std::uint64_t>(*file_system));
+    return root && wanted && look.word(*root + static_cast<std::uint64_t>(*sb)) == wanted;
+}
+
+// How far two mounts are from each other at least: none is larger.
+std::uint64_t nearest_mounts(Look& look)
+{
+    std::set<std::uint64_t> addresses;
+    for (const Instance& one : all_mounts(look))
+        addresses.insert(one.address);
+    std::uint64_t nearest = ~std::uint64_t{0}, before = 0;
+    for (const std::uint64_t address : addresses) {
+        nearest = std::min(nearest, before ? address - before : nearest);
+        before = address;
+    }
+    return nearest;
+}
+
 // It leads to the start of the mount that this one is mounted in, which for the first one is this one itself; and another
 // member leads to a name within that one. Constants: mnt, mnt_mountpoint.
 Answer leads_to_parent_mount(Look& look, const Instance& mount, std::int32_t offset)
@@ -66,19 +92,25 @@ Answer leads_to_parent_mount(Look& look, const Instance& mount, std::int32_t off
     if (!value || !look.leads_somewhere(*value))
         return Answer::refusal();
     const auto own_root = mount.word(*top);
+    const std::uint64_t nearest = nearest_mounts(look);
+    // whether it is within a mount that starts so far before what is known of it: its neighbour in memory is a mount, too
+    const auto lies_in_it = [&](std::int32_t place, std::uint64_t within) {
+        const std::int64_t from_start = std::int64_t{place} + static_cast<std::int64_t>(within);
+        return from_start >= 0 && static_cast<std::uint64_t>(from_start) < nearest;
+    };
     Answer answer = Answer::searching(*value);
     for (std::uint64_t within = 0; within < furthest; within += word) {
+        if (!lies_in_it(offset, within))
+            continue;
         const std::uint64_t parent = *value + within;
         const bool itself = parent == mount.address;
-        if (!itself && !is_known_mount(look, parent))
+        if (!itself && !is_known_mount(look, parent) && !is_like_mount(look, parent))
             continue;
         const auto root = look.word(parent + static_cast<std::uint64_t>(*top));
         for (std::int32_t at = mount.low; const auto name = mount.word(at); at += word) {
-            if (at == *top || at == offset)
+            if (at == *top || at == offset || !lies_in_it(at, within))
                 continue;
-            const bool fits = itself ? name == own_root
-                                     : *name != own_root && look.leads_somewhere(*name) &&
-                                           contains(look.path_of(*name), root);
+            const bool fits = itself ? name == own_root : look.leads_somewhere(*name) && contains(look.path_of(*name), root);
             if (fits)
                 answer.add({static_cast<std::int32_t>(within), at});
         }
@@ -166,6 +198,10 @@ Answer leads_to_file_system(Look& look, const Instance& super_block, std::int32_
     constexpr std::size_t window = 64;
     const auto value = super_block.word(offset);
     if (!value || !look.leads_somewhere(*value))
+        return Answer::refusal();
+    // a node of a list: that of the mounts leads to the only one of them, which has a name, too
+    const std::uint64_t place = super_block.address + static_cast<std::uint64_t>(std::int64_t{offset});
+    if (look.word(*value + word) == place || look.word(*value) == place - word)
         return Answer::refusal();
     Answer answer = Answer::searching(*value);
     for (std::size_t at = 0; at < window; at += word) {

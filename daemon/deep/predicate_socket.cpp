@@ -3,6 +3,7 @@
 // What is asked of sockets: struct socket, which a file leads to, and struct sock behind it.
 #include <algorithm>
 #include <array>
+#include <cstdlib>
 #include <string_view>
 
 #include "predicate.h"
@@ -18,24 +19,30 @@ constexpr std::int32_t common = 192, own = 512;
 
 enum State : std::uint8_t { established = 1, closed = 7, listening = 10 }; // include/net/tcp_states.h
 
-// What the kernel's protocols call themselves (struct proto), and what is true of all their sockets; 0: that is not the same in all.
+// Bits of what a socket may be (SOCK_STREAM, SOCK_DGRAM, SOCK_RAW, SOCK_SEQPACKET, SOCK_PACKET).
+enum Types : std::uint16_t { stream = 1 << 1, datagrams = 1 << 2, raw = 1 << 3, sequence = 1 << 5, packets = 1 << 10 };
+
+// What the kernel's protocols call themselves (struct proto), and what is true of all their sockets; 0: the number is not the same
+// in all. The types are those that the protocol makes a socket of.
 struct Protocol {
     std::string_view name;
-    std::uint16_t family, type, number;
+    std::uint16_t family, types, number;
+
+    bool is_stream() const { return types == stream; }
 };
 constexpr auto protocols = std::to_array<Protocol>({
-    {"TCP", 2, 1, 6},
-    {"TCPv6", 10, 1, 6},
-    {"UDP", 2, 2, 17},
-    {"UDPv6", 10, 2, 17},
-    {"RAW", 2, 3, 0},
-    {"RAWv6", 10, 3, 0},
-    {"PING", 2, 2, 1},
-    {"PINGv6", 10, 2, 58},
-    {"UNIX", 1, 0, 0},
-    {"UNIX-STREAM", 1, 1, 0},
-    {"NETLINK", 16, 0, 0},
-    {"PACKET", 17, 0, 0},
+    {"TCP", 2, stream, 6},
+    {"TCPv6", 10, stream, 6},
+    {"UDP", 2, datagrams, 17},
+    {"UDPv6", 10, datagrams, 17},
+    {"RAW", 2, raw, 0},
+    {"RAWv6", 10, raw, 0},
+    {"PING", 2, datagrams, 1},
+    {"PINGv6", 10, datagrams, 58},
+    {"UNIX", 1, stream | datagrams | sequence, 0},
+    {"UNIX-STREAM", 1, stream, 0},
+    {"NETLINK", 16, datagrams | raw, 0},
+    {"PACKET", 17, datagrams | raw | packets, 0},
 });
 constexpr std::uint16_t unix_family = 1, inet = 2, inet6 = 10;
 
@@ -131,14 +138,17 @@ Answer family_of_protocol(Look& look, const Instance& sock, std::int32_t offset)
     return offset < common && value == protocol->family ? Answer::show(*value) : Answer::refusal();
 }
 
-// The number that the protocol has in a packet's header.
+// The number that the protocol has in a packet's header. It stands beside the type: so few sockets are the Internet's on some systems
+// that another thing may have the same number in all of them.
 Answer number_of_protocol(Look& look, const Instance& sock, std::int32_t offset)
 {
     const Protocol* protocol = protocol_of(look, sock);
+    const auto type = look.known("sock.sk_type");
     const auto value = sock.value<std::uint16_t>(offset);
-    if (!protocol || !protocol->number)
+    if (!protocol || !protocol->number || !type)
         return {};
-    return value == protocol->number ? Answer::show(*value) : Answer::refusal();
+    const bool beside = std::abs(offset - *type) == static_cast<std::int32_t>(sizeof *value);
+    return beside && value == protocol->number ? Answer::show(*value) : Answer::refusal();
 }
 
 // Stream, datagrams, …: what the protocol makes it, and what stands in the socket, too. Constant: there.
@@ -150,7 +160,7 @@ Answer type_of_socket(Look& look, const Instance& sock, std::int32_t offset)
     const auto value = sock.value<std::uint16_t>(offset);
     if (!protocol || !sock.owner)
         return {};
-    if (!value || !*value || *value > most || (protocol->type && *value != protocol->type))
+    if (!value || !*value || *value > most || !(protocol->types >> *value & 1))
         return Answer::refusal();
     Answer answer = Answer::searching(*value);
     for (std::int32_t at = 0; at < socket_window; at += 2)
@@ -183,6 +193,11 @@ Answer state_of_stream(Look& look, const Instance& sock, std::int32_t offset)
     return answer;
 }
 
+// A packet is for a connection if both ports are, and both addresses: the kernel compares two ports as one word, and two
+// addresses (sk_portpair and sk_addrpair, inet_hashtables.h, since 3.8). In either, what is the socket's own is the upper half, and
+// what is the other end's the lower one.
+constexpr std::int32_t port_size = 2, address_size = 4;
+
 // A port as the processor has it; what the protocol adds has it once more, as it is in packets. Constant: there.
 Answer own_port(Look& look, const Instance& sock, std::int32_t offset)
 {
@@ -190,7 +205,7 @@ Answer own_port(Look& look, const Instance& sock, std::int32_t offset)
     if (!protocol || !is_internet(*protocol))
         return {};
     const auto value = sock.value<std::uint16_t>(offset);
-    if (offset >= common || !value)
+    if (offset >= common || offset % 4 != port_size || !value)
         return Answer::refusal();
     const Bytes& bytes = look.block(sock.address, sock_window);
     Answer answer = Answer::searching(*value);
@@ -228,27 +243,25 @@ std::optional<Stream> stream_of(Look& look, const Instance& sock)
 {
     const Protocol* protocol = protocol_of(look, sock);
     const auto number = look.known("sock.__sk_common.skc_num"), state = look.known("sock.__sk_common.skc_state");
-    if (!protocol || !is_internet(*protocol) || protocol->type != 1 || !number || !state)
+    if (!protocol || !is_internet(*protocol) || !protocol->is_stream() || !number || !state)
         return std::nullopt;
     const auto port = sock.value<std::uint16_t>(*number);
     const auto now = sock.value<std::uint8_t>(*state);
     return port && now ? std::optional(Stream{*port, *now}) : std::nullopt;
 }
 
-// The port at the other end, as it is in packets: two ends within the guest have each other's, who listens has none.
+// The port at the other end, as it is in packets: below the socket's own in one word. Two ends within the guest have each other's,
+// who listens has none.
 Answer port_of_other_end(Look& look, const Instance& sock, std::int32_t offset)
 {
     const auto stream = stream_of(look, sock);
+    const auto number = look.known("sock.__sk_common.skc_num");
     const auto value = sock.value<std::uint16_t>(offset);
-    if (!stream)
+    if (!stream || (stream->state != listening && stream->state != established))
         return {};
-    if (offset >= common || !value)
+    if (!value || offset != *number - port_size || (*value == 0) != (stream->state == listening))
         return Answer::refusal();
-    if (stream->state == listening)
-        return *value ? Answer::refusal() : Answer::pass();
-    if (stream->state != established)
-        return {};
-    return other_end(look, sock, stream->port, offset) ? Answer::show(*value) : Answer::refusal();
+    return Answer::show(sock.address);
 }
 
 // The tail of an IPv6 address that is one of IPv4 is not that one itself.
@@ -257,11 +270,12 @@ bool is_mapped(const Instance& sock, std::int32_t offset)
     return sock.value<std::uint32_t>(offset - 4) == 0xffff0000;
 }
 
-// An address of the guest's own: what the protocol adds has it once more. Constant: there.
+// An address of the guest's own: what the protocol adds has it once more, of a stream always (who receives what is sent to many has
+// that address once only). Constant: there.
 Answer own_address(Look& look, const Instance& sock, std::int32_t offset)
 {
     const Protocol* protocol = protocol_of(look, sock);
-    if (!protocol || !is_internet(*protocol) || protocol->family != inet)
+    if (!protocol || !protocol->is_stream() || protocol->family != inet)
         return {};
     const auto value = sock.value<std::uint32_t>(offset);
     if (offset >= common || !value || is_mapped(sock, offset))
@@ -276,36 +290,29 @@ Answer own_address(Look& look, const Instance& sock, std::int32_t offset)
     return answer;
 }
 
-// Of a connection within the guest each end's own address is the other's remote one; who listens has none of that kind.
-// Constant: the remote address.
+// The socket's own address is above the other end's in one word. Of a connection within the guest each end's own address is the
+// other's remote one; who listens has none of that kind. Constant: the remote address.
 Answer address_of_both_ends(Look& look, const Instance& sock, std::int32_t offset)
 {
     const Protocol* protocol = protocol_of(look, sock);
     const auto stream = stream_of(look, sock);
     const auto peer = look.known("sock.__sk_common.skc_dport");
-    const auto value = sock.value<std::uint32_t>(offset);
-    if (!stream || !peer || protocol->family != inet)
+    const std::int32_t place = offset - address_size;
+    const auto value = sock.value<std::uint32_t>(offset), remote = sock.value<std::uint32_t>(place);
+    if (!stream || !peer || protocol->family != inet || (stream->state != listening && stream->state != established))
         return {};
-    if (offset >= common || !value)
+    if (offset >= common || offset % (2 * address_size) != address_size || !value || !remote || is_mapped(sock, offset) ||
+        look.leads_somewhere(sock.word(place).value_or(0)))
         return Answer::refusal();
-    Answer answer = Answer::searching(*value);
-    if (stream->state == listening) {
-        for (std::int32_t remote = 0; remote < common; remote += 4)
-            if (remote != offset && sock.value<std::uint32_t>(remote) == 0u)
-                answer.add({remote});
-        answer.kind = answer.constants.empty() ? Answer::refuted : Answer::passes;
-        return answer;
-    }
-    const Instance* other = stream->state == established ? other_end(look, sock, stream->port, *peer) : nullptr;
-    const auto theirs = other ? other->value<std::uint32_t>(offset) : std::nullopt;
-    if (!theirs)
-        return {};
-    if (*theirs == *value) // from one address to itself, or no address at all
+    if (stream->state == listening)
+        return *remote ? Answer::refusal() : *value ? Answer::show(*value, {place}) : Answer::pass({place});
+    if (!*value || !*remote)
         return Answer::refusal();
-    for (std::int32_t remote = 0; remote < common; remote += 4)
-        if (remote != offset && !is_mapped(sock, remote) && sock.value<std::uint32_t>(remote) == *theirs && other->value<std::uint32_t>(remote) == *value)
-            answer.add({remote});
-    return answer;
+    const Instance* other = other_end(look, sock, stream->port, *peer);
+    // one that is in IPv6 has its addresses elsewhere, too
+    if (other && (other->value<std::uint32_t>(offset) != remote || other->value<std::uint32_t>(place) != value))
+        return Answer::refusal();
+    return Answer::show(*value, {place});
 }
 
 // An IPv6 address that is this one of IPv4, in a socket that serves both: ::ffff:a.b.c.d.

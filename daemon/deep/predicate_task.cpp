@@ -185,33 +185,109 @@ Answer time_of_start(Look& look, const Instance& task, std::int32_t offset)
         for (std::int32_t other = 0; const auto second = task.word(other);
              other += static_cast<std::int32_t>(word))
             if (other != offset && *second >= *value && *second - *value < between)
-                answer.add({other}, *second);
+                answer.add({other});
     return answer;
+}
+
+constexpr std::size_t cred_window = 192;
+
+// Sets of all capabilities up to one, and where they are.
+std::map<std::uint64_t, std::vector<std::int32_t>> full_sets(const Bytes& cred)
+{
+    constexpr int fewest = 36, most = 63; // CAP_LAST_CAP + 1, of 2.6.30 and later
+    std::map<std::uint64_t, std::vector<std::int32_t>> places;
+    for (std::size_t at = 0; at + word <= cred.size(); at += 4) { // up to 6.2 a set is two words of 4 bytes
+        const auto mask = *load<std::uint64_t>(cred, at);
+        if ((mask & (mask + 1)) == 0 && std::popcount(mask) >= fewest && std::popcount(mask) <= most)
+            places[mask].push_back(static_cast<std::int32_t>(at));
+    }
+    return places;
 }
 
 // What a kernel thread may do is all there is: what it leads to holds that at three places (permitted,
 // effective and bounding set). Constants: these.
 Answer leads_to_capabilities(Look& look, const Instance& task, std::int32_t offset)
 {
-    constexpr std::size_t window = 192;
-    constexpr int fewest = 36, most = 63; // CAP_LAST_CAP + 1, of 2.6.30 and later
     const auto value = task.word(offset);
     if (!look.is_kernel_thread(task))
         return {};
     if (!value || !look.leads_somewhere(*value))
         return Answer::refusal();
-    const Bytes& bytes = look.block(*value, window);
-    std::map<std::uint64_t, std::vector<std::int32_t>> places;
-    for (std::size_t at = 0; at + word <= bytes.size(); at += 4) { // up to 6.2 a set is two words of 4 bytes
-        const auto mask = *load<std::uint64_t>(bytes, at);
-        if ((mask & (mask + 1)) == 0 && std::popcount(mask) >= fewest && std::popcount(mask) <= most)
-            places[mask].push_back(static_cast<std::int32_t>(at));
-    }
     Answer answer = Answer::searching(*value);
-    for (const auto& [unused, found] : places)
+    for (const auto& [unused, found] : full_sets(look.block(*value, cred_window)))
         if (found.size() == 3)
             answer.add({found[0], found[1], found[2]});
     return answer;
+}
+
+// The set of all capabilities there are, and where rights that may do everything, as the first task's do, say so: permitted,
+// effective and bounding set.
+struct AllCapabilities {
+    std::uint64_t set = 0;
+    std::vector<std::int32_t> places; // three
+};
+
+std::optional<AllCapabilities> all_capabilities(Look& look)
+{
+    const Instance* first = look.task_at(look.anchors().init_task);
+    const auto cred = first ? look.member(*first, "task_struct.cred") : std::nullopt;
+    if (!cred || !look.leads_somewhere(*cred))
+        return std::nullopt;
+    std::optional<AllCapabilities> found;
+    for (auto& [set, places] : full_sets(look.block(*cred, cred_window))) {
+        if (places.size() != 3)
+            continue;
+        if (found)
+            return std::nullopt;
+        found = AllCapabilities{set, std::move(places)};
+    }
+    return found;
+}
+
+bool contains(std::uint64_t set, std::uint64_t part)
+{
+    return (part & ~set) == 0;
+}
+
+// One of the three sets that are full where all is allowed. The bounding set contains the others, which are smaller where a program
+// may do less; of these the permitted set contains the effective one (cap_capset(), and what happens when a program is executed).
+Predicate set_of_capabilities(const DeepConstraint& constraint, const DeepMember&)
+{
+    return [which = constraint.arguments.at("set").get<std::string>()](Look& look, const Instance& cred, std::int32_t offset) {
+        const auto all = all_capabilities(look);
+        const auto bounding = look.known("cred.cap_bset");
+        const auto value = cred.word(offset);
+        if (!all || (which != "bounding" && !bounding))
+            return Answer();
+        if (!value || std::find(all->places.begin(), all->places.end(), offset) == all->places.end() ||
+            (which != "bounding" && offset == *bounding))
+            return Answer::refusal();
+        bool larger = true; // than both others
+        for (const std::int32_t other : all->places) {
+            const auto theirs = cred.word(other);
+            if (other == offset || (which != "bounding" && other == *bounding))
+                continue;
+            if (!theirs || !(which == "effective" ? contains(*theirs, *value) : contains(*value, *theirs)))
+                return Answer::refusal();
+            larger = larger && *theirs != *value;
+        }
+        return (which == "bounding" ? larger : *value != all->set) ? Answer::show(*value) : Answer::pass();
+    };
+}
+
+// The ambient set, which is empty but where a service has been given something: it is part of the inheritable set and of the
+// permitted one. The inheritable set is found with it where the two are the same.
+Answer given_capabilities(Look& look, const Instance& cred, std::int32_t offset)
+{
+    const auto all = all_capabilities(look);
+    const auto permitted = look.known("cred.cap_permitted");
+    const auto value = cred.word(offset);
+    if (!all || !permitted || !cred.owner)
+        return {};
+    const auto allowed = cred.word(*permitted);
+    if (!value || !allowed || !contains(all->set & *allowed, *value) || (*value && look.is_kernel_thread(*cred.owner)))
+        return Answer::refusal();
+    return *value ? Answer::show(*value) : Answer::pass();
 }
 
 // What it leads to holds a number of the auxiliary vector, where the kernel has put whose the process is.
@@ -237,7 +313,7 @@ Predicate leads_to_auxiliary(const DeepConstraint& constraint, const DeepMember&
         const Bytes& bytes = look.block(*value, window);
         for (std::size_t at = 0; at + 4 <= bytes.size(); at += 4)
             if (load<std::uint32_t>(bytes, at) == *wanted)
-                answer.add({static_cast<std::int32_t>(at)}, *wanted);
+                answer.add({static_cast<std::int32_t>(at)});
         return answer;
     };
 }
@@ -340,6 +416,10 @@ Predicate make_task_predicate(const DeepConstraint& constraint, const DeepMember
         return time_of_start;
     if (name == "leads-to-capabilities")
         return leads_to_capabilities;
+    if (name == "set-of-capabilities")
+        return set_of_capabilities(constraint, member);
+    if (name == "given-capabilities")
+        return given_capabilities;
     if (name == "leads-to-auxiliary")
         return leads_to_auxiliary(constraint, member);
     if (name == "auxiliary-id")

@@ -10,8 +10,6 @@ namespace lacuna {
 namespace {
 
 constexpr unsigned most_rounds = 32; // one thing leads to another: as many as a socket takes, and some more
-// So many instances must speak against a place before it is ruled out: one may have been torn.
-constexpr std::uint32_t strikes = 2;
 
 const std::map<std::string, std::int32_t> core_sizes{
     {"task_struct.tasks", 16}, {"task_struct.pid", 4},      {"task_struct.comm", 16}, {"task_struct.mm", 8},
@@ -23,12 +21,12 @@ struct Tally {
     std::uint32_t fits = 0;
     std::set<std::uint64_t> shown_in; // instances
     std::set<std::uint64_t> values;
-    std::vector<std::uint64_t> held; // by instance
 };
 
 // What a constraint says of one place.
 struct Standing {
-    std::uint32_t asked = 0; // instances that told something
+    std::uint32_t strikes = 0; // so many instances rule it out
+    std::uint32_t asked = 0;   // that told something
     std::map<Constants, Tally> tallies;
 };
 
@@ -37,7 +35,7 @@ enum class Verdict { fits, doubtful, ruled_out };
 Verdict judge(const Standing& standing, const Tally& tally)
 {
     const std::uint32_t against = standing.asked - tally.fits;
-    return against == 0 ? Verdict::fits : against < strikes ? Verdict::doubtful : Verdict::ruled_out;
+    return against == 0 ? Verdict::fits : against < standing.strikes ? Verdict::doubtful : Verdict::ruled_out;
 }
 
 // Where most places hold nothing in most instances only what has been seen at work counts.
@@ -45,7 +43,7 @@ Verdict judge(const Standing& standing, bool at_work)
 {
     if (standing.asked == 0)
         return at_work ? Verdict::ruled_out : Verdict::fits; // nothing was said at all
-    Verdict best = standing.asked < strikes && !at_work ? Verdict::doubtful : Verdict::ruled_out;
+    Verdict best = standing.asked < standing.strikes && !at_work ? Verdict::doubtful : Verdict::ruled_out;
     for (const auto& [unused, tally] : standing.tallies)
         if (!at_work || !tally.shown_in.empty())
             best = std::min(best, judge(standing, tally));
@@ -119,7 +117,9 @@ std::vector<DeepFinding> DeepSolver::solve(Look& look, const Member& member,
     const auto place = [&](std::size_t candidate) {
         return member.structure->low + static_cast<std::int32_t>(candidate * said.align);
     };
-    std::vector<std::vector<Standing>> standings(member.predicates.size(), std::vector<Standing>(candidates));
+    std::vector<std::vector<Standing>> standings;
+    for (const DeepConstraint& constraint : said.constraints)
+        standings.emplace_back(candidates, Standing{constraint.strikes, 0, {}});
     std::vector<Answer> answers(candidates);
     const bool pointer = said.type == "pointer";
     for (std::size_t k = 0; k < member.predicates.size(); k++)
@@ -147,10 +147,9 @@ std::vector<DeepFinding> DeepSolver::solve(Look& look, const Member& member,
                     continue;
                 Standing& standing = standings[k][c];
                 standing.asked++;
-                for (std::size_t i = 0; i < answers[c].constants.size(); i++) {
-                    Tally& tally = standing.tallies[answers[c].constants[i]];
+                for (const Constants& constants : answers[c].constants) {
+                    Tally& tally = standing.tallies[constants];
                     tally.fits++;
-                    tally.held.push_back(answers[c].held[i]);
                     if (answers[c].kind == Answer::shown) {
                         tally.shown_in.insert(instance.address);
                         tally.values.insert(answers[c].value);
@@ -160,8 +159,8 @@ std::vector<DeepFinding> DeepSolver::solve(Look& look, const Member& member,
         }
 
     std::vector<std::int32_t> fits;
+    std::vector<std::size_t> fitting; // their candidates
     bool doubt = false;
-    std::size_t best = 0;
     DeepFinding finding{said.qualified(), said.type, said.size, {}, 0, 0, 0, 0};
     const auto is_taken = [&](std::int32_t offset) {
         return std::any_of(taken.begin(), taken.end(), [&](const Taken& other) {
@@ -180,9 +179,8 @@ std::vector<DeepFinding> DeepSolver::solve(Look& look, const Member& member,
         finding.left++;
         doubt |= verdict == Verdict::doubtful;
         if (verdict == Verdict::fits) {
-            if (fits.empty())
-                best = c;
             fits.push_back(place(c));
+            fitting.push_back(c);
         }
     }
     std::vector<DeepFinding> findings;
@@ -190,26 +188,25 @@ std::vector<DeepFinding> DeepSolver::solve(Look& look, const Member& member,
         (fits.size() > 1 && !same_everywhere(instances, fits, said.size)))
         return {finding};
 
-    // How often was it seen at work, and what goes with it?
+    // How often was it seen at work, and what goes with it? With each of several that are tied, something else may.
     bool enough = true;
     for (std::size_t k = 0; k < member.predicates.size(); k++) {
         const DeepConstraint& constraint = said.constraints[k];
-        const Standing& standing = standings[k][best];
         std::uint32_t shown_in = 0, values = 0;
         std::vector<std::set<std::int32_t>> constants(constraint.constants.size());
-        bool clear = true, alike = true;
-        const Tally* first = nullptr;
-        for (const auto& [key, tally] : standing.tallies) {
-            const Verdict verdict = judge(standing, tally);
-            if (verdict == Verdict::ruled_out)
-                continue;
-            clear &= verdict == Verdict::fits;
-            first = first ? first : &tally;
-            alike &= first->held == tally.held;
-            shown_in = std::max(shown_in, static_cast<std::uint32_t>(tally.shown_in.size()));
-            values = std::max(values, static_cast<std::uint32_t>(tally.values.size()));
-            for (std::size_t i = 0; i < constants.size(); i++)
-                constants[i].insert(key[i]);
+        bool clear = true;
+        for (const std::size_t c : fitting) {
+            const Standing& standing = standings[k][c];
+            for (const auto& [key, tally] : standing.tallies) {
+                const Verdict verdict = judge(standing, tally);
+                if (verdict == Verdict::ruled_out)
+                    continue;
+                clear &= verdict == Verdict::fits;
+                shown_in = std::max(shown_in, static_cast<std::uint32_t>(tally.shown_in.size()));
+                values = std::max(values, static_cast<std::uint32_t>(tally.values.size()));
+                for (std::size_t i = 0; i < constants.size(); i++)
+                    constants[i].insert(key[i]);
+            }
         }
         if (!constraint.witness)
             continue;
@@ -228,7 +225,7 @@ std::vector<DeepFinding> DeepSolver::solve(Look& look, const Member& member,
                           values,
                           0,
                           static_cast<std::uint32_t>(constants[i].size())};
-            if (clear && (constants[i].size() == 1 || (constraint.alike && alike)))
+            if (clear && constants[i].size() == 1)
                 other.offsets.assign(constants[i].begin(), constants[i].end());
             findings.push_back(std::move(other));
         }
@@ -271,8 +268,8 @@ std::vector<DeepFinding> DeepSolver::solve(Look& look, KnownOffsets known) const
         std::map<std::string, DeepFinding> fresh = last ? std::map<std::string, DeepFinding>() : found;
         for (const Member& member : members_) {
             const auto already = found.find(member.said->qualified());
-            if (!last && already != found.end() && !already->second.offsets.empty())
-                continue;
+            if (!last && already != found.end() && already->second.offsets.size() == 1)
+                continue; // what is tied may be told apart by what has been found since
             for (DeepFinding& finding : solve(look, member, taken)) {
                 if (!last && !finding.offsets.empty())
                     known[finding.member] = finding.offsets.front();

@@ -100,22 +100,55 @@ TEST(DeepSockets, AreFoundWhereverTheyAre)
     guest.expect_right(guest.found(), of_connections);
 }
 
+class OnePort : public ViewGuest {
+public:
+    // what is found of connections, with these sockets
+    std::map<std::string, std::vector<std::int32_t>> found(const std::vector<std::uint64_t>& socks)
+    {
+        std::vector<std::uint64_t> files;
+        for (const std::uint64_t sock : socks)
+            files.push_back(socket_file(sock));
+        open(tasks.back(), files);
+        KnownOffsets start;
+        for (const ProfileMember& member : view_profile().members)
+            if (std::find(of_connections.begin(), of_connections.end(), member.qualified()) == of_connections.end())
+                start[member.qualified()] = member.offset;
+        AddressSpace space = memory.space();
+        Look look(space, anchors(), std::chrono::steady_clock::now() + std::chrono::minutes(5));
+        std::map<std::string, std::vector<std::int32_t>> all;
+        for (const DeepFinding& finding : solver().solve(look, start))
+            all[finding.member] = finding.offsets;
+        return all;
+    }
+};
+
 // All that are connected are connected with somebody outside.
-TEST(DeepSockets, OfNoConnectionNothingIsSaid)
+TEST(DeepSockets, ConnectionsWithOthersTellToo)
 {
-    ViewGuest lonely;
-    lonely.open(lonely.tasks.back(), {lonely.socket_file(lonely.internet("TCP", 1, {1, 1000}, {2, 80}), 3),
-                                      lonely.socket_file(lonely.internet("TCP", 1, {1, 1001}, {2, 80}), 3)});
-    KnownOffsets start;
-    for (const ProfileMember& member : lonely.view_profile().members)
-        if (member.qualified() != "sock.__sk_common.skc_dport" && member.qualified() != "sock.__sk_common.skc_daddr")
-            start[member.qualified()] = member.offset;
-    AddressSpace memory = lonely.memory.space();
-    Look look(memory, lonely.anchors(), std::chrono::steady_clock::now() + std::chrono::minutes(5));
-    for (const DeepFinding& finding : solver().solve(look, start))
-        if (finding.member == "sock.__sk_common.skc_dport" || finding.member == "sock.__sk_common.skc_daddr") {
-            EXPECT_TRUE(finding.offsets.empty()) << finding.member;
-        }
+    OnePort guest;
+    const auto found = guest.found({guest.internet("TCP", 10, {0, 22}, {0, 0}), guest.internet("TCP", 1, {0x0f02000a, 22}, {0x0202000a, 40000}),
+                                    guest.internet("TCP", 1, {0x0f02000a, 22}, {0x0302000a, 40001})});
+    for (const char* name : {"skc_dport", "skc_daddr", "skc_rcv_saddr"}) {
+        const std::string member = std::string("sock.__sk_common.") + name;
+        EXPECT_EQ(found.at(member), std::vector<std::int32_t>{guest.known.at(member)}) << name;
+    }
+}
+
+// Who only listens, wherever it is asked for, has no address.
+TEST(DeepSockets, OfNoAddressNothingIsSaid)
+{
+    OnePort guest;
+    const auto found = guest.found({guest.internet("TCP", 10, {0, 22}, {0, 0}), guest.internet("TCP", 10, {0, 25}, {0, 0})});
+    EXPECT_EQ(found.at("sock.__sk_common.skc_dport"), std::vector<std::int32_t>{guest.known.at("sock.__sk_common.skc_dport")});
+    EXPECT_TRUE(found.at("sock.__sk_common.skc_rcv_saddr").empty());
+}
+
+// A port at the other end where somebody listens, or none where he is connected: this is not the place.
+TEST(DeepSockets, APortThatContradictsTheStateIsNone)
+{
+    OnePort guest;
+    const auto found = guest.found({guest.internet("TCP", 10, {0, 22}, {0, 7}), guest.internet("TCP", 10, {0, 25}, {0, 7})});
+    EXPECT_TRUE(found.at("sock.__sk_common.skc_dport").empty());
 }
 
 TEST(DeepSockets, NoiseMakesNothingWrong)
