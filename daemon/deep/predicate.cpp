@@ -44,7 +44,7 @@ bool is_privileged(Look& look, const Instance& task)
 Predicate make_predicate(const DeepConstraint& constraint, const DeepMember& member)
 {
     for (const auto make : {make_task_predicate, make_memory_predicate, make_file_predicate, make_module_predicate,
-                            make_mount_predicate, make_network_predicate, make_socket_predicate})
+                            make_mount_predicate, make_namespace_predicate, make_network_predicate, make_socket_predicate})
         if (Predicate predicate = make(constraint, member))
             return predicate;
     throw Error(fmt::format("unknown predicate \"{}\"", constraint.predicate), "member " + member.qualified(),

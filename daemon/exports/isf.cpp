@@ -264,11 +264,20 @@ void add_unknown(Structures& structures, const Profile& profile, unsigned word)
 
 // What is so by definition. What a protocol knows of a socket begins with what all know of theirs (include/net/inet_sock.h,
 // include/net/af_unix.h); a Unix socket's path stands where programs put it (include/uapi/linux/un.h). Of a socket's inode it is
-// known how far behind the socket it lies, so that the socket is put at the start of what holds both.
+// known how far behind the socket it lies, so that the socket is put at the start of what holds both. A set of capabilities has 64 bits
+// (include/linux/capability.h), a node of a tree its children behind its parent (include/linux/rbtree_types.h).
 void add_by_definition(Structures& structures, const Profile& profile, unsigned word)
 {
     if (knows(profile, "socket_alloc.vfs_inode"))
         structures.add("socket_alloc", "socket", 0, type_json("struct socket", 0, word));
+    if (knows(profile, "cred.cap_bset"))
+        structures.add("kernel_cap_t", "val", 0, type_json("unsigned long long", 0, word));
+    if (knows(profile, "mnt_namespace.mounts")) {
+        const auto node = [&] { return type_json("struct rb_node *", 0, word); };
+        structures.add("rb_root", "rb_node", 0, node());
+        structures.add("rb_node", "rb_right", word, node());
+        structures.add("rb_node", "rb_left", 2 * std::int64_t{word}, node());
+    }
     if (!knows(profile, "sock.sk_socket"))
         return;
     for (const char* kind : {"inet_sock", "unix_sock"})

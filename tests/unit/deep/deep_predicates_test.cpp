@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// What single predicates say of the right place of a member, and of a wrong one.
+#include "solver.h"
+#include "view_guest.h"
+
+using namespace lacuna;
+
+namespace {
+
+const DeepSolver& solver()
+{
+    static const DeepSolver solver(read_deep_constraints(LACUNA_CONSTRAINTS "/deep"));
+    return solver;
+}
+
+// A guest of which all is known that this one is told of, and the question that a constraint that is shipped asks.
+class Asked {
+public:
+    Asked(ViewGuest& guest, const std::map<std::string, std::uint64_t>& symbols = {})
+        : memory_(guest.memory.space()),
+          look_(memory_, with(guest.anchors(), symbols), std::chrono::steady_clock::now() + std::chrono::minutes(5))
+    {
+        KnownOffsets known;
+        for (const ProfileMember& member : guest.view_profile().members)
+            known[member.qualified()] = member.offset;
+        for (const char* relative : {"mount.mnt_parent", "mount.mnt_mountpoint", "mount.mnt_mounts", "mount.mnt_child", "mount.mnt_ns"})
+            if (const auto found = known.find(relative); found != known.end()) // as a look counts
+                found->second -= known.at("mount.mnt");
+        look_.set_structures(solver().structures());
+        look_.know(known);
+    }
+
+    // Of the instance at this address.
+    Answer::Kind about(const std::string& structure, const std::string& member, std::uint64_t address, std::int32_t offset)
+    {
+        for (const DeepStructure& one : solver().structures())
+            for (const DeepMember& said : one.members)
+                if (one.name == structure && said.name == member)
+                    for (const Instance& instance : look_.instances_named(structure))
+                        if (instance.address == address)
+                            return make_predicate(said.constraints.front(), said)(look_, instance, offset).kind;
+        ADD_FAILURE() << structure << "." << member << ": no such instance";
+        return Answer::silent;
+    }
+
+private:
+    static Anchors with(Anchors anchors, const std::map<std::string, std::uint64_t>& symbols)
+    {
+        for (const auto& [name, address] : symbols)
+            anchors.symbols.emplace(name, address);
+        return anchors;
+    }
+
+    AddressSpace memory_;
+    Look look_;
+};
+
+// Files in a directory of a file system of this kind.
+class FileGuest : public ViewGuest {
+public:
+    std::uint64_t super_block = 0;
+    std::vector<std::uint64_t> dentries, inodes, files; // the root's first
+
+    explicit FileGuest(const std::string& kind)
+    {
+        known["dentry.d_inode"] = 0x30;
+        known["dentry.d_sb"] = 0x68;
+        const std::uint64_t root = dentry("/"), vfsmount = mount(kind, root);
+        super_block = word_at(vfsmount + offset("vfsmount.mnt_sb"));
+        for (const char* name : {"/", "one", "two", "three"}) {
+            const std::uint64_t own = dentries.empty() ? root : dentry(name, root), inode = allocate(0x400);
+            put(own, "dentry.d_inode", inode);
+            put(own, "dentry.d_sb", super_block);
+            memory.put(inode + at_number, std::uint64_t{inodes.empty() ? 1u : 100 + inodes.size()});
+            dentries.push_back(own);
+            inodes.push_back(inode);
+            files.push_back(file(vfsmount, own));
+        }
+        open(tasks.back(), files);
+    }
+
+    std::uint64_t word_at(std::uint64_t gva)
+    {
+        AddressSpace space = memory.space();
+        return load<std::uint64_t>(space.read(gva, 8), 0).value();
+    }
+
+    static constexpr std::int32_t at_number = 64, elsewhere = 72;
+};
+
+} // namespace
+
+TEST(DeepPredicates, InodesHaveNumbersOfTheirOwn)
+{
+    FileGuest guest("proc");
+    for (const std::uint64_t inode : guest.inodes)
+        guest.memory.put(inode + guest.elsewhere, std::uint64_t{1}); // as the root has it, and others, too
+    Asked asked(guest);
+    for (const std::uint64_t inode : guest.inodes)
+        EXPECT_EQ(asked.about("inode", "i_ino", inode, guest.at_number), Answer::shown);
+    EXPECT_EQ(asked.about("inode", "i_ino", guest.inodes[1], guest.elsewhere), Answer::refuted);
+    guest.memory.put(guest.inodes[0] + guest.at_number, std::uint64_t{7}); // not what the root of /proc has
+    EXPECT_EQ(Asked(guest).about("inode", "i_ino", guest.inodes[0], guest.at_number), Answer::refuted);
+}
+
+TEST(DeepPredicates, WhatHasNoRootOfAKnownNumberTellsNothingOfNumbers)
+{
+    FileGuest guest("btrfs");
+    EXPECT_EQ(Asked(guest).about("inode", "i_ino", guest.inodes[1], guest.at_number), Answer::silent);
+}
+
+TEST(DeepPredicates, DevicesHaveNumbersOfTheirOwn)
+{
+    constexpr std::int32_t place = 16, elsewhere = 20;
+    FileGuest guest("proc");
+    const std::uint64_t root = guest.dentry("/"), vfsmount = guest.mount("tmpfs", root);
+    const std::uint64_t other = guest.word_at(vfsmount + guest.offset("vfsmount.mnt_sb"));
+    guest.put(root, "dentry.d_sb", other);
+    guest.files.push_back(guest.file(vfsmount, root));
+    guest.open(guest.tasks.back(), guest.files);
+    for (const auto& [super_block, number] : {std::pair(guest.super_block, 21u), std::pair(other, 22u)}) {
+        guest.memory.put(super_block + place, std::uint32_t{number});
+        guest.memory.put(super_block + elsewhere, std::uint32_t{12});
+    }
+    Asked asked(guest);
+    for (const std::uint64_t super_block : {guest.super_block, other}) {
+        EXPECT_EQ(asked.about("super_block", "s_dev", super_block, place), Answer::shown);
+        EXPECT_EQ(asked.about("super_block", "s_dev", super_block, elsewhere), Answer::refuted); // both have it
+    }
+    guest.memory.put(other + place, std::uint32_t{8u << 20 | 1}); // a disk's
+    EXPECT_EQ(Asked(guest).about("super_block", "s_dev", other, place), Answer::refuted);
+}
+
+TEST(DeepPredicates, ListsOfMountsAreNoKindOfFileSystem)
+{
+    constexpr std::int32_t list = 0xc8;
+    FileGuest guest("proc");
+    const std::uint64_t node = guest.allocate(0x40); // in a mount, with its name behind
+    guest.memory.put(guest.super_block + list, node);
+    guest.memory.put(guest.super_block + list + 8, node);
+    guest.memory.put(node, guest.super_block + list);
+    guest.memory.put(node + 8, guest.super_block + list);
+    guest.memory.put(node + 16, guest.text("proc"));
+    Asked asked(guest);
+    EXPECT_EQ(asked.about("super_block", "s_type", guest.super_block, guest.known.at("super_block.s_type")), Answer::shown);
+    EXPECT_EQ(asked.about("super_block", "s_type", guest.super_block, list), Answer::refuted);
+    EXPECT_EQ(asked.about("super_block", "s_type", guest.super_block, list + 8), Answer::refuted);
+}
+
+TEST(DeepPredicates, SocketsHaveTablesOfTheKernels)
+{
+    constexpr std::uint64_t dname = 0xffffffff'8123'4560, operations = 0xffffffff'8200'0100;
+    ViewGuest guest;
+    guest.known["dentry.d_inode"] = 0x30;
+    const std::uint64_t name = guest.dentry("a socket"), opened = guest.file(0, name, 0xc1ff), table = guest.allocate(0x100);
+    const std::uint64_t inode = guest.allocate(0x100);
+    guest.put(name, "dentry.d_inode", inode);
+    guest.put(inode, "inode.i_mode", std::uint16_t{0xc1ff});
+    guest.memory.put(table + 0x40, dname);
+    guest.memory.put(name + 0x60, table);
+    guest.memory.put(name + 0x70, guest.allocate(0x100)); // another table
+    guest.memory.put(opened + 0x28, operations);
+    guest.memory.put(operations, std::uint64_t{0});
+    guest.memory.put(opened + 0x30, operations + 8);
+    guest.open(guest.tasks.back(), {opened});
+    Asked asked(guest, {{"sockfs_dname", dname}, {"socket_file_ops", operations}});
+    EXPECT_EQ(asked.about("dentry", "d_op", name, 0x60), Answer::shown);
+    EXPECT_EQ(asked.about("dentry", "d_op", name, 0x70), Answer::refuted);
+    EXPECT_EQ(asked.about("file", "f_op", opened, 0x28), Answer::shown);
+    EXPECT_EQ(asked.about("file", "f_op", opened, 0x30), Answer::refuted);
+    EXPECT_EQ(Asked(guest).about("dentry", "d_op", name, 0x60), Answer::silent); // an image without the symbol
+}
+
+TEST(DeepPredicates, NetworksHangOnTheKernelsListAndHaveALoopback)
+{
+    constexpr std::uint64_t head = 0xffffffff'8230'0000;
+    constexpr std::int32_t node = 0x20, devices = 0x90, loopback = 0x108, nothing = 0x110;
+    ViewGuest guest;
+    guest.known["task_struct.nsproxy"] = 0x2020;
+    guest.known["nsproxy.net_ns"] = 0x28;
+    const std::uint64_t proxy = guest.allocate(0x100), net = guest.allocate(0x1000), device = guest.allocate(0x800);
+    guest.memory.put(guest.tasks.back().address + 0x2020, proxy);
+    guest.put(proxy, "nsproxy.net_ns", net);
+    const auto link = [&](std::uint64_t from, std::uint64_t to) {
+        guest.memory.put(from, to);
+        guest.memory.put(to + 8, from);
+        guest.memory.put(to, from);
+        guest.memory.put(from + 8, to);
+    };
+    link(net + node, head);
+    link(net + devices, device + 0x50);
+    guest.memory.put_text(device + 0x10, "lo", 16);
+    guest.memory.put(net + loopback, device);
+    guest.memory.put(net + nothing, guest.allocate(0x800));
+    Asked asked(guest, {{"net_namespace_list", head}});
+    EXPECT_EQ(asked.about("net", "list", net, node), Answer::shown);
+    EXPECT_EQ(asked.about("net", "list", net, devices), Answer::refuted);
+    EXPECT_EQ(asked.about("net", "loopback_dev", net, loopback), Answer::shown);
+    EXPECT_EQ(asked.about("net", "loopback_dev", net, nothing), Answer::refuted);
+}
+
+TEST(DeepPredicates, NamespacesOfMountsLeadToTheirRoot)
+{
+    constexpr std::int32_t place = 0x18, root = 0x20, list = 0x30, tree = 0x48, last = 0x50, number = 0x10, back = 0x100;
+    constexpr std::int32_t in_list = 0xa0, in_tree = 0xc0; // from the start of a mount
+    ViewGuest guest;
+    guest.known["task_struct.nsproxy"] = 0x2020;
+    guest.known["nsproxy.mnt_ns"] = place;
+    guest.known["mount.mnt_ns"] = back;
+    const std::uint64_t proxy = guest.allocate(0x100), space = guest.allocate(0x200), within = guest.offset("mount.mnt");
+    guest.memory.put(guest.tasks.back().address + 0x2020, proxy);
+    guest.memory.put(proxy + place, space);
+    guest.memory.put(proxy + place + 8, guest.allocate(0x200)); // another namespace
+    const std::uint64_t top = guest.dentry("/"), first = guest.mount("ext4", top) - within;
+    const std::uint64_t second = guest.mount("tmpfs", guest.dentry("/"), first + within, guest.dentry("run", top)) - within;
+    for (const std::uint64_t mount : {first, second})
+        guest.memory.put(mount + back, space);
+    guest.memory.put(space + root, first);
+    guest.memory.put(space + root + 8, second); // is mounted in another
+    const auto link = [&](std::uint64_t from, std::uint64_t to) {
+        guest.memory.put(from, to);
+        guest.memory.put(to + 8, from);
+    };
+    link(space + list, first + in_list);
+    link(first + in_list, second + in_list);
+    link(second + in_list, space + list);
+    guest.memory.put(first + in_tree, std::uint64_t{1}); // black, no parent
+    guest.memory.put(first + in_tree + 8, second + in_tree);
+    guest.memory.put(first + in_tree + 16, std::uint64_t{0});
+    guest.memory.put(second + in_tree, first + in_tree);
+    guest.memory.put(second + in_tree + 8, std::uint64_t{0});
+    guest.memory.put(second + in_tree + 16, std::uint64_t{0});
+    guest.memory.put(space + tree, first + in_tree);
+    guest.memory.put(space + last, second + in_tree);
+    guest.memory.put(space + number, std::uint32_t{0xf0000001});
+    Asked asked(guest);
+    EXPECT_EQ(asked.about("nsproxy", "mnt_ns", proxy, place), Answer::shown);
+    EXPECT_EQ(asked.about("nsproxy", "mnt_ns", proxy, place + 8), Answer::refuted);
+    EXPECT_EQ(asked.about("mnt_namespace", "list", space, list), Answer::shown);
+    EXPECT_EQ(asked.about("mnt_namespace", "list", space, tree), Answer::refuted);
+    EXPECT_EQ(asked.about("mnt_namespace", "mounts", space, tree), Answer::shown);
+    EXPECT_EQ(asked.about("mnt_namespace", "mounts", space, last), Answer::refuted);
+    EXPECT_EQ(asked.about("mnt_namespace", "ns.inum", space, number), Answer::shown);
+    EXPECT_EQ(asked.about("mnt_namespace", "ns.inum", space, root), Answer::refuted);
+    guest.memory.put(second + back, std::uint64_t{0}); // hangs there, and belongs elsewhere
+    EXPECT_EQ(Asked(guest).about("mnt_namespace", "list", space, list), Answer::refuted);
+    EXPECT_EQ(Asked(guest).about("mnt_namespace", "mounts", space, tree), Answer::refuted);
+}
+
+TEST(DeepPredicates, SetsOfCapabilitiesAreToldByWhatContainsWhat)
+{
+    constexpr std::int32_t permitted = 48, effective = 56, bounding = 64, ambient = 72;
+    constexpr std::uint64_t all = 0x1ff'ffff'ffff, given = 0x3000;
+    ViewGuest guest;
+    guest.known["cred.cap_bset"] = bounding;
+    guest.known["cred.cap_permitted"] = permitted;
+    const DeepGuest::Task service = guest.tasks.back();
+    for (const auto& [place, set] : {std::pair(permitted, given), std::pair(effective, std::uint64_t{0x1000}), std::pair(bounding, all),
+                                     std::pair(ambient, std::uint64_t{0x2000})})
+        guest.memory.put(service.cred + static_cast<std::uint64_t>(place), std::uint64_t{set});
+    guest.memory.put(service.cred + 80, std::uint64_t{0x8000}); // what it is not permitted
+    Asked asked(guest);
+    const auto says = [&](const char* member, std::int32_t place) { return asked.about("cred", member, service.cred, place); };
+    EXPECT_EQ(says("cap_bset", bounding), Answer::shown);
+    EXPECT_EQ(says("cap_bset", permitted), Answer::refuted);
+    EXPECT_EQ(says("cap_permitted", permitted), Answer::shown);
+    EXPECT_EQ(says("cap_permitted", effective), Answer::refuted);
+    EXPECT_EQ(says("cap_permitted", bounding), Answer::refuted);
+    EXPECT_EQ(says("cap_effective", effective), Answer::shown);
+    EXPECT_EQ(says("cap_effective", permitted), Answer::refuted);
+    EXPECT_EQ(says("cap_ambient", ambient), Answer::shown);
+    EXPECT_EQ(says("cap_ambient", 80), Answer::refuted);
+    EXPECT_EQ(asked.about("cred", "cap_ambient", guest.tasks[5].cred, permitted), Answer::refuted); // a kernel thread's is empty
+}
