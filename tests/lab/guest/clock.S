@@ -2,13 +2,14 @@
 /*
  * A boot sector that is no Linux and measures as kernels do when they start, at an address where Linux has its kernel: between two
  * interrupts of a timer (the PIT, PERIOD of its ticks apart) it counts what it gets done, and how far the TSC and the APIC's timer
- * get. Each interrupt executes CPUID, and so has Lacuna look for a kernel twice over. Of SAMPLES such periods it tells in a line,
+ * get. Each interrupt executes CPUID, and so has Lacuna look for a kernel some times, and where one could be there is memory everywhere. Of SAMPLES such periods it tells in a line,
  * of each the three numbers, in hexadecimal.
  */
 #include "long-mode.h"
 
 #define PERIOD 11932 /* 10 ms: the PIT counts at 1.193182 MHz */
 #define SAMPLES 16
+#define CPUIDS 8
 #define COM1 0x3f8
 #define PIC_DATA 0x21
 #define PIC 0x20
@@ -18,8 +19,6 @@
 /* MSRs: Intel SDM vol. 3, table "Local APIC Register Address Map Supported by x2APIC" */
 #define APIC_BASE 0x1b
 #define APIC_X2APIC 0xc00
-#define APIC_LVT_TIMER 0x832
-#define APIC_MASKED 0x10000
 #define APIC_INITIAL 0x838
 #define APIC_CURRENT 0x839
 #define APIC_DIVIDE 0x83e
@@ -47,6 +46,10 @@ long_mode:
 	mov $HIGH_HALF_START + high_half, %rax
 	jmp *%rax
 high_half:
+	mov $PD, %edi /* the same 2 MiB for all of the first gigabyte */
+	mov $0x83, %eax
+	mov $512, %ecx
+	rep stosq
 	movw $tick, IDT + TIMER_VECTOR * 16
 	movl $0x80008e00, IDT + TIMER_VECTOR * 16 + 4 /* interrupt gate; bits 16 to 31 of HIGH_HALF_START */
 	movl $-1, IDT + TIMER_VECTOR * 16 + 8
@@ -65,9 +68,6 @@ high_half:
 	or $APIC_X2APIC >> 8, %ah
 	wrmsr
 	xor %edx, %edx
-	mov $APIC_LVT_TIMER, %ecx
-	mov $APIC_MASKED, %eax
-	wrmsr
 	mov $APIC_DIVIDE, %ecx
 	mov $APIC_BY_16, %eax
 	wrmsr
@@ -153,8 +153,14 @@ tick:
 	incl ticks
 	mov $0x20, %al /* end of interrupt */
 	out %al, $PIC
+	push %rdi
+	mov $CPUIDS, %edi
+exits:
 	xor %eax, %eax
 	cpuid
+	dec %edi
+	jnz exits
+	pop %rdi
 	pop %rdx
 	pop %rcx
 	pop %rbx
