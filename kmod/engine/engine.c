@@ -318,6 +318,13 @@ static bool is_heard(struct lac_engine *engine, struct lac_hunt *hunt)
 	return true;
 }
 
+/* Where an instance has the same in all candidates, others may not: a thread, and, where they have differed before, any on the ring. */
+static bool tells_of_others(const struct lac_engine *engine, const struct lac_hunt *hunt, const struct lacuna_predicate *p)
+{
+	return p->kind == LACUNA_DIFFERS_IN_THREADS ||
+	       (p->kind == LACUNA_RING_COUNTS && engine->view.event->on == LACUNA_ON_LOOK && !hunt->tied);
+}
+
 static void ask_member(struct lac_engine *engine, u8 index)
 {
 	struct lac_hunt *hunt = &engine->hunts[index];
@@ -331,7 +338,7 @@ static void ask_member(struct lac_engine *engine, u8 index)
 	for (i = 0; i < member->predicates_nr; i++) {
 		const struct lacuna_predicate *p = &member->predicates[i];
 
-		if (p->on & engine->view.event->on && (!same || p->kind == LACUNA_DIFFERS_IN_THREADS))
+		if (p->on & engine->view.event->on && (!same || tells_of_others(engine, hunt, p)))
 			lac_ask(engine, hunt, p);
 	}
 	number = fitting(engine, hunt, &first);

@@ -334,7 +334,7 @@ static bool count_along(struct lac_engine *engine, s32 list, struct counted *cou
  * Every process has its number twice: that of its group of threads is the same (task_struct.tgid). Where one that may be it is found
  * twice, what is found once is something else that tasks are counted by, as for sched_ext (tid, 7.x).
  */
-static void refute_without_twin(struct counted *counted, u32 number)
+static bool refute_without_twin(struct counted *counted, u32 number)
 {
 	bool twins[LAC_COUNTED] = { false }, any = false;
 	u32 i, j;
@@ -348,6 +348,40 @@ static void refute_without_twin(struct counted *counted, u32 number)
 			twins[j] = true;
 			any = true;
 		}
+	}
+	for (i = 0; i < number && any; i++)
+		counted[i].refuted |= !twins[i];
+	return any;
+}
+
+/* Has everybody on the ring the number of this candidate once more, always right before it or always right behind? */
+static bool has_twin_beside(struct lac_engine *engine, const struct counted *c)
+{
+	bool before = true, behind = true;
+	s32 row[3];
+	u32 i;
+
+	for (i = 1; i < engine->view.ring_nr && (before || behind); i++) {
+		if (lac_read(&engine->view.space, engine->ring[i] + (s64)c->offset - sizeof(row[0]), row, sizeof(row)))
+			return false;
+		before &= row[0] == row[1];
+		behind &= row[2] == row[1];
+	}
+	return before || behind;
+}
+
+/*
+ * Threads may have told that the number of their group is none of their own before anything else was told from pid. It still lies
+ * beside pid, where structures are not shuffled.
+ */
+static void refute_without_neighbour(struct lac_engine *engine, struct counted *counted, u32 number)
+{
+	bool twins[LAC_COUNTED] = { false }, any = false;
+	u32 i;
+
+	for (i = 0; i < number; i++) {
+		twins[i] = !counted[i].refuted && !counted[i].twice && has_twin_beside(engine, &counted[i]);
+		any |= twins[i];
 	}
 	for (i = 0; i < number && any; i++)
 		counted[i].refuted |= !twins[i];
@@ -429,8 +463,9 @@ void lac_ring_counts(struct lac_engine *engine, struct lac_hunt *hunt, const str
 		engine->view.counted = hunt;
 		next = next_counted(engine, hunt, counted, next, &number);
 		followed = number && count_along(engine, list, counted, number) && engine->view.ring_nr >= LAC_MIN_RING;
-		if (followed && number < LAC_COUNTED && !walks++) /* all of them were compared */
-			refute_without_twin(counted, number);
+		if (followed && number < LAC_COUNTED && !walks++ && /* all of them were compared */
+		    !refute_without_twin(counted, number) && number > 1 && engine->view.event->on == LACUNA_ON_LOOK)
+			refute_without_neighbour(engine, counted, number);
 		is_same = followed && any_twice(counted, number) && ring_is_same(engine, list);
 		for (i = 0; i < number; i++)
 			lac_answer(engine, p, counted[i].candidate,

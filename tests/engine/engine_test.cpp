@@ -511,6 +511,24 @@ TEST(Engine, LookingIsEnoughWherePidAndTgidHaveDifferedOnce)
     expect_resolved(hunt, "task_struct.pid", guest.layout.pid);
 }
 
+// As seen in a boot of 7.3: threads had told tgid from pid before anything told tid from it.
+TEST(Engine, WhatElseTasksAreCountedByIsToldFromPidWithoutTgid)
+{
+    SyntheticGuest guest(Layout::ordinary());
+    guest.tids_are_pids = true;
+    Hunt hunt(guest);
+    boot_kernel(guest, hunt);
+    run_processes(guest, hunt, true);
+    load_modules(guest, hunt, 8);
+    ASSERT_EQ(hunt.candidates("task_struct.pid"), (std::vector{guest.layout.tid, guest.layout.pid}));
+    guest.tids_are_pids = false;
+    hunt.event(guest.fork_event(guest.spawn_process("later")));
+    const lac_event look{.on = LACUNA_ON_LOOK, .paging = LACUNA_PAGING_4LEVEL, .subject = 0, .cr3 = 0};
+    for (int i = 0; i < 40 && lac_engine_wants_looks(hunt.engine()); i++)
+        hunt.event(look);
+    expect_resolved(hunt, "task_struct.pid", guest.layout.pid);
+}
+
 // Equal in every instance but one: that is no tie.
 TEST(Engine, WhatHasDifferedOnceIsNotTied)
 {

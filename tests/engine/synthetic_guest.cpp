@@ -225,7 +225,7 @@ std::uint64_t SyntheticGuest::make_task(const std::string& comm, std::int32_t pi
     put<std::int32_t>(task, layout.pid, pid);
     put<std::int32_t>(task, layout.tgid, tgid);
     // as unique and as orderly as the pid, but a little ahead since other CPUs' idle tasks were numbered too
-    put_word(task, layout.tid, static_cast<std::uint64_t>(pid < 10 ? pid : pid + 1));
+    put_word(task, layout.tid, static_cast<std::uint64_t>(pid < 10 || tids_are_pids ? pid : pid + 1));
     set_comm({task, 0}, comm);
     // all tasks are on the list of their control group too, whose head is in no task
     link(task + static_cast<std::uint64_t>(layout.cg_list), cg_head_);

@@ -123,6 +123,8 @@ public:
     bool trampolines = false;
     // Threads hang on a list of their leader: thread_group, or thread_node with its head elsewhere.
     bool threads_have_a_head = false;
+    // So far what tasks are counted by otherwise (sched_ext's tid) is the same as pid.
+    bool tids_are_pids = false;
 
     GuestMemory memory{1ull << 29};
     const Layout layout;
