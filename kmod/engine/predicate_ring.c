@@ -330,13 +330,26 @@ static bool count_along(struct lac_engine *engine, s32 list, struct counted *cou
 	return true;
 }
 
+/* Are there any of @those? Then all others are refuted. */
+static bool refute_but(struct counted *counted, u32 number, const bool *those)
+{
+	bool any = false;
+	u32 i;
+
+	for (i = 0; i < number; i++)
+		any |= those[i];
+	for (i = 0; i < number && any; i++)
+		counted[i].refuted |= !those[i];
+	return any;
+}
+
 /*
  * Every process has its number twice: that of its group of threads is the same (task_struct.tgid). Where one that may be it is found
  * twice, what is found once is something else that tasks are counted by, as for sched_ext (tid, 7.x).
  */
 static bool refute_without_twin(struct counted *counted, u32 number)
 {
-	bool twins[LAC_COUNTED] = { false }, any = false;
+	bool twins[LAC_COUNTED] = { false };
 	u32 i, j;
 
 	for (i = 0; i < number; i++) {
@@ -346,12 +359,9 @@ static bool refute_without_twin(struct counted *counted, u32 number)
 				continue;
 			twins[i] = true;
 			twins[j] = true;
-			any = true;
 		}
 	}
-	for (i = 0; i < number && any; i++)
-		counted[i].refuted |= !twins[i];
-	return any;
+	return refute_but(counted, number, twins);
 }
 
 /* Has everybody on the ring the number of this candidate once more, always right before it or always right behind? */
@@ -376,15 +386,12 @@ static bool has_twin_beside(struct lac_engine *engine, const struct counted *c)
  */
 static void refute_without_neighbour(struct lac_engine *engine, struct counted *counted, u32 number)
 {
-	bool twins[LAC_COUNTED] = { false }, any = false;
+	bool twins[LAC_COUNTED];
 	u32 i;
 
-	for (i = 0; i < number; i++) {
+	for (i = 0; i < number; i++)
 		twins[i] = !counted[i].refuted && !counted[i].twice && has_twin_beside(engine, &counted[i]);
-		any |= twins[i];
-	}
-	for (i = 0; i < number && any; i++)
-		counted[i].refuted |= !twins[i];
+	refute_but(counted, number, twins);
 }
 
 /* Of very many candidates most have not @value in @task, which is read once for all of them. */

@@ -105,6 +105,17 @@ void run_processes(SyntheticGuest& guest, Hunt& hunt, bool threads)
     }
 }
 
+lac_event look()
+{
+    return {.on = LACUNA_ON_LOOK, .paging = LACUNA_PAGING_4LEVEL, .subject = 0, .cr3 = 0};
+}
+
+void look_as_long_as_wanted(Hunt& hunt)
+{
+    for (int i = 0; i < 40 && lac_engine_wants_looks(hunt.engine()); i++)
+        hunt.event(look());
+}
+
 void load_modules(SyntheticGuest& guest, Hunt& hunt, int number)
 {
     for (int i = 0; i < number; i++) {
@@ -462,14 +473,13 @@ TEST(Engine, LookingIsEnoughToTellPidFromTgid)
     Hunt hunt(guest);
     boot_kernel(guest, hunt);
     run_processes(guest, hunt, false);
-    const lac_event look{.on = LACUNA_ON_LOOK, .paging = LACUNA_PAGING_4LEVEL, .subject = 0, .cr3 = 0};
     for (int i = 0; i < 20; i++)
-        hunt.event(look);
+        hunt.event(look());
     EXPECT_EQ(hunt.report("task_struct.pid").state, LACUNA_TIED);
     const auto server = guest.spawn_process("server");
     guest.spawn_thread(server, "worker");
     for (int i = 0; i < 20; i++)
-        hunt.event(look);
+        hunt.event(look());
     expect_resolved(hunt, "task_struct.pid", guest.layout.pid);
 }
 
@@ -505,9 +515,7 @@ TEST(Engine, LookingIsEnoughWherePidAndTgidHaveDifferedOnce)
     ASSERT_TRUE(lac_engine_wants_looks(hunt.engine()));
     const auto server = guest.spawn_process("server");
     guest.spawn_thread(server, "worker");
-    const lac_event look{.on = LACUNA_ON_LOOK, .paging = LACUNA_PAGING_4LEVEL, .subject = 0, .cr3 = 0};
-    for (int i = 0; i < 40 && lac_engine_wants_looks(hunt.engine()); i++)
-        hunt.event(look);
+    look_as_long_as_wanted(hunt);
     expect_resolved(hunt, "task_struct.pid", guest.layout.pid);
 }
 
@@ -523,9 +531,7 @@ TEST(Engine, WhatElseTasksAreCountedByIsToldFromPidWithoutTgid)
     ASSERT_EQ(hunt.candidates("task_struct.pid"), (std::vector{guest.layout.tid, guest.layout.pid}));
     guest.tids_are_pids = false;
     hunt.event(guest.fork_event(guest.spawn_process("later")));
-    const lac_event look{.on = LACUNA_ON_LOOK, .paging = LACUNA_PAGING_4LEVEL, .subject = 0, .cr3 = 0};
-    for (int i = 0; i < 40 && lac_engine_wants_looks(hunt.engine()); i++)
-        hunt.event(look);
+    look_as_long_as_wanted(hunt);
     expect_resolved(hunt, "task_struct.pid", guest.layout.pid);
 }
 
@@ -873,11 +879,6 @@ TEST(Engine, WhatIsTiedIsBuiltOn)
     EXPECT_EQ(hunt.candidates("module.module_core"), (std::vector{guest.layout.core, guest.layout.core + 24}));
     expect_resolved(hunt, "module.core_text_size", guest.layout.size);
     EXPECT_TRUE(lac_engine_settled(hunt.engine(), true));
-}
-
-lac_event look()
-{
-    return {.on = LACUNA_ON_LOOK, .paging = LACUNA_PAGING_4LEVEL, .subject = 0, .cr3 = 0};
 }
 
 // As in a microVM: no fork, no exit, no module once the kernel has started.

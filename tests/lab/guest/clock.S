@@ -27,18 +27,7 @@
 #define IDT 0x4000
 #define NUMBERS 0x5000
 
-	.code16
-	.globl _start
-_start:
-	cli
-	cld
-	xor %ax, %ax
-	mov %ax, %ds
-	mov %ax, %es
-	mov %ax, %ss
-	mov $0x7c00, %sp
-	ljmp $0, $here
-here:
+	begin_boot_sector
 	enter_long_mode
 
 	.code64

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * From real mode, where a boot sector begins, to long mode: the first 2 MiB of memory are at 0 and where Linux has its kernel. Goes
+ * The beginning of a boot sector, in real mode; and from there to long mode: the first 2 MiB of memory are at 0 and where Linux has its kernel. Goes
  * on at `long_mode`, in the lower half; memory from TABLES to TABLES_END is cleared and used, DI, CX, AX are anybody's.
  */
 #define TABLES 0x1000
@@ -9,6 +9,22 @@
 #define PD 0x3000
 #define TABLES_END 0x6000
 #define HIGH_HALF_START 0xffffffff80000000
+
+/* All segments at 0, the stack below, whatever the BIOS has left. */
+.macro begin_boot_sector
+	.code16
+	.globl _start
+_start:
+	cli
+	cld
+	xor %ax, %ax
+	mov %ax, %ds
+	mov %ax, %es
+	mov %ax, %ss
+	mov $0x7c00, %sp
+	ljmp $0, $here
+here:
+.endm
 
 .macro enter_long_mode
 	.code16

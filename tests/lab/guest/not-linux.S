@@ -9,18 +9,7 @@
 #define ROUNDS 256
 #define COM1 0x3f8
 
-	.code16
-	.globl _start
-_start:
-	cli
-	cld
-	xor %ax, %ax
-	mov %ax, %ds
-	mov %ax, %es
-	mov %ax, %ss
-	mov $0x7c00, %sp
-	ljmp $0, $here
-here:
+	begin_boot_sector
 #ifdef HIGH_HALF
 	enter_long_mode
 	.code64
