@@ -166,9 +166,14 @@ void print_environment(std::ostream& out, const Json& answer)
 
 void print_mounts(std::ostream& out, const Json& answer)
 {
-    Table table({"MOUNTED ON", "FILE SYSTEM"});
-    for (const Json& mount : answer.at("mounts"))
-        table.add({shown(mount.at("path")), shown(mount.at("file_system"))});
+    Table table({"MOUNTED ON", "FILE SYSTEM", "SOURCE", "OPTIONS"});
+    for (const Json& mount : answer.at("mounts")) {
+        std::string options;
+        for (const Json& option : mount.value("options", Json()))
+            options += (options.empty() ? "" : ",") + option.get<std::string>();
+        table.add({shown(mount.at("path")), shown(mount.at("file_system")), shown(mount.value("source", Json())),
+                   options.empty() ? shown(Json()) : options});
+    }
     table.print(out);
     print_end(out, answer);
 }

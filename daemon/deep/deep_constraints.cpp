@@ -22,7 +22,7 @@ constexpr std::int32_t largest_window = 16384;
 
 // Of an array or a structure as much as is looked at.
 const std::map<std::string, unsigned> sizes{{"byte", 1},    {"short", 2},     {"int", 4},
-                                            {"long", 8},    {"pointer", 8},   {"list", 16},
+                                            {"long", 8},    {"pointer", 8},   {"text-pointer", 8}, {"list", 16},
                                             {"address", 16}, {"array", 8},    {"structure", 8}};
 
 void allow(const Json& json, const std::set<std::string>& keys, const std::string& place)
@@ -74,7 +74,7 @@ DeepMember read_member(const Json& json, const std::string& structure)
     const auto size = sizes.find(member.type);
     if (size == sizes.end())
         throw Error(fmt::format("unknown type \"{}\"", member.type), place,
-                    "byte, short, int, long, pointer, list, address, array or structure is allowed");
+                    "byte, short, int, long, pointer, text-pointer, list, address, array or structure is allowed");
     member.size = size->second;
     member.align = json.value("align", std::min(member.size, 8u));
     member.instances = json.at("instances").get<unsigned>();

@@ -189,7 +189,7 @@ bool Look::is_thread_of(const Instance& leader, std::uint64_t address)
     const auto mm = known("task_struct.mm"), pid = known("task_struct.pid"), comm = known("task_struct.comm");
     if (!mm || !pid || !comm || !leads_somewhere(address))
         return false;
-    const auto at = [&](std::int32_t offset) { return address + static_cast<std::uint64_t>(offset); };
+    const auto at = [&](std::int32_t offset) { return moved(address, offset); };
     const auto number = value<std::int32_t>(at(*pid));
     return word(at(*mm)) == leader.word(*mm) && number && *number > 0 && *number <= largest_pid &&
            *number != leader.value<std::int32_t>(*pid) && is_text(block(at(*comm), 16));
@@ -223,8 +223,8 @@ Look::Built Look::build_tasks(const DeepStructure& structure)
             if (!list)
                 continue;
             for (const std::uint64_t node :
-                 nodes_of_list(leader.address + static_cast<std::uint64_t>(*list))) {
-                const std::uint64_t address = node - static_cast<std::uint64_t>(*list);
+                 nodes_of_list(moved(leader.address, *list))) {
+                const std::uint64_t address = moved(node, -std::int64_t{*list});
                 if (built.size() < 2 * most_instances && !leaders.contains(address) &&
                     is_thread_of(leader, address))
                     built.push_back(read(address, structure, &leader));
@@ -285,11 +285,11 @@ std::vector<Look::OpenFile> Look::open_files(const Instance& task)
     const auto fdt = known("files_struct.fdt"), fd = known("fdtable.fd"), max = known("fdtable.max_fds");
     if (!files || !fdt || !fd || !max || !leads_somewhere(*files))
         return {};
-    const auto table = word(*files + static_cast<std::uint64_t>(*fdt));
+    const auto table = word(moved(*files, *fdt));
     if (!table || !leads_somewhere(*table))
         return {};
-    const auto array = word(*table + static_cast<std::uint64_t>(*fd));
-    const auto length = value<std::uint32_t>(*table + static_cast<std::uint64_t>(*max));
+    const auto array = word(moved(*table, *fd));
+    const auto length = value<std::uint32_t>(moved(*table, *max));
     if (!array || !length || !leads_somewhere(*array))
         return {};
     std::vector<OpenFile> found;
@@ -360,7 +360,7 @@ std::optional<Look::Inode> Look::inode_at(std::optional<std::uint64_t> inode)
     const auto mode = known("inode.i_mode");
     if (!mode || !inode || !leads_somewhere(*inode))
         return std::nullopt;
-    const auto found = value<std::uint16_t>(*inode + static_cast<std::uint64_t>(*mode));
+    const auto found = value<std::uint16_t>(moved(*inode, *mode));
     return found ? std::optional(Inode{*inode, *found}) : std::nullopt;
 }
 
@@ -402,10 +402,10 @@ Look::Built Look::build_mounts(const DeepStructure& structure)
                child = known("mount.mnt_child");
     for (std::size_t i = 0; parent && mnt && i < built.size(); i++) {
         if (const auto up = built[i].word(*parent); up && leads_somewhere(*up))
-            add(*up + static_cast<std::uint64_t>(*mnt));
+            add(moved(*up, *mnt));
         if (mounts && child)
-            for (const std::uint64_t node : nodes_of_list(built[i].address + static_cast<std::uint64_t>(std::int64_t{*mounts})))
-                add(node - static_cast<std::uint64_t>(std::int64_t{*child}));
+            for (const std::uint64_t node : nodes_of_list(moved(built[i].address, *mounts)))
+                add(moved(node, -std::int64_t{*child}));
     }
     return built;
 }
@@ -416,8 +416,8 @@ std::string Look::kind_of_file_system(std::uint64_t super_block)
     const auto type = known("super_block.s_type"), name = known("file_system_type.name");
     if (!type || !name || !leads_somewhere(super_block))
         return {};
-    const auto kind = word(super_block + static_cast<std::uint64_t>(*type));
-    const auto text = kind && leads_somewhere(*kind) ? word(*kind + static_cast<std::uint64_t>(*name)) : std::nullopt;
+    const auto kind = word(moved(super_block, *type));
+    const auto text = kind && leads_somewhere(*kind) ? word(moved(*kind, *name)) : std::nullopt;
     if (!text || !(*text >> 63))
         return {};
     const Bytes& bytes = block(*text, longest);
@@ -434,7 +434,7 @@ Look::Built Look::build_trees(const DeepStructure& structure, bool nodes)
     if (!mm || !place || !root)
         return built;
     for (const Instance& instance : instances(*mm)) {
-        const std::uint64_t at = instance.address + static_cast<std::uint64_t>(*place);
+        const std::uint64_t at = moved(instance.address, *place);
         const auto entry = instance.word(*place + *root);
         if (!entry)
             continue;
@@ -452,7 +452,7 @@ bool Look::is_mount(std::uint64_t vfsmount)
     const auto root = known("vfsmount.mnt_root");
     if (!root || !leads_somewhere(vfsmount))
         return false;
-    const auto dentry = word(vfsmount + static_cast<std::uint64_t>(*root));
+    const auto dentry = word(moved(vfsmount, *root));
     return dentry && is_dentry(*dentry);
 }
 
@@ -464,7 +464,7 @@ std::vector<std::uint64_t> Look::path_of(std::uint64_t dentry)
         if (!dentry_name(at))
             return {};
         path.push_back(at);
-        const auto up = word(at + static_cast<std::uint64_t>(*parent));
+        const auto up = word(moved(at, *parent));
         if (!up)
             return {};
         if (*up == at)
@@ -484,6 +484,11 @@ bool Look::leads_somewhere(std::uint64_t pointer)
     if (mapped_.size() == most_pages)
         mapped_.clear();
     return mapped_.emplace(pointer / page_size, memory_.translate(pointer).has_value()).first->second;
+}
+
+bool Look::leads_to_text(std::uint64_t pointer)
+{
+    return leads_somewhere(pointer / word_size * word_size);
 }
 
 std::optional<std::uint64_t> Look::word(std::uint64_t gva)
@@ -660,13 +665,13 @@ std::vector<Area> Look::all_areas(const Instance& mm)
     const auto tree = known("mm_struct.mm_mt"), root = known("maple_tree.ma_root");
     if (tree && root) {
         if (const auto entry = mm.word(*tree + *root))
-            found = areas_among(tree_words(mm.address + static_cast<std::uint64_t>(*tree), *entry), mm,
+            found = areas_among(tree_words(moved(mm.address, *tree), *entry), mm,
                                 {*back, *start, *end});
     } else if (const auto next = known("vm_area_struct.vm_next")) {
         auto address = member(mm, "mm_struct.mmap");
         while (address && *address && leads_somewhere(*address) && found.size() < longest_list) {
             const auto at = [&](std::int32_t offset) {
-                return word(*address + static_cast<std::uint64_t>(offset)).value_or(0);
+                return word(moved(*address, offset)).value_or(0);
             };
             if (at(*back) != mm.address)
                 return {};
@@ -682,7 +687,7 @@ std::optional<std::string> Look::dentry_name(std::uint64_t address)
     const auto name = known("dentry.d_name.name");
     if (!name || !leads_somewhere(address))
         return std::nullopt;
-    const auto text = word(address + static_cast<std::uint64_t>(*name));
+    const auto text = word(moved(address, *name));
     if (!text || !(*text >> 63))
         return std::nullopt;
     const Bytes& bytes = block(*text, 256);

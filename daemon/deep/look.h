@@ -17,6 +17,12 @@
 
 namespace lacuna {
 
+// An address in the guest, so far behind another one or before it.
+inline std::uint64_t moved(std::uint64_t address, std::int64_t by)
+{
+    return address + static_cast<std::uint64_t>(by);
+}
+
 // One structure of the guest that was found, as it was when it was read.
 struct Instance {
     std::uint64_t address = 0;
@@ -95,6 +101,8 @@ public:
 
     // A pointer to something of the kernel's that can be read.
     bool leads_somewhere(std::uint64_t pointer);
+    // The same of a text, which may begin anywhere.
+    bool leads_to_text(std::uint64_t pointer);
     std::optional<std::uint64_t> word(std::uint64_t gva);
     template <typename T> std::optional<T> value(std::uint64_t gva)
     {

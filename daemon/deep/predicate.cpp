@@ -43,10 +43,10 @@ bool is_privileged(Look& look, const Instance& task)
 
 Predicate make_predicate(const DeepConstraint& constraint, const DeepMember& member)
 {
-    for (const auto make : {make_task_predicate, make_memory_predicate, make_file_predicate, make_module_predicate,
-                            make_mount_predicate, make_namespace_predicate, make_network_predicate, make_socket_predicate})
-        if (Predicate predicate = make(constraint, member))
-            return predicate;
+    for (const auto group : {task_predicates, memory_predicates, file_predicates, module_predicates, mount_predicates,
+                             namespace_predicates, network_predicates, socket_predicates})
+        if (const auto found = group().find(constraint.predicate); found != group().end())
+            return found->second(constraint, member);
     throw Error(fmt::format("unknown predicate \"{}\"", constraint.predicate), "member " + member.qualified(),
                 "constraints/README.md lists them");
 }

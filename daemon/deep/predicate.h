@@ -4,7 +4,9 @@
 #include <array>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "deep_constraints.h"
@@ -44,20 +46,32 @@ using Predicate = std::function<Answer(Look&, const Instance&, std::int32_t offs
 // Throws Error that says what is wrong with the name or the arguments.
 Predicate make_predicate(const DeepConstraint& constraint, const DeepMember& member);
 
-// The groups of predicates, by what they look at; null: the name is none of theirs.
-Predicate make_task_predicate(const DeepConstraint& constraint, const DeepMember& member);
-Predicate make_memory_predicate(const DeepConstraint& constraint, const DeepMember& member);
-Predicate make_file_predicate(const DeepConstraint& constraint, const DeepMember& member);
-Predicate make_module_predicate(const DeepConstraint& constraint, const DeepMember& member);
-Predicate make_mount_predicate(const DeepConstraint& constraint, const DeepMember& member);
-Predicate make_namespace_predicate(const DeepConstraint& constraint, const DeepMember& member);
-Predicate make_network_predicate(const DeepConstraint& constraint, const DeepMember& member);
-Predicate make_socket_predicate(const DeepConstraint& constraint, const DeepMember& member);
+// What makes a predicate of what a constraint says, by the name that it has there.
+using PredicateMaker = std::function<Predicate(const DeepConstraint&, const DeepMember&)>;
+using PredicateMakers = std::map<std::string, PredicateMaker, std::less<>>;
+
+// Of a predicate that takes no arguments.
+inline PredicateMaker plain(Predicate predicate)
+{
+    return [predicate = std::move(predicate)](const DeepConstraint&, const DeepMember&) { return predicate; };
+}
+
+// The groups of predicates, by what they look at.
+const PredicateMakers& task_predicates();
+const PredicateMakers& memory_predicates();
+const PredicateMakers& file_predicates();
+const PredicateMakers& module_predicates();
+const PredicateMakers& mount_predicates();
+const PredicateMakers& namespace_predicates();
+const PredicateMakers& network_predicates();
+const PredicateMakers& socket_predicates();
 
 // A task that has given up what only live ones have.
 bool has_exited(Look& look, const Instance& task);
 // A process of root's own: in what it may do it has all numbers that kernel threads have as 0 there, too.
 // What others put into their memory, or where they are, is theirs to choose.
 bool is_privileged(Look& look, const Instance& task);
+// A mount that the kernel has made for itself, and that no program can see: of a kind that nobody can mount.
+bool is_internal_mount(Look& look, const Instance& mount);
 
 } // namespace lacuna

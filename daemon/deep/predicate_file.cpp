@@ -122,7 +122,7 @@ Answer leads_up(Look& look, const Instance& dentry, std::int32_t offset)
         return {};
     std::uint64_t place = dentry.address;
     for (unsigned steps = 0; steps < most; steps++) {
-        const auto up = look.word(place + static_cast<std::uint64_t>(offset));
+        const auto up = look.word(moved(place, offset));
         if (!look.dentry_name(place) || !up || !look.leads_somewhere(*up))
             return Answer::refusal();
         if (*up == place)
@@ -173,7 +173,7 @@ Answer leads_to_mount(Look& look, const Instance& file, std::int32_t offset)
         return Answer::refusal();
     std::vector<std::uint64_t> above;
     for (auto up = dentry; up && above.size() < most && (above.empty() || above.back() != *up);
-         up = look.word(*up + static_cast<std::uint64_t>(*parent)))
+         up = look.word(moved(*up, *parent)))
         above.push_back(*up);
     if (above.size() < 2) // of what lies in no directory there is nothing to be told apart
         return {};
@@ -222,7 +222,7 @@ bool is_root(Look& look, std::uint64_t dentry)
 {
     const auto parent = look.known("dentry.d_parent");
     return parent && look.dentry_name(dentry) == "/" &&
-           look.word(dentry + static_cast<std::uint64_t>(*parent)) == dentry;
+           look.word(moved(dentry, *parent)) == dentry;
 }
 
 // It leads to a structure with two pairs of pointers to a mount and something with a name: the one to the root that process 1
@@ -364,34 +364,23 @@ Predicate equals_symbol(const DeepConstraint& constraint, const DeepMember&)
 
 } // namespace
 
-Predicate make_file_predicate(const DeepConstraint& constraint, const DeepMember& member)
+const PredicateMakers& file_predicates()
 {
-    const std::string& name = constraint.predicate;
-    if (name == "leads-to-open-files")
-        return leads_to_open_files;
-    if (name == "leads-to-program-name")
-        return leads_to_program_name;
-    if (name == "leads-up")
-        return leads_up;
-    if (name == "leads-to-mode")
-        return leads_to_mode;
-    if (name == "leads-to-mount")
-        return leads_to_mount;
-    if (name == "shared-with-inode")
-        return shared_with_inode;
-    if (name == "held-by-file")
-        return held_by_file;
-    if (name == "leads-to-root")
-        return leads_to_root;
-    if (name == "number-of-inode")
-        return number_of_inode;
-    if (name == "size-by-header")
-        return size_by_header;
-    if (name == "leads-to-function")
-        return leads_to_function(constraint, member);
-    if (name == "equals-symbol")
-        return equals_symbol(constraint, member);
-    return nullptr;
+    static const PredicateMakers makers{
+        {"leads-to-open-files", plain(leads_to_open_files)},
+        {"leads-to-program-name", plain(leads_to_program_name)},
+        {"leads-up", plain(leads_up)},
+        {"leads-to-mode", plain(leads_to_mode)},
+        {"leads-to-mount", plain(leads_to_mount)},
+        {"shared-with-inode", plain(shared_with_inode)},
+        {"held-by-file", plain(held_by_file)},
+        {"leads-to-root", plain(leads_to_root)},
+        {"number-of-inode", plain(number_of_inode)},
+        {"size-by-header", plain(size_by_header)},
+        {"leads-to-function", leads_to_function},
+        {"equals-symbol", equals_symbol},
+    };
+    return makers;
 }
 
 } // namespace lacuna

@@ -164,7 +164,7 @@ Answer area_tree(Look& look, const Instance& mm, std::int32_t offset)
         const auto entry = mm.word(offset + root);
         if (!entry)
             continue;
-        const auto words = look.tree_words(mm.address + static_cast<std::uint64_t>(offset), *entry);
+        const auto words = look.tree_words(moved(mm.address, offset), *entry);
         if (words.empty())
             continue;
         // only what leads back to this memory somewhere can be an area
@@ -279,7 +279,7 @@ Answer start_of_heap(Look& look, const Instance& mm, std::int32_t offset)
         if (area.start != (*value & ~(page_size - 1)))
             continue;
         const auto at = [&](std::int32_t where) {
-            return look.word(area.address + static_cast<std::uint64_t>(where)).value_or(0);
+            return look.word(moved(area.address, where)).value_or(0);
         };
         if (at(*file) || !(at(*flags) & write) || at(*flags) & execute)
             continue;
@@ -415,34 +415,23 @@ Answer page_in_program(Look& look, const Instance& area, std::int32_t offset)
 
 } // namespace
 
-Predicate make_memory_predicate(const DeepConstraint& constraint, const DeepMember& member)
+const PredicateMakers& memory_predicates()
 {
-    const std::string& name = constraint.predicate;
-    if (name == "auxiliary-vector")
-        return auxiliary_vector;
-    if (name == "program-stack")
-        return program_stack;
-    if (name == "stack-bound")
-        return stack_bound(constraint, member);
-    if (name == "auxiliary-word")
-        return auxiliary_word(constraint, member);
-    if (name == "area-tree")
-        return area_tree;
-    if (name == "area-list")
-        return area_list;
-    if (name == "area-flags")
-        return area_flags;
-    if (name == "file-of-program")
-        return file_of_program;
-    if (name == "start-of-heap")
-        return start_of_heap;
-    if (name == "height-of-tree")
-        return height_of_tree;
-    if (name == "first-entry")
-        return first_entry(constraint, member);
-    if (name == "page-in-program")
-        return page_in_program;
-    return nullptr;
+    static const PredicateMakers makers{
+        {"auxiliary-vector", plain(auxiliary_vector)},
+        {"program-stack", plain(program_stack)},
+        {"stack-bound", stack_bound},
+        {"auxiliary-word", auxiliary_word},
+        {"area-tree", plain(area_tree)},
+        {"area-list", plain(area_list)},
+        {"area-flags", plain(area_flags)},
+        {"file-of-program", plain(file_of_program)},
+        {"start-of-heap", plain(start_of_heap)},
+        {"height-of-tree", plain(height_of_tree)},
+        {"first-entry", first_entry},
+        {"page-in-program", plain(page_in_program)},
+    };
+    return makers;
 }
 
 } // namespace lacuna

@@ -64,14 +64,13 @@ Answer base_of_second_part(Look& look, const Instance& module, std::int32_t offs
 
 } // namespace
 
-Predicate make_module_predicate(const DeepConstraint& constraint, const DeepMember&)
+const PredicateMakers& module_predicates()
 {
-    const std::string& name = constraint.predicate;
-    if (name == "size-of-core")
-        return size_of_core;
-    if (name == "base-of-second-part")
-        return base_of_second_part;
-    return nullptr;
+    static const PredicateMakers makers{
+        {"size-of-core", plain(size_of_core)},
+        {"base-of-second-part", plain(base_of_second_part)},
+    };
+    return makers;
 }
 
 } // namespace lacuna

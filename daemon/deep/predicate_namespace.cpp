@@ -14,9 +14,18 @@ constexpr std::int32_t word = 8;
 constexpr std::uint64_t namespace_window = 512;
 constexpr std::int32_t mount_low = -128, mount_high = 512; // around the vfsmount in a mount
 
-std::uint64_t moved(std::uint64_t address, std::int64_t by)
+// Whether this stands there in all mounts that are mounted in this one, which are of the same namespace, and what marks those that the
+// kernel has for itself (MNT_NS_INTERNAL, fs/mount.h, since 2.6.38). Another place has the former since 7.x, but not the latter.
+bool is_in_others_too(Look& look, std::uint64_t start, std::int32_t place, std::uint64_t wanted)
 {
-    return address + static_cast<std::uint64_t>(by);
+    constexpr std::uint64_t internal = ~std::uint64_t{0} - 21; // -EINVAL
+    const auto up = look.known("mount.mnt_parent"), mnt = look.known("mount.mnt");
+    const auto& all = look.instances_named("mount");
+    return std::all_of(all.begin(), all.end(), [&](const Instance& mount) {
+        if (is_internal_mount(look, mount))
+            return mount.word(place) == internal;
+        return mount.address == moved(start, *mnt) || mount.word(*up) != start || mount.word(place) == wanted;
+    });
 }
 
 // It leads to something that leads to a mount which leads back: the one that all others of the namespace are mounted in, itself in
@@ -37,7 +46,7 @@ Answer leads_to_root_mount(Look& look, const Instance& proxy, std::int32_t offse
         if (!look.leads_somewhere(start) || !look.is_mount(vfsmount) || look.word(moved(vfsmount, *up)) != start)
             continue;
         for (std::int32_t back = mount_low; back < mount_high; back += word)
-            if (look.word(moved(vfsmount, back)) == *value)
+            if (look.word(moved(vfsmount, back)) == *value && is_in_others_too(look, start, back, *value))
                 answer.add({static_cast<std::int32_t>(at), back});
     }
     return answer;
@@ -126,18 +135,15 @@ Answer number_of_namespace(Look& look, const Instance& space, std::int32_t offse
 
 } // namespace
 
-Predicate make_namespace_predicate(const DeepConstraint& constraint, const DeepMember&)
+const PredicateMakers& namespace_predicates()
 {
-    const std::string& name = constraint.predicate;
-    if (name == "leads-to-root-mount")
-        return leads_to_root_mount;
-    if (name == "list-of-namespace")
-        return list_of_namespace;
-    if (name == "tree-of-namespace")
-        return tree_of_namespace;
-    if (name == "number-of-namespace")
-        return number_of_namespace;
-    return nullptr;
+    static const PredicateMakers makers{
+        {"leads-to-root-mount", plain(leads_to_root_mount)},
+        {"list-of-namespace", plain(list_of_namespace)},
+        {"tree-of-namespace", plain(tree_of_namespace)},
+        {"number-of-namespace", plain(number_of_namespace)},
+    };
+    return makers;
 }
 
 } // namespace lacuna

@@ -20,7 +20,7 @@ Predicate on_list_of_symbol(const DeepConstraint& constraint, const DeepMember&)
         if (!head)
             return Answer();
         const auto nodes =
-            look.nodes_of_list(instance.address + static_cast<std::uint64_t>(std::int64_t{offset}));
+            look.nodes_of_list(moved(instance.address, offset));
         return std::find(nodes.begin(), nodes.end(), *head) != nodes.end() ? Answer::show(instance.address) : Answer::refusal();
     };
 }
@@ -40,7 +40,7 @@ Answer leads_to_loopback(Look& look, const Instance& net, std::int32_t offset)
         if (!std::equal(loopback.begin(), loopback.end(), device.begin() + static_cast<std::ptrdiff_t>(name)))
             continue;
         for (std::int32_t head = net.low; const auto first = net.word(head); head += word) {
-            const std::uint64_t at = net.address + static_cast<std::uint64_t>(std::int64_t{head});
+            const std::uint64_t at = moved(net.address, head);
             if (*first == at) // an empty list
                 continue;
             for (const std::uint64_t node : look.leads_somewhere(*first) ? look.nodes_of_list(at) : std::vector<std::uint64_t>())
@@ -53,14 +53,13 @@ Answer leads_to_loopback(Look& look, const Instance& net, std::int32_t offset)
 
 } // namespace
 
-Predicate make_network_predicate(const DeepConstraint& constraint, const DeepMember& member)
+const PredicateMakers& network_predicates()
 {
-    const std::string& name = constraint.predicate;
-    if (name == "on-list-of-symbol")
-        return on_list_of_symbol(constraint, member);
-    if (name == "leads-to-loopback")
-        return leads_to_loopback;
-    return nullptr;
+    static const PredicateMakers makers{
+        {"on-list-of-symbol", on_list_of_symbol},
+        {"leads-to-loopback", plain(leads_to_loopback)},
+    };
+    return makers;
 }
 
 } // namespace lacuna

@@ -61,7 +61,7 @@ const Protocol* protocol_of(Look& look, const Instance& sock)
     const auto name = look.known("proto.name");
     if (!protocol || !name || !look.leads_somewhere(*protocol))
         return nullptr;
-    return protocol_named(look.block(*protocol + static_cast<std::uint64_t>(*name), 32), 0);
+    return protocol_named(look.block(moved(*protocol, *name), 32), 0);
 }
 
 std::uint16_t swapped(std::uint16_t value)
@@ -169,27 +169,33 @@ Answer type_of_socket(Look& look, const Instance& sock, std::int32_t offset)
     return answer;
 }
 
-// Of a stream: who is connected says so in the socket, too, and who listens is not. Constant: there.
+// Of a stream: who is connected says so in the socket, too, and who listens is not; of who was, and is reset, the socket may still say
+// so (tcp_done()). Since 7.2 a Unix stream's socket says it of nobody, but who is connected has another end. Constant: there.
 Answer state_of_stream(Look& look, const Instance& sock, std::int32_t offset)
 {
     constexpr std::int32_t socket_window = 64;
     constexpr std::uint8_t most = 12;                      // TCP_NEW_SYN_RECV
     constexpr std::uint32_t unconnected = 1, connected = 3; // include/uapi/linux/net.h
     const Protocol* protocol = protocol_of(look, sock);
-    const auto type = look.known("sock.sk_type");
+    const auto type = look.known("sock.sk_type"), kind = look.known("socket.type");
     const auto value = sock.value<std::uint8_t>(offset);
-    if (!protocol || !type || !sock.owner || sock.value<std::uint16_t>(*type) != 1)
+    if (!protocol || !type || !kind || !sock.owner || sock.value<std::uint16_t>(*type) != 1)
         return {};
     if (offset >= common || !value || !*value || *value > most)
         return Answer::refusal();
     if (*value != established && *value != closed && *value != listening)
         return {};
+    const auto peer = protocol->family == unix_family ? look.known("unix_sock.peer") : std::nullopt;
+    const bool has_peer = peer && look.word(moved(sock.address, *peer)).value_or(0);
     Answer answer = Answer::searching(*value);
     for (std::int32_t at = 0; at < socket_window; at += 4) {
         const auto state = sock.owner->value<std::uint32_t>(at);
-        if (*value == established ? state == connected : state == unconnected)
+        const bool fits = (state == connected && *value != listening) || (state == unconnected && (*value != established || has_peer));
+        if (fits && at != *kind)
             answer.add({at});
     }
+    if (*value == closed && answer.kind == Answer::shown)
+        answer.kind = Answer::passes;
     return answer;
 }
 
@@ -343,7 +349,7 @@ bool is_unix(Look& look, const Instance& sock)
 // Whether the place lies in another sock, behind this one in memory.
 bool is_beyond(Look& look, const Instance& sock, std::int32_t offset)
 {
-    const std::uint64_t place = sock.address + static_cast<std::uint64_t>(offset);
+    const std::uint64_t place = moved(sock.address, offset);
     for (const Instance& other : all_socks(look))
         if (other.address > sock.address && other.address <= place)
             return true;
@@ -395,46 +401,33 @@ Answer leads_to_other_end(Look& look, const Instance& sock, std::int32_t offset)
         return Answer::refusal();
     for (const Instance& other : all_socks(look))
         if (other.address == *value)
-            return !is_unix(look, other)                                                ? Answer::refusal()
-                   : look.word(*value + static_cast<std::uint64_t>(offset)) == sock.address ? Answer::show(*value)
-                                                                                          : Answer::pass();
+            return !is_unix(look, other)                                ? Answer::refusal()
+                   : look.word(moved(*value, offset)) == sock.address ? Answer::show(*value)
+                                                                      : Answer::pass();
     return Answer::refusal();
 }
 
 } // namespace
 
-Predicate make_socket_predicate(const DeepConstraint& constraint, const DeepMember& member)
+const PredicateMakers& socket_predicates()
 {
-    const std::string& name = constraint.predicate;
-    if (name == "leads-to-socket")
-        return leads_to_socket;
-    if (name == "leads-back")
-        return leads_back;
-    if (name == "leads-to-protocol")
-        return leads_to_protocol;
-    if (name == "family-of-protocol")
-        return family_of_protocol;
-    if (name == "number-of-protocol")
-        return number_of_protocol;
-    if (name == "type-of-socket")
-        return type_of_socket;
-    if (name == "state-of-stream")
-        return state_of_stream;
-    if (name == "own-port")
-        return own_port;
-    if (name == "port-of-other-end")
-        return port_of_other_end;
-    if (name == "own-address")
-        return own_address;
-    if (name == "address-of-both-ends")
-        return address_of_both_ends;
-    if (name == "mapped-address")
-        return mapped_address(constraint, member);
-    if (name == "leads-to-socket-name")
-        return leads_to_socket_name;
-    if (name == "leads-to-other-end")
-        return leads_to_other_end;
-    return nullptr;
+    static const PredicateMakers makers{
+        {"leads-to-socket", plain(leads_to_socket)},
+        {"leads-back", plain(leads_back)},
+        {"leads-to-protocol", plain(leads_to_protocol)},
+        {"family-of-protocol", plain(family_of_protocol)},
+        {"number-of-protocol", plain(number_of_protocol)},
+        {"type-of-socket", plain(type_of_socket)},
+        {"state-of-stream", plain(state_of_stream)},
+        {"own-port", plain(own_port)},
+        {"port-of-other-end", plain(port_of_other_end)},
+        {"own-address", plain(own_address)},
+        {"address-of-both-ends", plain(address_of_both_ends)},
+        {"mapped-address", mapped_address},
+        {"leads-to-socket-name", plain(leads_to_socket_name)},
+        {"leads-to-other-end", plain(leads_to_other_end)},
+    };
+    return makers;
 }
 
 } // namespace lacuna

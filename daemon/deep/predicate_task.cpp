@@ -70,14 +70,14 @@ Predicate thread_list(const DeepConstraint& constraint, const DeepMember&)
 {
     return [has_head = constraint.arguments.at("head").get<bool>()](Look& look, const Instance& task,
                                                                     std::int32_t offset) {
-        const std::uint64_t place = task.address + static_cast<std::uint64_t>(offset);
+        const std::uint64_t place = moved(task.address, offset);
         unsigned heads = 0, threads = 0;
         std::uint64_t from = place;
         auto next = task.word(offset);
         for (std::size_t i = 0; next && *next != place; i++) {
             if (i > Look::longest_list || !look.leads_somewhere(*next) || look.word(*next + word) != from)
                 return Answer::refusal();
-            const std::uint64_t other = *next - static_cast<std::uint64_t>(offset);
+            const std::uint64_t other = moved(*next, -std::int64_t{offset});
             if (look.is_thread_of(task, other)) {
                 const Instance* known = look.task_at(other);
                 if (known && known->leads())
@@ -103,14 +103,14 @@ Answer leads_to_thread_head(Look& look, const Instance& task, std::int32_t offse
     const auto list = look.known("task_struct.thread_node");
     if (!list || !task.owner)
         return {};
-    const std::uint64_t place = task.owner->address + static_cast<std::uint64_t>(*list);
+    const std::uint64_t place = moved(task.owner->address, *list);
     std::optional<std::uint64_t> head;
     std::uint64_t at = place;
     for (std::size_t i = 0; i < Look::longest_list; i++) {
         const auto next = look.word(at);
         if (!next || *next == place)
             break;
-        if (!look.is_thread_of(*task.owner, *next - static_cast<std::uint64_t>(*list)))
+        if (!look.is_thread_of(*task.owner, moved(*next, -std::int64_t{*list})))
             head = *next;
         at = *next;
     }
@@ -376,7 +376,7 @@ Answer leads_to_start(Look& look, const Instance& instance, std::int32_t offset)
     const auto name = look.known("module.name");
     const auto value = instance.word(offset);
     const std::uint64_t place =
-        instance.address + static_cast<std::uint64_t>(static_cast<std::int64_t>(offset));
+        moved(instance.address, offset);
     if (!name)
         return {};
     if (!value || *value > instance.address || *value % 64 || instance.address - *value > furthest ||
@@ -386,7 +386,7 @@ Answer leads_to_start(Look& look, const Instance& instance, std::int32_t offset)
         const Bytes& bytes = look.block(address, 56); // MODULE_NAME_LEN
         return std::string(bytes.begin(), std::find(bytes.begin(), bytes.end(), 0));
     };
-    const std::string own = text_at(instance.address + static_cast<std::uint64_t>(static_cast<std::int64_t>(*name)));
+    const std::string own = text_at(moved(instance.address, *name));
     for (std::int32_t at = offset - kobject; at < offset; at += static_cast<std::int32_t>(word))
         if (const auto pointer = instance.word(at); pointer && *pointer >> 63 && !own.empty() && text_at(*pointer) == own)
             return Answer::show(*value, {static_cast<std::int32_t>(instance.address - *value)});
@@ -395,40 +395,26 @@ Answer leads_to_start(Look& look, const Instance& instance, std::int32_t offset)
 
 } // namespace
 
-Predicate make_task_predicate(const DeepConstraint& constraint, const DeepMember& member)
+const PredicateMakers& task_predicates()
 {
-    const std::string& name = constraint.predicate;
-    if (name == "equals")
-        return equals(constraint, member);
-    if (name == "leads-to-leader")
-        return leads_to_leader;
-    if (name == "leads-to-first-task")
-        return leads_to_first_task;
-    if (name == "thread-list")
-        return thread_list(constraint, member);
-    if (name == "leads-to-thread-head")
-        return leads_to_thread_head;
-    if (name == "leads-to-value")
-        return leads_to_value(constraint, member);
-    if (name == "bit-of-kernel-threads")
-        return bit_of_kernel_threads(constraint, member);
-    if (name == "time-of-start")
-        return time_of_start;
-    if (name == "leads-to-capabilities")
-        return leads_to_capabilities;
-    if (name == "set-of-capabilities")
-        return set_of_capabilities(constraint, member);
-    if (name == "given-capabilities")
-        return given_capabilities;
-    if (name == "leads-to-auxiliary")
-        return leads_to_auxiliary(constraint, member);
-    if (name == "auxiliary-id")
-        return auxiliary_id(constraint, member);
-    if (name == "leads-to-release")
-        return leads_to_release;
-    if (name == "leads-to-start")
-        return leads_to_start;
-    return nullptr;
+    static const PredicateMakers makers{
+        {"equals", equals},
+        {"leads-to-leader", plain(leads_to_leader)},
+        {"leads-to-first-task", plain(leads_to_first_task)},
+        {"thread-list", thread_list},
+        {"leads-to-thread-head", plain(leads_to_thread_head)},
+        {"leads-to-value", leads_to_value},
+        {"bit-of-kernel-threads", bit_of_kernel_threads},
+        {"time-of-start", plain(time_of_start)},
+        {"leads-to-capabilities", plain(leads_to_capabilities)},
+        {"set-of-capabilities", set_of_capabilities},
+        {"given-capabilities", plain(given_capabilities)},
+        {"leads-to-auxiliary", leads_to_auxiliary},
+        {"auxiliary-id", auxiliary_id},
+        {"leads-to-release", plain(leads_to_release)},
+        {"leads-to-start", plain(leads_to_start)},
+    };
+    return makers;
 }
 
 } // namespace lacuna

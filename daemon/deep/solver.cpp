@@ -2,6 +2,7 @@
 #include "solver.h"
 
 #include <algorithm>
+#include <iterator>
 #include <map>
 #include <set>
 
@@ -9,6 +10,7 @@ namespace lacuna {
 
 namespace {
 
+constexpr unsigned word = 8;
 constexpr unsigned most_rounds = 32; // one thing leads to another: as many as a socket takes, and some more
 
 const std::map<std::string, std::int32_t> core_sizes{
@@ -82,6 +84,20 @@ bool same_everywhere(const std::vector<Instance>& instances, const std::vector<s
     });
 }
 
+// Where what can belong to the structure ends: what lies further behind its start than the next one does is another one's. Of those
+// that are found by something in their middle nothing is said.
+std::int32_t end_of(const DeepStructure& structure, const std::vector<Instance>& instances)
+{
+    std::set<std::uint64_t> starts;
+    for (const Instance& instance : instances)
+        starts.insert(instance.address);
+    std::int32_t end = structure.high;
+    for (auto start = starts.begin(); structure.low == 0 && start != starts.end() && std::next(start) != starts.end(); start++)
+        if (const std::uint64_t distance = *std::next(start) - *start; distance < static_cast<std::uint64_t>(end))
+            end = static_cast<std::int32_t>(distance);
+    return end;
+}
+
 } // namespace
 
 DeepSolver::DeepSolver(DeepStructures structures) : structures_(std::move(structures))
@@ -114,6 +130,7 @@ std::vector<DeepFinding> DeepSolver::solve(Look& look, const Member& member,
                                                      static_cast<std::int32_t>(said.size)) /
                                 said.align +
                             1;
+    const std::int32_t end = end_of(*member.structure, instances);
     const auto place = [&](std::size_t candidate) {
         return member.structure->low + static_cast<std::int32_t>(candidate * said.align);
     };
@@ -121,7 +138,7 @@ std::vector<DeepFinding> DeepSolver::solve(Look& look, const Member& member,
     for (const DeepConstraint& constraint : said.constraints)
         standings.emplace_back(candidates, Standing{constraint.strikes, 0, {}});
     std::vector<Answer> answers(candidates);
-    const bool pointer = said.type == "pointer";
+    const bool pointer = said.type == "pointer", text = said.type == "text-pointer";
     for (std::size_t k = 0; k < member.predicates.size(); k++)
         for (const Instance& instance : instances) {
             look.breathe();
@@ -129,10 +146,14 @@ std::vector<DeepFinding> DeepSolver::solve(Look& look, const Member& member,
                 continue;
             bool any = false;
             for (std::size_t c = 0; c < candidates; c++) {
+                if (place(c) + static_cast<std::int32_t>(said.size) > end) {
+                    answers[c] = Answer::refusal();
+                    continue;
+                }
                 // what is no pointer needs not be asked: it is refuted if anything is said of this instance
-                if (pointer) {
+                if (pointer || text) {
                     const auto value = instance.word(place(c));
-                    if (!value || (*value && !look.leads_somewhere(*value))) {
+                    if (!value || (*value && !(text ? look.leads_to_text(*value) : look.leads_somewhere(*value)))) {
                         answers[c] = Answer::refusal();
                         continue;
                     }
@@ -161,7 +182,7 @@ std::vector<DeepFinding> DeepSolver::solve(Look& look, const Member& member,
     std::vector<std::int32_t> fits;
     std::vector<std::size_t> fitting; // their candidates
     bool doubt = false;
-    DeepFinding finding{said.qualified(), said.type, said.size, {}, 0, 0, 0, 0};
+    DeepFinding finding{said.qualified(), text ? "pointer" : said.type, said.size, {}, 0, 0, 0, 0};
     const auto is_taken = [&](std::int32_t offset) {
         return std::any_of(taken.begin(), taken.end(), [&](const Taken& other) {
             return other.structure == said.structure && other.member != said.name && offset < other.to &&
@@ -169,7 +190,8 @@ std::vector<DeepFinding> DeepSolver::solve(Look& look, const Member& member,
         });
     };
     for (std::size_t c = 0; c < candidates; c++) {
-        Verdict verdict = is_taken(place(c)) ? Verdict::ruled_out : Verdict::fits;
+        const bool lies_within = place(c) + static_cast<std::int32_t>(said.size) <= end;
+        Verdict verdict = !lies_within || is_taken(place(c)) ? Verdict::ruled_out : Verdict::fits;
         for (std::size_t k = 0; k < member.predicates.size(); k++)
             verdict = std::max(verdict, judge(standings[k][c], said.constraints[k].arguments.value("at_work", false)));
         if (verdict == Verdict::ruled_out) {
@@ -225,8 +247,12 @@ std::vector<DeepFinding> DeepSolver::solve(Look& look, const Member& member,
                           values,
                           0,
                           static_cast<std::uint32_t>(constants[i].size())};
-            if (clear && constants[i].size() == 1)
-                other.offsets.assign(constants[i].begin(), constants[i].end());
+            const std::vector<std::int32_t> places(constants[i].begin(), constants[i].end());
+            const auto& holders = look.instances_named(constant.member.substr(0, constant.member.find('.')));
+            const bool tied = places.size() > 1 && constant.size <= word && !holders.empty() &&
+                              same_everywhere(holders, places, constant.size);
+            if (clear && (places.size() == 1 || tied))
+                other.offsets = places;
             findings.push_back(std::move(other));
         }
     }

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "mounts.h"
 
+#include <array>
 #include <set>
+#include <utility>
 
 #include "error.h"
 #include "files.h"
@@ -43,6 +45,29 @@ Json file_system_of(GuestView& view, std::uint64_t mount)
     return name ? Json(view.text(*name, 64)) : Json();
 }
 
+Json source_of(GuestView& view, std::uint64_t mount)
+{
+    const auto text = view.word(mount, "mount.mnt_devname");
+    return text && view.look().leads_to_text(*text) ? Json(view.text(*text, 256)) : Json();
+}
+
+// As /proc/mounts says them (show_mnt_opts() in fs/proc_namespace.c); what a file system says of itself is not among them.
+Json options_of(GuestView& view, std::uint64_t vfsmount)
+{
+    constexpr std::uint32_t read_only = 0x40; // MNT_READONLY and the others: include/linux/mount.h
+    constexpr std::array<std::pair<std::uint32_t, const char*>, 7> names{{{0x01, "nosuid"}, {0x02, "nodev"}, {0x04, "noexec"},
+                                                                          {0x08, "noatime"}, {0x10, "nodiratime"}, {0x20, "relatime"},
+                                                                          {0x80, "nosymfollow"}}};
+    const auto flags = view.value<std::uint32_t>(vfsmount, "vfsmount.mnt_flags");
+    if (!flags)
+        return {};
+    Json options = Json::array({*flags & read_only ? "ro" : "rw"});
+    for (const auto& [flag, name] : names)
+        if (*flags & flag)
+            options.push_back(name);
+    return options;
+}
+
 } // namespace
 
 Json list_mounts(GuestView& view, std::int32_t pid)
@@ -52,6 +77,8 @@ Json list_mounts(GuestView& view, std::int32_t pid)
     view.need({"vfsmount.mnt_root", "mount.mnt", "mount.mnt_parent",
                "mount.mnt_mountpoint", "mount.mnt_mounts", "mount.mnt_child", "dentry.d_name.name", "dentry.d_parent"});
     view.want("file system", {"vfsmount.mnt_sb", "super_block.s_type", "file_system_type.name"});
+    view.want("source", {"mount.mnt_devname"});
+    view.want("options", {"vfsmount.mnt_flags"});
     const auto within = static_cast<std::uint64_t>(*view.look().known("mount.mnt"));
     const auto list = static_cast<std::uint64_t>(*view.look().known("mount.mnt_mounts"));
     const auto child = static_cast<std::uint64_t>(*view.look().known("mount.mnt_child"));
@@ -69,7 +96,8 @@ Json list_mounts(GuestView& view, std::int32_t pid)
     for (const std::uint64_t mount : mounts) {
         const auto root = view.word(mount, "vfsmount.mnt_root");
         const auto path = root ? path_of(view, mount, *root) : std::nullopt;
-        json.push_back({{"path", path ? Json(*path) : Json()}, {"file_system", file_system_of(view, mount)}});
+        json.push_back({{"path", path ? Json(*path) : Json()}, {"file_system", file_system_of(view, mount)},
+                        {"source", source_of(view, mount - within)}, {"options", options_of(view, mount)}});
     }
     return {{"mounts", std::move(json)}};
 }

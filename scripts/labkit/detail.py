@@ -129,12 +129,23 @@ def sockets(told, answer):
     return outcome(count(inside), count(outside))
 
 
+def mountinfo(told):
+    """The lines of /proc/1/mountinfo: (id, parent, device, root, path, options, propagation, file system, source); see proc(5)."""
+    for number, parent, device, root, path, options, *more in told["mountinfo"]:
+        end = more.index("-")
+        yield int(number), int(parent), device, root, path, sorted(options.split(",")), more[:end], more[end + 1], more[end + 2]
+
+
 def mounts(told, answer):
-    """Where what is mounted."""
-    inside = [(path, kind) for path, kind in told["mount"]]
-    outside = [(one["path"], one["file_system"]) for one in answer["mounts"]]
-    count = lambda entries: {entry: entries.count(entry) for entry in entries}
-    return outcome(count(inside), count(outside))
+    """Where what is mounted, and how, as far as that can be told."""
+    inside, outside = {}, {}
+    for *_, path, options, _, kind, source in mountinfo(told):
+        inside.setdefault((path, kind), []).append([source, options])
+    for one in answer["mounts"]:
+        like = inside.get((one["path"], one["file_system"]), [[None, None]])[-1]
+        seen = one["source"], one["options"] and sorted(one["options"])
+        outside.setdefault((one["path"], one["file_system"]), []).append([mine if theirs is None else theirs for mine, theirs in zip(like, seen)])
+    return outcome(inside, outside)
 
 
 def modules(told, answer):

@@ -363,7 +363,7 @@ class ConsumersTest(unittest.TestCase):
     TOLD = detail.parse(
         "LACUNA-DETAIL BEGIN\nprocess 1 0 0 1 47 /init|a_b| HOME=/|TERM=a_b|\nprocess 2 0 0 1 48 - -\n"
         "file 5 0 /dev/console\nfile 5 3 socket:[7]\nfile 5 cwd /\narea 5 1000 2000 r-xp /init\narea 5 7000 8000 rw-p [stack]\n"
-        "mount / rootfs\nmount /proc proc\nLACUNA-DETAIL END\n"
+        "mountinfo 1 1 0:2 / / rw shared:1 - rootfs none rw\nmountinfo 20 1 0:21 / /proc rw,nosuid - proc proc rw\nLACUNA-DETAIL END\n"
     )
 
     def differences(self, comparison, rows, compared):
@@ -385,9 +385,12 @@ class ConsumersTest(unittest.TestCase):
         rows.append({"PID": 5, "Start": 0x7000, "End": 0x8000, "Flags": "rw-", "File Path": "[stack]"})
         self.assertEqual(self.differences(told.areas, rows, 2), [])
         self.assertTrue(self.differences(told.areas, rows[:1], 1))
-        rows = [{"MNT_POINT": "/", "FSTYPE": "rootfs"}, {"MNT_POINT": "/proc", "FSTYPE": "proc"}]
+        columns = ("MOUNT ID", "PARENT_ID", "MAJOR:MINOR", "ROOT", "MOUNT_POINT", "MOUNT_OPTIONS", "FIELDS", "FSTYPE", "MOUNT_SRC")
+        lines = ((1, 1, "0:2", "/", "/", "rw", "shared:1", "rootfs", "none"), (20, 1, "0:21", "/", "/proc", "nosuid,rw", "", "proc", "proc"))
+        rows = [dict(zip(columns, line)) for line in (*lines, (30, 1, "0:21", "/", "/of/others", "rw", "", "proc", "proc"))]
         self.assertEqual(self.differences(told.mounts, rows, 2), [])
         self.assertTrue(self.differences(told.mounts, rows[1:], 1))
+        self.assertTrue(self.differences(told.mounts, [rows[0], rows[1] | {"MOUNT_SRC": "none"}], 2))
 
     def test_the_line_that_says_why_is_found(self):
         text = "Volatility 3\nAttributeError: no member x\n\n\t* A plugin\nNo further results will be produced\n"
@@ -416,6 +419,13 @@ class HostTest(unittest.TestCase):
             "UBSAN: array-index-out-of-bounds in kmod/look.c:1:2",
         ):
             self.assertEqual(warnings(clean + line), [line])
+
+    def test_races_of_the_kernels_own_are_no_warnings(self):
+        line = "=" * 66
+        report = "\n".join(f"[   21.0] {words}" for words in (line, "BUG: KCSAN: data-race in {0} / tick", "", "write to 0xff of 8 bytes", " {0}+0x1/0x2{1}", line))
+        own, kernels = report.format("lac_look", " [lacuna]"), report.format("ktime_get", "")
+        self.assertEqual(warnings(kernels), [])
+        self.assertEqual(warnings(f"{kernels}\n{own}\n{kernels}\nlater"), ["[   21.0] BUG: KCSAN: data-race in lac_look / tick"])
 
 
 class ArchiveTest(unittest.TestCase):

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What Volatility's plugins print against what the guest has told of itself in detail: see detail.py, whose comparisons these are."""
 
-from .detail import outcome, texts
+from .detail import mountinfo, outcome, texts
 
 KINDS = {"socket": "socket", "pipe": "pipe", "anon_inode": "anonymous"}
 
@@ -48,11 +48,15 @@ def areas(told, rows):
 
 
 def mounts(told, rows):
-    """mountinfo, of the first process."""
-    inside = sorted((path, kind) for path, kind in told["mount"])
-    outside = sorted((row["MNT_POINT"], row["FSTYPE"]) for row in rows)
-    count = lambda entries: {entry: entries.count(entry) for entry in entries}
-    return outcome(count(inside), count(outside))
+    """mountinfo; the guest has told of the mounts that its first process sees, and not what file systems say of themselves."""
+    inside = {number: [*rest] for number, *rest in mountinfo(told)}
+    outside = {}
+    for row in rows:
+        words = row["PARENT_ID"], row["MAJOR:MINOR"], row["ROOT"], row["MOUNT_POINT"]
+        fields = sorted(row["MOUNT_OPTIONS"].split(",")), row["FIELDS"].split(), row["FSTYPE"], row["MOUNT_SRC"]
+        if row["MOUNT ID"] in inside:
+            outside[row["MOUNT ID"]] = [*words, *fields]
+    return outcome(inside, outside)
 
 
 BY_DETAIL = {"psaux": arguments, "envars": environments, "lsof": files, "proc": areas, "mountinfo": mounts}

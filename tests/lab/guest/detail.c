@@ -117,11 +117,10 @@ static void print_lines(FILE *out, const char *path, const char *word, const cha
 static void print_mounts_and_modules(FILE *out)
 {
     char line[512], what[256], kind[64];
-    FILE *file = fopen("/proc/mounts", "re");
+    FILE *file = fopen("/proc/self/mountinfo", "re");
 
     while (file && fgets(line, sizeof(line), file))
-        if (sscanf(line, "%*s %255s %63s", what, kind) == 2)
-            fprintf(out, "mount %s %s\n", what, kind);
+        fprintf(out, "mountinfo %s", line);
     if (file)
         fclose(file);
     file = fopen("/proc/modules", "re");

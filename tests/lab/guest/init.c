@@ -17,12 +17,15 @@
 #include <linux/kexec.h>
 #include <linux/reboot.h>
 #include <signal.h>
+#include <linux/capability.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/klog.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -122,6 +125,48 @@ static void leave_open(void)
             _exit(127);
         }
     }
+}
+
+/* Start one that has mounts of its own; what is mounted later comes to it, or to all that share with it, or neither. */
+static void start_apart(const char *name, unsigned long propagation)
+{
+    if (fork_or_die())
+        return;
+    if (unshare(CLONE_NEWNS) || (propagation && mount("none", "/", NULL, MS_REC | propagation, NULL)))
+        _exit(126);
+    execl("/worker", "/worker", "stay", name, (char *)NULL);
+    _exit(127);
+}
+
+/* Start one of another user's that has been given one capability, as services have. */
+static void start_with(int capability, unsigned uid, const char *name)
+{
+    struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+    struct __user_cap_data_struct sets[2] = { { .effective = 1u << capability, .permitted = 1u << capability, .inheritable = 1u << capability } };
+
+    if (fork_or_die())
+        return;
+    if (prctl(PR_SET_KEEPCAPS, 1) || setgid(uid) || setuid(uid) || syscall(SYS_capset, &header, sets) ||
+        prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, capability, 0, 0))
+        _exit(126);
+    execl("/worker", "/worker", "stay", name, (char *)NULL);
+    _exit(127);
+}
+
+/* Mounts that are passed on and such that are not, and capabilities. What a kernel does not have it goes without. */
+static void leave_apart(void)
+{
+    if (!getenv("LACUNA_DETAIL"))
+        return;
+    if (mkdir("/quiet", 0755) || mount("nothing", "/quiet", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_NOATIME | MS_RDONLY, NULL) ||
+        mount("none", "/", NULL, MS_REC | MS_SHARED, NULL))
+        die("/quiet");
+    start_apart("apart-one", MS_SLAVE);
+    start_apart("apart-two", MS_SLAVE);
+    start_apart("apart-shared", 0);
+    start_apart("apart-private", MS_PRIVATE);
+    start_with(CAP_NET_BIND_SERVICE, 1004, "given-port");
+    start_with(CAP_SYS_NICE, 1005, "given-nice");
 }
 
 /* finit_module() came with Linux 3.8; the older call wants the file in memory. */
@@ -318,6 +363,7 @@ int main(int argc, char **argv)
         waitpid(start("/worker", "vmmcall", "vmmcall"), NULL, 0);
     leave_processes();
     leave_open();
+    leave_apart();
     load_modules();
     stir_processes(4);
     if (getenv("LACUNA_TRACED"))

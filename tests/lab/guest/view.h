@@ -19,7 +19,7 @@
  *   file <pid> <fd|cwd|root|exe> <where its link leads>
  *   area <pid> <start> <end> <rights> <path>
  *   socket <tcp|tcp6|udp|udp6|unix> <line of /proc/net>
- *   mount <path> <file system>
+ *   mountinfo <line of /proc/1/mountinfo>
  *   module <name> <size> <state>
  *   LACUNA-DETAIL END
  */

@@ -24,9 +24,9 @@ public:
         KnownOffsets known;
         for (const ProfileMember& member : guest.view_profile().members)
             known[member.qualified()] = member.offset;
-        for (const char* relative : {"mount.mnt_parent", "mount.mnt_mountpoint", "mount.mnt_mounts", "mount.mnt_child", "mount.mnt_ns"})
-            if (const auto found = known.find(relative); found != known.end()) // as a look counts
-                found->second -= known.at("mount.mnt");
+        for (auto& [name, offset] : known)
+            if (name.starts_with("mount.") && name != "mount.mnt") // as a look counts
+                offset -= known.at("mount.mnt");
         look_.set_structures(solver().structures());
         look_.know(known);
     }
@@ -34,14 +34,18 @@ public:
     // Of the instance at this address.
     Answer::Kind about(const std::string& structure, const std::string& member, std::uint64_t address, std::int32_t offset)
     {
+        return answer(structure, member, address, offset).kind;
+    }
+    Answer answer(const std::string& structure, const std::string& member, std::uint64_t address, std::int32_t offset)
+    {
         for (const DeepStructure& one : solver().structures())
             for (const DeepMember& said : one.members)
                 if (one.name == structure && said.name == member)
                     for (const Instance& instance : look_.instances_named(structure))
                         if (instance.address == address)
-                            return make_predicate(said.constraints.front(), said)(look_, instance, offset).kind;
+                            return make_predicate(said.constraints.front(), said)(look_, instance, offset);
         ADD_FAILURE() << structure << "." << member << ": no such instance";
-        return Answer::silent;
+        return {};
     }
 
 private:
@@ -78,12 +82,6 @@ public:
             files.push_back(file(vfsmount, own));
         }
         open(tasks.back(), files);
-    }
-
-    std::uint64_t word_at(std::uint64_t gva)
-    {
-        AddressSpace space = memory.space();
-        return load<std::uint64_t>(space.read(gva, 8), 0).value();
     }
 
     static constexpr std::int32_t at_number = 64, elsewhere = 72;
@@ -198,6 +196,222 @@ TEST(DeepPredicates, NetworksHangOnTheKernelsListAndHaveALoopback)
     EXPECT_EQ(asked.about("net", "list", net, devices), Answer::refuted);
     EXPECT_EQ(asked.about("net", "loopback_dev", net, loopback), Answer::shown);
     EXPECT_EQ(asked.about("net", "loopback_dev", net, nothing), Answer::refuted);
+}
+
+// Mounts, each with a file in it.
+class MountGuest : public ViewGuest {
+public:
+    // from the vfsmount on
+    static constexpr std::int32_t flags = 0x10, devname = 0x68, share = 0x90, master = 0xc0, next = 0xc8, id = 0x104, unique = 0x108,
+                                  group = 0x118, of_file_system = 0x50;
+    static constexpr std::uint32_t internal = 0x4000;
+
+    MountGuest()
+    {
+        known["mount.mnt_group_id"] = group + known.at("mount.mnt");
+        known["dentry.d_sb"] = 0x68;
+    }
+
+    // In another one, or in none; of a file system of its own, or of another one's.
+    std::uint64_t add(const std::string& kind, std::uint32_t flag, std::uint32_t peers, std::uint64_t in = 0, std::uint64_t like = 0)
+    {
+        const std::uint64_t top = dentry("/");
+        const std::uint64_t own = in ? mount(kind, top, in, dentry("point", word_at(in + offset("vfsmount.mnt_root")))) : mount(kind, top);
+        if (like)
+            put(own, "vfsmount.mnt_sb", word_at(like + offset("vfsmount.mnt_sb")));
+        put(top, "dentry.d_sb", file_system(own));
+        memory.put(own + flags, flag);
+        memory.put(own + devname, text("x" + kind) + 1); // wherever it begins
+        memory.put(own + share, own + share);
+        memory.put(own + share + 8, own + share);
+        memory.put(own + id, ++made_);
+        memory.put(own + unique, std::uint64_t{1} << 32 | made_);
+        memory.put(own + group, peers);
+        files_.push_back(file(own, top));
+        open(tasks.back(), files_);
+        return own;
+    }
+    std::uint64_t start(std::uint64_t vfsmount) const { return vfsmount - offset("mount.mnt"); }
+    std::uint64_t file_system(std::uint64_t vfsmount) { return word_at(vfsmount + offset("vfsmount.mnt_sb")); }
+
+private:
+    std::uint32_t made_ = 0;
+    std::vector<std::uint64_t> files_;
+};
+
+TEST(DeepPredicates, StreamsSayWhetherTheyAreConnected)
+{
+    constexpr std::uint8_t established = 1, closed = 7, listening = 10;
+    constexpr std::uint32_t unconnected = 1, connected = 3;
+    ViewGuest guest;
+    std::vector<std::uint64_t> files;
+    const auto stream = [&](const char* protocol, std::uint16_t family, std::uint8_t state, std::uint32_t in_socket) {
+        const std::uint64_t sock = guest.sock(protocol, family, 1, state);
+        files.push_back(guest.socket_file(sock, in_socket));
+        guest.open(guest.tasks.back(), files);
+        return sock;
+    };
+    const std::uint64_t tcp = stream("TCP", 2, established, connected), alone = stream("TCP", 2, established, unconnected);
+    const std::uint64_t reset = stream("TCP", 2, closed, connected), server = stream("TCP", 2, listening, unconnected);
+    const std::uint64_t odd = stream("TCP", 2, listening, connected), pair = stream("UNIX-STREAM", 1, established, unconnected);
+    const std::uint64_t left = stream("UNIX-STREAM", 1, established, unconnected);
+    guest.put(pair, "unix_sock.peer", left);
+    Asked asked(guest);
+    const auto says = [&](std::uint64_t sock) {
+        return asked.about("sock", "__sk_common.skc_state", sock, guest.known.at("sock.__sk_common.skc_state"));
+    };
+    EXPECT_EQ(says(tcp), Answer::shown);
+    EXPECT_EQ(says(alone), Answer::refuted);
+    EXPECT_EQ(says(reset), Answer::passes);
+    EXPECT_EQ(says(server), Answer::shown); // though the type of a stream is the same number
+    EXPECT_EQ(says(odd), Answer::refuted);
+    EXPECT_EQ(says(pair), Answer::shown);
+    EXPECT_EQ(says(left), Answer::refuted);
+}
+
+// What lies further behind the start of a structure than the next one of its kind is that one's, however well it fits.
+TEST(DeepSolver, NeighboursOfAKindAreNoPartOfEachOther)
+{
+    constexpr std::uint64_t size = 0x80, sb = 0x68, count = 8, in_inode = 0x28;
+    MountGuest guest;
+    const std::uint64_t mount = guest.add("ext4", 0x20, 1), root = guest.word_at(mount + guest.offset("vfsmount.mnt_root"));
+    const std::uint64_t other = guest.add("proc", 0xf, 2), row = guest.allocate((count + 1) * size); // and one more, which nobody has open
+    std::vector<std::uint64_t> files;
+    for (std::uint64_t i = 0; i <= count; i++) {
+        const std::uint64_t own = row + i * size;
+        guest.put(own, "dentry.d_parent", root);
+        guest.put(own, "dentry.d_name.name", guest.text("name"));
+        const std::uint64_t within = i < count / 2 ? mount : other;
+        guest.memory.put(own + sb, guest.file_system(within));
+        if (i == count)
+            break;
+        files.push_back(guest.file(within, own));
+        const std::uint64_t inode = guest.word_at(files.back() + guest.offset("file.f_inode"));
+        guest.memory.put(own + 0x30, inode);
+        guest.memory.put(inode + in_inode, guest.file_system(within));
+    }
+    guest.open(guest.tasks.back(), files);
+    guest.known["dentry.d_inode"] = 0x30;
+    KnownOffsets known;
+    for (const ProfileMember& member : guest.view_profile().members)
+        if (member.qualified() != "dentry.d_sb" && !member.qualified().starts_with("mount."))
+            known[member.qualified()] = member.offset;
+    DeepStructures structures = read_deep_constraints(LACUNA_CONSTRAINTS "/deep");
+    for (DeepStructure& structure : structures)
+        std::erase_if(structure.members, [](const DeepMember& member) { return member.qualified() != "dentry.d_sb"; });
+    AddressSpace memory = guest.memory.space();
+    Look look(memory, guest.anchors(), std::chrono::steady_clock::now() + std::chrono::minutes(5));
+    const DeepSolver one_member(structures);
+    const auto found = one_member.solve(look, known);
+    const auto finding = std::find_if(found.begin(), found.end(), [](const DeepFinding& one) { return one.member == "dentry.d_sb"; });
+    ASSERT_NE(finding, found.end());
+    EXPECT_EQ(finding->offsets, std::vector<std::int32_t>{static_cast<std::int32_t>(sb)});
+}
+
+TEST(DeepPredicates, MountsSayWhoseTheyAre)
+{
+    MountGuest guest;
+    using G = MountGuest;
+    const std::uint64_t sockets = guest.add("sockfs", G::internal, 0), root = guest.add("ext4", 0x20, 1), proc = guest.add("proc", 0xf, 2, root);
+    guest.memory.put(guest.file_system(sockets) + G::of_file_system, std::uint64_t{0xe0400000});
+    guest.memory.put(guest.file_system(proc) + G::of_file_system, std::uint64_t{0x6000000e});
+    guest.memory.put(guest.file_system(sockets) + G::of_file_system + 8, std::uint64_t{0x7fffffffffffffff}); // s_maxbytes
+    guest.memory.put(guest.file_system(proc) + G::of_file_system + 8, std::uint64_t{0x7fffffff});
+    Asked asked(guest);
+    EXPECT_EQ(asked.about("vfsmount", "mnt_flags", sockets, G::flags), Answer::shown);
+    EXPECT_EQ(asked.about("vfsmount", "mnt_flags", sockets, G::flags + 4), Answer::refuted);
+    EXPECT_EQ(asked.about("vfsmount", "mnt_flags", proc, G::flags), Answer::passes);
+    EXPECT_EQ(asked.about("super_block", "s_flags", guest.file_system(sockets), G::of_file_system), Answer::shown);
+    EXPECT_EQ(asked.about("super_block", "s_flags", guest.file_system(proc), G::of_file_system), Answer::shown);
+    EXPECT_EQ(asked.about("super_block", "s_flags", guest.file_system(proc), G::of_file_system + 8), Answer::refuted);
+    EXPECT_EQ(asked.about("mount", "mnt_devname", sockets, G::devname), Answer::shown);
+    EXPECT_EQ(asked.about("mount", "mnt_devname", root, G::devname), Answer::passes);
+    EXPECT_EQ(asked.about("mount", "mnt_devname", sockets, G::share), Answer::refuted);
+    guest.memory.put(proc + G::flags, G::internal);
+    guest.memory.put(sockets + G::devname, guest.text("mounted"));
+    guest.memory.put(guest.file_system(proc) + G::of_file_system, std::uint64_t{0xe0000000});
+    Asked other(guest);
+    EXPECT_EQ(other.about("vfsmount", "mnt_flags", proc, G::flags), Answer::refuted);
+    EXPECT_EQ(other.about("mount", "mnt_devname", sockets, G::devname), Answer::refuted);
+    EXPECT_EQ(other.about("super_block", "s_flags", guest.file_system(proc), G::of_file_system), Answer::refuted);
+}
+
+TEST(DeepPredicates, MountsHaveNumbers)
+{
+    MountGuest guest;
+    using G = MountGuest;
+    const std::uint64_t sockets = guest.add("sockfs", G::internal, 0), root = guest.add("ext4", 0x20, 1), proc = guest.add("proc", 0xf, 2, root);
+    const std::uint64_t again = guest.add("proc", 0xf, 2, root, proc);
+    Asked asked(guest);
+    for (const std::uint64_t mount : {sockets, root, proc, again})
+        EXPECT_EQ(asked.about("mount", "mnt_id", mount, G::id), Answer::shown);
+    EXPECT_EQ(asked.about("mount", "mnt_id", sockets, G::unique), Answer::refuted); // is never given again
+    EXPECT_EQ(asked.about("mount", "mnt_id", root, G::devname), Answer::refuted);
+    EXPECT_EQ(asked.about("mount", "mnt_id", proc, G::group), Answer::refuted); // two have the same
+    EXPECT_EQ(asked.about("mount", "mnt_group_id", sockets, G::group), Answer::passes);
+    EXPECT_EQ(asked.about("mount", "mnt_group_id", root, G::group), Answer::shown);
+    EXPECT_EQ(asked.about("mount", "mnt_group_id", again, G::group), Answer::shown);
+    EXPECT_EQ(asked.about("mount", "mnt_group_id", sockets, G::id), Answer::refuted);
+    guest.memory.put(root + G::group, std::uint32_t{2}); // of another file system
+    EXPECT_EQ(Asked(guest).about("mount", "mnt_group_id", root, G::group), Answer::refuted);
+}
+
+TEST(DeepPredicates, MountsPassOnWhatIsMounted)
+{
+    MountGuest guest;
+    using G = MountGuest;
+    const std::uint64_t root = guest.add("ext4", 0x20, 1), proc = guest.add("proc", 0xf, 2, root), peer = guest.add("proc", 0xf, 2, root, proc);
+    std::vector<std::uint64_t> slaves;
+    for (int i = 0; i < 2; i++) {
+        slaves.push_back(guest.add("ext4", 0x20, 0, 0, root));
+        guest.memory.put(slaves.back() + G::master, guest.start(root));
+    }
+    guest.memory.put(slaves[0] + G::next, guest.start(root)); // a chain of all that show a file system, as there is since 6.18
+    const auto link = [&](std::uint64_t from, std::uint64_t to) {
+        guest.memory.put(from + G::share, to + G::share);
+        guest.memory.put(to + G::share + 8, from + G::share);
+    };
+    link(proc, peer);
+    link(peer, proc);
+    Asked asked(guest);
+    EXPECT_EQ(asked.about("mount", "mnt_share", proc, G::share), Answer::shown);
+    EXPECT_EQ(asked.about("mount", "mnt_share", root, G::share), Answer::passes);
+    EXPECT_EQ(asked.about("mount", "mnt_share", root, G::devname), Answer::refuted);
+    for (const std::uint64_t slave : slaves)
+        EXPECT_EQ(asked.about("mount", "mnt_master", slave, G::master), Answer::shown);
+    EXPECT_EQ(asked.about("mount", "mnt_master", root, G::master), Answer::passes);
+    EXPECT_EQ(asked.about("mount", "mnt_master", slaves[0], G::next), Answer::passes); // nobody else's
+    link(proc, root); // another file system
+    link(root, proc);
+    for (const std::uint64_t slave : slaves)
+        guest.memory.put(slave + G::master, guest.start(proc));
+    Asked other(guest);
+    EXPECT_EQ(other.about("mount", "mnt_share", proc, G::share), Answer::refuted);
+    EXPECT_EQ(other.about("mount", "mnt_master", slaves[0], G::master), Answer::refuted);
+}
+
+TEST(DeepPredicates, NeighboursOfMountsAreNotTheirParents)
+{
+    constexpr std::int32_t list = 0x80; // from the vfsmount on
+    constexpr std::uint64_t size = 0x180;
+    MountGuest guest;
+    const std::uint64_t root = guest.add("ext4", 0x20, 1), inner = guest.add("proc", 0xf, 2, root), pair = guest.allocate(2 * size);
+    for (const std::uint64_t start : {pair, pair + size}) { // one behind the other, and only the first has files
+        const std::uint64_t own = start + guest.offset("mount.mnt"), top = guest.dentry("/");
+        guest.put(own, "vfsmount.mnt_root", top);
+        guest.put(own, "vfsmount.mnt_sb", guest.file_system(inner));
+        guest.put(top, "dentry.d_sb", guest.file_system(inner));
+        guest.put(start, "mount.mnt_parent", guest.start(root));
+        guest.put(start, "mount.mnt_mountpoint", guest.dentry("point", guest.word_at(root + guest.offset("vfsmount.mnt_root"))));
+    }
+    const std::uint64_t first = pair + guest.offset("mount.mnt");
+    guest.open(guest.tasks.back(), {guest.file(root, guest.word_at(root)), guest.file(inner, guest.word_at(inner)),
+                                    guest.file(first, guest.word_at(first))});
+    for (const char* name : {"mount.mnt", "mount.mnt_parent", "mount.mnt_mountpoint", "mount.mnt_mounts", "mount.mnt_child", "mount.mnt_group_id"})
+        guest.known.erase(name); // as it is when they are looked for
+    guest.memory.put(first + list, first + list); // empty, so that it leads as far before the neighbour in all mounts
+    for (const Constants& one : Asked(guest).answer("mount", "mnt_parent", first, list).constants)
+        EXPECT_NE(list + one[0], static_cast<std::int32_t>(size)) << one[1];
 }
 
 TEST(DeepPredicates, NamespacesOfMountsLeadToTheirRoot)

@@ -104,6 +104,12 @@ public:
         memory.put(structure + offset(member), value);
     }
 
+    std::uint64_t word_at(std::uint64_t gva)
+    {
+        AddressSpace space = memory.space();
+        return load<std::uint64_t>(space.read(gva, 8), 0).value();
+    }
+
     std::uint64_t text(const std::string& words)
     {
         const std::uint64_t address = allocate(words.size() + 1);

@@ -126,8 +126,16 @@ TEST(Views, MountsOfATree)
     guest.put(fs, "fs_struct.root.mnt", tree.mnt);
     guest.put(fs, "fs_struct.root.dentry", tree.top);
     const auto take = [](GuestView& view) { return list_mounts(view, 1); };
-    EXPECT_EQ(seen(guest, take).at("mounts"), Json::parse(R"([{"path": "/", "file_system": "ext4"},
-        {"path": "/var", "file_system": "tmpfs"}, {"path": "/var/within", "file_system": "proc"}])"));
+    EXPECT_EQ(seen(guest, take).at("mounts"), Json::parse(R"([
+        {"path": "/", "file_system": "ext4", "source": null, "options": null},
+        {"path": "/var", "file_system": "tmpfs", "source": null, "options": null},
+        {"path": "/var/within", "file_system": "proc", "source": null, "options": null}])"));
+    guest.known["mount.mnt_devname"] = 0x88;
+    guest.known["vfsmount.mnt_flags"] = 0x10;
+    guest.put(tree.mnt - guest.offset("mount.mnt"), "mount.mnt_devname", guest.text("x/dev/vda") + 1); // wherever it begins
+    guest.put(tree.mnt, "vfsmount.mnt_flags", std::uint32_t{0x1061}); // and one that programs are not told of
+    EXPECT_EQ(seen(guest, take).at("mounts").front(),
+              Json::parse(R"({"path": "/", "file_system": "ext4", "source": "/dev/vda", "options": ["ro", "nosuid", "relatime"]})"));
     // one that is mounted in itself is mounted once
     guest.memory.put(tree.mnt - guest.offset("mount.mnt") + guest.offset("mount.mnt_mounts"), std::uint64_t{0});
     EXPECT_EQ(seen(guest, take).at("mounts").size(), 1u);
