@@ -12,13 +12,14 @@
  * open files and sockets, and prints all about them once, LACUNA_HOSTILE=1 loads the module hostile before there is any other
  * process, LACUNA_TRACED=1 has the kernel trace the functions that Lacuna traps.
  */
+#define _GNU_SOURCE /* unshare() */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <linux/kexec.h>
 #include <linux/reboot.h>
-#include <signal.h>
-#include <linux/capability.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
