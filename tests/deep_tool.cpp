@@ -134,7 +134,7 @@ void run(std::vector<std::string> arguments)
             member.relative_to_list = structure == "module";
             profile.members.push_back(member);
         }
-    const DeepSolver solver(read_deep_constraints(arguments[2]));
+    const DeepSolver solver(read_deep_constraints(arguments[2]).structures);
     std::optional<DeepLearning> learning;
     for (std::size_t i = 3; i < arguments.size(); i++) {
         const PhysicalReader reader = reader_of(arguments[i]);

@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <thread>
+#include <utility>
 
 #include <spdlog/fmt/fmt.h>
 
@@ -326,7 +327,8 @@ Json learn_deep(Supervisor& supervisor, const std::string& name, const Breathe& 
     const ThisBoot boot(supervisor, guest);
     AddressSpace memory = supervisor.memory_of(guest);
 
-    const DeepSolver solver(read_deep_constraints(config.constraints / "deep"));
+    DeepConstraints constraints = read_deep_constraints(config.constraints / "deep");
+    const DeepSolver solver(std::move(constraints.structures));
     const Anchors anchors = anchors_for_looks(supervisor, guest, solver.symbols());
     const auto clock = anchors.symbols.find(DeepSolver::clock);
     DeepLearning learning(solver, profile, anchors);
@@ -349,7 +351,7 @@ Json learn_deep(Supervisor& supervisor, const std::string& name, const Breathe& 
         }
     }
     const std::vector<ProfileMember> members = learning.members();
-    supervisor.put_deep(boot.guest(), profile.kernel_id, members, digest_of_deep_constraints(config.constraints / "deep"));
+    supervisor.put_deep(boot.guest(), profile.kernel_id, members, constraints.digest);
     Json json = {{"guest", boot.guest()}, {"looks", learning.looks()}, {"members", Json::object()}};
     for (const ProfileMember& member : members)
         json["members"][member.qualified()] = {{"state", to_string(member.state)},

@@ -155,20 +155,16 @@ std::vector<NamedText> read_all(const std::filesystem::path& folder)
 
 } // namespace
 
-std::string digest_of_deep_constraints(const std::filesystem::path& folder)
+DeepConstraints read_deep_constraints(const std::filesystem::path& folder)
 {
+    DeepConstraints constraints;
     Digest digest;
-    for (const NamedText& one : read_all(folder))
+    for (const NamedText& one : read_all(folder)) {
         digest.add(ByteView(reinterpret_cast<const std::uint8_t*>(one.text.data()), one.text.size()));
-    return digest.end();
-}
-
-DeepStructures read_deep_constraints(const std::filesystem::path& folder)
-{
-    DeepStructures structures;
-    for (const NamedText& one : read_all(folder))
-        structures.push_back(read_deep_structure(one.text, one.file.string()));
-    return structures;
+        constraints.structures.push_back(read_deep_structure(one.text, one.file.string()));
+    }
+    constraints.digest = digest.end();
+    return constraints;
 }
 
 } // namespace lacuna

@@ -47,10 +47,13 @@ struct DeepStructure {
 };
 using DeepStructures = std::vector<DeepStructure>;
 
-// Of all files of a folder: another one says that other members may be found, or found otherwise.
-std::string digest_of_deep_constraints(const std::filesystem::path& folder);
+struct DeepConstraints {
+    DeepStructures structures;
+    std::string digest; // of all files: another one says that other members may be found, or found otherwise
+};
+
 // Reads all files of a folder. Throws Error that names file and place of what is wrong.
-DeepStructures read_deep_constraints(const std::filesystem::path& folder);
+DeepConstraints read_deep_constraints(const std::filesystem::path& folder);
 // `file` is what errors call it.
 DeepStructure read_deep_structure(const std::string& text, const std::string& file);
 

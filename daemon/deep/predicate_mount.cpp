@@ -293,10 +293,12 @@ Answer flags_of_file_system(Look& look, const Instance& super_block, std::int32_
     constexpr std::uint32_t born = 1u << 29, active = 1u << 30, no_user = 1u << 31, to_do = 0x1c7000;
     constexpr auto mountable = std::to_array<std::string_view>({"proc", "sysfs", "ext4", "xfs", "btrfs", "cgroup2", "devpts"});
     const std::string kind = look.kind_of_file_system(super_block.address);
-    const auto value = super_block.value<std::uint32_t>(offset);
+    const auto value = super_block.word(offset);
     if (kind.empty())
         return {};
-    if (!value || (*value & (born | active | to_do)) != (born | active) || is_half_of_pointer(super_block, offset))
+    // SB_NOUSER was a number with a sign until 6.6: the upper half is full of it then
+    const bool is_flags = value && (*value >> 32 == 0 || (*value >> 31 == 0x1ffffffff));
+    if (!is_flags || (*value & (born | active | to_do)) != (born | active))
         return Answer::refusal();
     if (is_internal(kind))
         return *value & no_user ? Answer::show(super_block.address) : Answer::refusal();

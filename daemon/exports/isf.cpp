@@ -246,7 +246,8 @@ bool knows(const Profile& profile, std::string_view name)
 }
 
 // Tools read these, and do nothing at all without them. What they print of a time that is 0 is that there is none; of a count
-// they only want to know that it is not negative; and a module that has been initialised has no init part (do_init_module()).
+// they only want to know that it is not negative; and a module that has been initialised has no init part (do_init_module()). Of a
+// kind of file system some programs make several (fuse), whose names are left out.
 void add_unknown(Structures& structures, const Profile& profile, unsigned word)
 {
     const auto unknown = [&](const char* type) { return type_json(type, 0, word); };
@@ -258,6 +259,8 @@ void add_unknown(Structures& structures, const Profile& profile, unsigned word)
         structures.add("inode", "i_count", 0, unknown("struct lacuna_count"));
         structures.add("lacuna_count", "counter", 0, unknown(nothing));
     }
+    if (knows(profile, "super_block.s_flags"))
+        structures.add("super_block", "s_subtype", 0, unknown(nothing));
     if (knows(profile, "module.core_size"))
         structures.add("module", "init_size", 0, unknown(nothing));
 }
@@ -274,6 +277,9 @@ void add_by_definition(Structures& structures, const Profile& profile, unsigned 
         structures.add("kernel_cap_t", "val", 0, type_json("unsigned long long", 0, word));
     if (knows(profile, "mnt_namespace.mounts")) {
         const auto node = [&] { return type_json("struct rb_node *", 0, word); };
+        // Volatility 2.11 takes the nodes of the tree by the list that was there before, and in one place with them up to 6.13.
+        if (const ProfileMember* nodes = profile.find("mount.mnt_node"); nodes && nodes->usable())
+            structures.add("mount", "mnt_list", nodes->offset, type_json("struct list_head", 2 * word, word));
         structures.add("rb_root", "rb_node", 0, node());
         structures.add("rb_node", "rb_right", word, node());
         structures.add("rb_node", "rb_left", 2 * std::int64_t{word}, node());

@@ -115,6 +115,9 @@ static void leave_open(void)
 
     if (!getenv("LACUNA_DETAIL"))
         return;
+    mkdir("/sys", 0755);
+    if (mount("sysfs", "/sys", "sysfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL))
+        perror("/sys");
     for (int i = 0; i < 2; i++)
         if (mkdir(folders[i], 0755) || mount("tmpfs", folders[i], "tmpfs", 0, NULL))
             die(folders[i]);
@@ -128,10 +131,13 @@ static void leave_open(void)
     }
 }
 
-/* Start one that has mounts of its own; what is mounted later comes to it, or to all that share with it, or neither. */
+/*
+ * Start one that has mounts of its own; what is mounted later comes to it, or to all that share with it, or neither. It has them when this
+ * returns: were another one started meanwhile, its mounts could be told by that one's instead of ours.
+ */
 static void start_apart(const char *name, unsigned long propagation)
 {
-    if (fork_or_die())
+    if (vfork())
         return;
     if (unshare(CLONE_NEWNS) || (propagation && mount("none", "/", NULL, MS_REC | propagation, NULL)))
         _exit(126);

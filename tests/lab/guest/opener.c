@@ -106,7 +106,8 @@ static void open_sockets(const char *name, int port)
 
 static void open_files(const char *name)
 {
-    static const char *const places[] = { "/init", "/worker", "/proc", "/proc/version", "/open", "/open/within" };
+    static const char *const places[] = { "/init", "/worker", "/open", "/open/within", "/proc", "/proc/version", "/proc/cmdline", "/proc/stat",
+                                          "/proc/uptime", "/proc/meminfo", "/sys", "/sys/kernel", "/sys/module", "/sys/devices", "/sys/fs" };
     char path[64];
     int pipes[2];
 

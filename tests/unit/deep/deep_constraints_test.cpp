@@ -30,7 +30,7 @@ TEST(DeepConstraints, AreRead)
 
 TEST(DeepConstraints, ThoseThatAreShippedAreFine)
 {
-    const DeepStructures structures = read_deep_constraints(LACUNA_CONSTRAINTS "/deep");
+    const DeepStructures structures = read_deep_constraints(LACUNA_CONSTRAINTS "/deep").structures;
     EXPECT_GE(structures.size(), 7u);
     EXPECT_NO_THROW(DeepSolver{structures});
 }

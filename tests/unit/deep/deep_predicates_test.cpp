@@ -10,7 +10,7 @@ namespace {
 
 const DeepSolver& solver()
 {
-    static const DeepSolver solver(read_deep_constraints(LACUNA_CONSTRAINTS "/deep"));
+    static const DeepSolver solver(read_deep_constraints(LACUNA_CONSTRAINTS "/deep").structures);
     return solver;
 }
 
@@ -296,7 +296,7 @@ TEST(DeepSolver, NeighboursOfAKindAreNoPartOfEachOther)
     for (const ProfileMember& member : guest.view_profile().members)
         if (member.qualified() != "dentry.d_sb" && !member.qualified().starts_with("mount."))
             known[member.qualified()] = member.offset;
-    DeepStructures structures = read_deep_constraints(LACUNA_CONSTRAINTS "/deep");
+    DeepStructures structures = read_deep_constraints(LACUNA_CONSTRAINTS "/deep").structures;
     for (DeepStructure& structure : structures)
         std::erase_if(structure.members, [](const DeepMember& member) { return member.qualified() != "dentry.d_sb"; });
     AddressSpace memory = guest.memory.space();
@@ -313,7 +313,7 @@ TEST(DeepPredicates, MountsSayWhoseTheyAre)
     MountGuest guest;
     using G = MountGuest;
     const std::uint64_t sockets = guest.add("sockfs", G::internal, 0), root = guest.add("ext4", 0x20, 1), proc = guest.add("proc", 0xf, 2, root);
-    guest.memory.put(guest.file_system(sockets) + G::of_file_system, std::uint64_t{0xe0400000});
+    guest.memory.put(guest.file_system(sockets) + G::of_file_system, ~std::uint64_t{0} << 32 | 0xe0400000);
     guest.memory.put(guest.file_system(proc) + G::of_file_system, std::uint64_t{0x6000000e});
     guest.memory.put(guest.file_system(sockets) + G::of_file_system + 8, std::uint64_t{0x7fffffffffffffff}); // s_maxbytes
     guest.memory.put(guest.file_system(proc) + G::of_file_system + 8, std::uint64_t{0x7fffffff});

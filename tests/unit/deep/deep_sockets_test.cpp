@@ -8,7 +8,7 @@ namespace {
 
 const DeepSolver& solver()
 {
-    static const DeepSolver solver(read_deep_constraints(LACUNA_CONSTRAINTS "/deep"));
+    static const DeepSolver solver(read_deep_constraints(LACUNA_CONSTRAINTS "/deep").structures);
     return solver;
 }
 

@@ -139,9 +139,23 @@ TEST_F(Isf, WhatIsNotKnownHasNoBytes)
     const std::string nothing = isf.at("user_types").at("timespec64").at("fields").at("tv_sec").at("type").at("name").get<std::string>();
     EXPECT_EQ(isf.at("base_types").at(nothing).at("size"), 0);
     EXPECT_FALSE(isf.at("user_types").contains("module"));
+    add("super_block.s_flags", "long", 8, 80);
+    EXPECT_EQ(fields("super_block").at("s_subtype").at("type").at("name"), nothing);
     add("module.list", "list", 16, 8);
     add("module.core_size", "int", 4, 312, true);
     EXPECT_EQ(fields("module").at("init_size").at("type").at("name"), nothing);
+}
+
+TEST_F(Isf, NodesOfMountsAreWhereToolsLookForThem)
+{
+    add("mnt_namespace.list", "list", 16, 32);
+    add("mount.mnt_list", "list", 16, 144);
+    EXPECT_EQ(fields("mount").at("mnt_list").at("offset"), 144);
+    profile.members.clear();
+    add("mnt_namespace.mounts", "pointer", 8, 112);
+    add("mount.mnt_node", "structure", 8, 64);
+    EXPECT_EQ(fields("mount").at("mnt_list").at("offset"), 64);
+    EXPECT_EQ(fields("mount").at("mnt_node").at("offset"), 64);
 }
 
 TEST_F(Isf, SocketsAsTheirProtocolsSeeThem)

@@ -10,8 +10,9 @@ using namespace lacuna;
 
 TEST(VmmProcess, NamesAsQemuTakesThem)
 {
-    const auto name = [](std::vector<std::string> arguments) {
-        arguments.insert(arguments.begin(), "qemu-system-x86_64");
+    const auto name = [](const std::vector<std::string>& options) {
+        std::vector<std::string> arguments{"qemu-system-x86_64"};
+        arguments.insert(arguments.end(), options.begin(), options.end());
         return describe_vmm(7, arguments, "/").name;
     };
     EXPECT_EQ(name({"-name", "web1"}), "web1");
