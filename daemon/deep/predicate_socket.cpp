@@ -183,10 +183,13 @@ Answer state_of_stream(Look& look, const Instance& sock, std::int32_t offset)
         return {};
     if (offset >= common || !value || !*value || *value > most)
         return Answer::refusal();
-    if (*value != established && *value != closed && *value != listening)
-        return {};
-    const auto peer = protocol->family == unix_family ? look.known("unix_sock.peer") : std::nullopt;
+    const bool is_local = protocol->family == unix_family;
+    if (*value != established && *value != closed && *value != listening) // a Unix stream knows no other states but for moments
+        return is_local ? Answer::refusal() : Answer();
+    const auto peer = is_local ? look.known("unix_sock.peer") : std::nullopt;
     const bool has_peer = peer && look.word(moved(sock.address, *peer)).value_or(0);
+    if (has_peer && *value != established)
+        return Answer::refusal();
     Answer answer = Answer::searching(*value);
     for (std::int32_t at = 0; at < socket_window; at += 4) {
         const auto state = sock.owner->value<std::uint32_t>(at);
