@@ -246,6 +246,8 @@ def compare_rows(trial, name, own, full, unknown):
         trial.note("Volatility", name, "neither", f"with a full symbol file: {other_problem}")
     elif found is None:
         trial.note("Volatility", name, "needs", problem)
+    elif found and not expected:
+        trial.note("Volatility", name, "prints", f"{len(found)} rows; none with a full symbol file")
     elif found == expected:
         trial.note("Volatility", name, "works", f"{len(found)} rows, equal")
     else:
