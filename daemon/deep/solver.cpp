@@ -265,6 +265,20 @@ std::vector<DeepFinding> DeepSolver::solve(Look& look, const Member& member,
     return findings;
 }
 
+bool DeepSolver::is_settled(const Member& member, const std::map<std::string, DeepFinding>& found)
+{
+    const auto has_one_place = [&](const std::string& name) {
+        const auto finding = found.find(name);
+        return finding != found.end() && finding->second.offsets.size() == 1;
+    };
+    const auto& constraints = member.said->constraints;
+    return has_one_place(member.said->qualified()) && std::all_of(constraints.begin(), constraints.end(), [&](const DeepConstraint& one) {
+               return !one.witness || std::all_of(one.constants.begin(), one.constants.end(), [&](const DeepConstant& constant) {
+                   return constant.member.empty() || has_one_place(constant.member);
+               });
+           });
+}
+
 DeepSolver::Taken DeepSolver::taken_by(const std::string& name, std::int32_t offset, std::int32_t size)
 {
     const auto dot = name.find('.');
@@ -293,9 +307,8 @@ std::vector<DeepFinding> DeepSolver::solve(Look& look, KnownOffsets known) const
         const KnownOffsets before = known;
         std::map<std::string, DeepFinding> fresh = last ? std::map<std::string, DeepFinding>() : found;
         for (const Member& member : members_) {
-            const auto already = found.find(member.said->qualified());
-            if (!last && already != found.end() && already->second.offsets.size() == 1)
-                continue; // what is tied may be told apart by what has been found since
+            if (!last && is_settled(member, found))
+                continue; // what is tied or open may be told apart by what has been found since
             for (DeepFinding& finding : solve(look, member, taken)) {
                 if (!last && !finding.offsets.empty())
                     known[finding.member] = finding.offsets.front();

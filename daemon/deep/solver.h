@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #pragma once
 
+#include <map>
 #include <set>
 #include <string>
 #include <vector>
@@ -53,6 +54,8 @@ private:
         std::int32_t from, to;
     };
 
+    // Whether it, and all that goes with it, has one place.
+    static bool is_settled(const Member& member, const std::map<std::string, DeepFinding>& found);
     static Taken taken_by(const std::string& name, std::int32_t offset, std::int32_t size);
     std::vector<DeepFinding> solve(Look& look, const Member& member, const std::vector<Taken>& taken) const;
 
