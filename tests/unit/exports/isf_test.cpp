@@ -151,7 +151,7 @@ TEST_F(Isf, NodesOfMountsAreWhereToolsLookForThem)
     add("mnt_namespace.list", "list", 16, 32);
     add("mount.mnt_list", "list", 16, 144);
     EXPECT_EQ(fields("mount").at("mnt_list").at("offset"), 144);
-    profile.members.clear();
+    profile.members.erase(profile.members.end() - 2, profile.members.end());
     add("mnt_namespace.mounts", "pointer", 8, 112);
     add("mount.mnt_node", "structure", 8, 64);
     EXPECT_EQ(fields("mount").at("mnt_list").at("offset"), 64);
