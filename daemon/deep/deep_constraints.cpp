@@ -153,17 +153,27 @@ std::vector<NamedText> read_all(const std::filesystem::path& folder)
     return all;
 }
 
+std::string digest_of(const std::vector<NamedText>& all)
+{
+    Digest digest;
+    for (const NamedText& one : all)
+        digest.add(ByteView(reinterpret_cast<const std::uint8_t*>(one.text.data()), one.text.size()));
+    return digest.end();
+}
+
 } // namespace
+
+std::string digest_of_deep_constraints(const std::filesystem::path& folder)
+{
+    return digest_of(read_all(folder));
+}
 
 DeepConstraints read_deep_constraints(const std::filesystem::path& folder)
 {
-    DeepConstraints constraints;
-    Digest digest;
-    for (const NamedText& one : read_all(folder)) {
-        digest.add(ByteView(reinterpret_cast<const std::uint8_t*>(one.text.data()), one.text.size()));
+    const std::vector<NamedText> all = read_all(folder);
+    DeepConstraints constraints{{}, digest_of(all)};
+    for (const NamedText& one : all)
         constraints.structures.push_back(read_deep_structure(one.text, one.file.string()));
-    }
-    constraints.digest = digest.end();
     return constraints;
 }
 

@@ -52,6 +52,8 @@ struct DeepConstraints {
     std::string digest; // of all files: another one says that other members may be found, or found otherwise
 };
 
+// The digest alone, whatever the files say.
+std::string digest_of_deep_constraints(const std::filesystem::path& folder);
 // Reads all files of a folder. Throws Error that names file and place of what is wrong.
 DeepConstraints read_deep_constraints(const std::filesystem::path& folder);
 // `file` is what errors call it.

@@ -59,6 +59,7 @@ void Look::know(const KnownOffsets& known)
 {
     known_ = known;
     built_.clear();
+    nearest_.clear();
     task_at_.clear();
     kernel_threads_.clear();
 }
@@ -102,6 +103,21 @@ const std::vector<Instance>& Look::instances_named(std::string_view name)
     static const std::vector<Instance> none;
     const DeepStructure* structure = structure_named(std::string(name));
     return structure ? instances(*structure) : none;
+}
+
+std::uint64_t Look::nearest(std::string_view structure)
+{
+    if (const auto answered = nearest_.find(structure); answered != nearest_.end())
+        return answered->second;
+    std::set<std::uint64_t> addresses;
+    for (const Instance& one : instances_named(structure))
+        addresses.insert(one.address);
+    std::uint64_t nearest = ~std::uint64_t{0}, before = 0;
+    for (const std::uint64_t address : addresses) {
+        nearest = std::min(nearest, before ? address - before : nearest);
+        before = address;
+    }
+    return nearest_.emplace(structure, nearest).first->second;
 }
 
 const std::vector<Instance>& Look::tasks()

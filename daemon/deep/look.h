@@ -87,6 +87,8 @@ public:
 
     const std::vector<Instance>& instances(const DeepStructure& structure);
     const std::vector<Instance>& instances_named(std::string_view structure);
+    // How far two of a structure are from each other at least, which none is larger than; the largest number where there is but one.
+    std::uint64_t nearest(std::string_view structure);
     const DeepStructures& structures() const { return *structures_; }
     void set_structures(const DeepStructures& structures) { structures_ = &structures; }
     // All tasks: the processes on init_task's ring first, in its order, then other threads as far as they are
@@ -190,6 +192,7 @@ private:
     KnownOffsets known_;
     const DeepStructures* structures_ = nullptr;
     std::map<std::string, Built> built_;
+    std::map<std::string, std::uint64_t, std::less<>> nearest_; // by structure
     std::unordered_map<std::uint64_t, const Instance*> task_at_;
     std::unordered_map<std::uint64_t, bool> kernel_threads_; // by task
     std::map<std::pair<std::uint64_t, std::size_t>, Bytes> blocks_;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "predicate.h"
 
+#include <algorithm>
+
 #include <spdlog/fmt/fmt.h>
 
 #include "error.h"
@@ -39,6 +41,14 @@ bool is_privileged(Look& look, const Instance& task)
             return false;
     }
     return any;
+}
+
+bool is_its_own(const std::vector<Instance>& all, const Instance& one, std::int32_t offset)
+{
+    const auto value = one.value<std::uint32_t>(offset);
+    return std::none_of(all.begin(), all.end(), [&](const Instance& other) {
+        return other.address != one.address && other.value<std::uint32_t>(offset) == value;
+    });
 }
 
 Predicate make_predicate(const DeepConstraint& constraint, const DeepMember& member)

@@ -71,6 +71,8 @@ bool has_exited(Look& look, const Instance& task);
 // A process of root's own: in what it may do it has all numbers that kernel threads have as 0 there, too.
 // What others put into their memory, or where they are, is theirs to choose.
 bool is_privileged(Look& look, const Instance& task);
+// Whether no other one has the same four bytes there.
+bool is_its_own(const std::vector<Instance>& all, const Instance& one, std::int32_t offset);
 // A mount that the kernel has made for itself, and that no program can see: of a kind that nobody can mount.
 bool is_internal_mount(Look& look, const Instance& mount);
 

@@ -66,20 +66,6 @@ bool is_like_mount(Look& look, std::uint64_t vfsmount)
     return root && wanted && look.word(moved(*root, *sb)) == wanted;
 }
 
-// How far two mounts are from each other at least: none is larger.
-std::uint64_t nearest_mounts(Look& look)
-{
-    std::set<std::uint64_t> addresses;
-    for (const Instance& one : all_mounts(look))
-        addresses.insert(one.address);
-    std::uint64_t nearest = ~std::uint64_t{0}, before = 0;
-    for (const std::uint64_t address : addresses) {
-        nearest = std::min(nearest, before ? address - before : nearest);
-        before = address;
-    }
-    return nearest;
-}
-
 // It leads to the start of the mount that this one is mounted in, which for the first one is this one itself; and another
 // member leads to a name within that one. Constants: mnt, mnt_mountpoint.
 Answer leads_to_parent_mount(Look& look, const Instance& mount, std::int32_t offset)
@@ -92,7 +78,7 @@ Answer leads_to_parent_mount(Look& look, const Instance& mount, std::int32_t off
     if (!value || !look.leads_somewhere(*value))
         return Answer::refusal();
     const auto own_root = mount.word(*top);
-    const std::uint64_t nearest = nearest_mounts(look);
+    const std::uint64_t nearest = look.nearest("mount");
     // whether it is within a mount that starts so far before what is known of it: its neighbour in memory is a mount, too
     const auto lies_in_it = [&](std::int32_t place, std::uint64_t within) {
         const std::int64_t from_start = std::int64_t{place} + static_cast<std::int64_t>(within);
@@ -235,9 +221,8 @@ Answer number_of_device(Look& look, const Instance& super_block, std::int32_t of
         return {};
     if (!value || !*value)
         return Answer::refusal();
-    for (const Instance& other : look.instances_named("super_block"))
-        if (other.address != super_block.address && other.value<std::uint32_t>(offset) == value)
-            return Answer::refusal();
+    if (!is_its_own(look.instances_named("super_block"), super_block, offset))
+        return Answer::refusal();
     if (std::find(without.begin(), without.end(), kind) == without.end())
         return Answer::pass();
     return *value >> minor_bits ? Answer::refusal() : Answer::show(*value);
@@ -314,7 +299,7 @@ std::optional<bool> lies_in_mount(Look& look, std::int32_t offset)
     if (!mnt)
         return std::nullopt;
     const std::int64_t from_start = std::int64_t{offset} + *mnt;
-    return from_start >= 0 && static_cast<std::uint64_t>(from_start) < nearest_mounts(look);
+    return from_start >= 0 && static_cast<std::uint64_t>(from_start) < look.nearest("mount");
 }
 
 // Numbers are given to mounts, and to groups of them, from the lowest that is free (ida_alloc()): none is far above how many there are.
@@ -323,38 +308,36 @@ std::uint32_t highest_number(Look& look)
     return static_cast<std::uint32_t>(64 + 16 * all_mounts(look).size());
 }
 
+// What is to be said where no small number is, or too little is known; else nothing.
+std::optional<Answer> without_small_number(Look& look, const Instance& mount, std::int32_t offset)
+{
+    const auto inside = lies_in_mount(look, offset);
+    const auto value = mount.value<std::uint32_t>(offset);
+    if (!inside || kind_of_mount(look, mount).empty())
+        return Answer();
+    return !*inside || !value || *value > highest_number(look) ? std::optional(Answer::refusal()) : std::nullopt;
+}
+
 // A number that no other mount has. Not the lower half of those that are never given again (since 6.8): their upper half is
 // not 0, while beside the number of what the kernel has mounted for itself nothing stands.
 Answer number_of_mount(Look& look, const Instance& mount, std::int32_t offset)
 {
-    const auto inside = lies_in_mount(look, offset);
-    const auto value = mount.value<std::uint32_t>(offset);
-    const std::string kind = kind_of_mount(look, mount);
-    if (!inside || kind.empty())
-        return {};
-    if (!*inside || !value || *value > highest_number(look))
+    if (const auto answer = without_small_number(look, mount, offset))
+        return *answer;
+    if (is_internal_mount(look, mount) && offset % word == 0 && mount.value<std::uint32_t>(offset + 4) != 0u)
         return Answer::refusal();
-    if (is_internal(kind) && offset % word == 0 && mount.value<std::uint32_t>(offset + 4) != 0u)
-        return Answer::refusal();
-    for (const Instance& other : all_mounts(look))
-        if (other.address != mount.address && other.value<std::uint32_t>(offset) == value)
-            return Answer::refusal();
-    return Answer::show(*value);
+    return is_its_own(all_mounts(look), mount, offset) ? Answer::show(*mount.value<std::uint32_t>(offset)) : Answer::refusal();
 }
 
 // 0 where nothing is passed on, as in what the kernel has mounted for itself; the same in mounts of one file system only.
 Answer number_of_peers(Look& look, const Instance& mount, std::int32_t offset)
 {
-    const auto inside = lies_in_mount(look, offset);
+    if (const auto answer = without_small_number(look, mount, offset))
+        return *answer;
     const auto value = mount.value<std::uint32_t>(offset);
-    const std::string kind = kind_of_mount(look, mount);
-    if (!inside || kind.empty())
-        return {};
-    if (!*inside || !value || *value > highest_number(look))
-        return Answer::refusal();
     if (*value == 0)
         return Answer::pass();
-    if (is_internal(kind))
+    if (is_internal_mount(look, mount))
         return Answer::refusal();
     for (const Instance& other : all_mounts(look))
         if (other.value<std::uint32_t>(offset) == value &&

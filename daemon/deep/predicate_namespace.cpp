@@ -127,10 +127,7 @@ Answer number_of_namespace(Look& look, const Instance& space, std::int32_t offse
     const auto value = space.value<std::uint32_t>(offset);
     if (!value || *value < lowest || *value > highest)
         return Answer::refusal();
-    for (const Instance& other : look.instances_named("mnt_namespace"))
-        if (other.address != space.address && other.value<std::uint32_t>(offset) == value)
-            return Answer::refusal();
-    return Answer::show(*value);
+    return is_its_own(look.instances_named("mnt_namespace"), space, offset) ? Answer::show(*value) : Answer::refusal();
 }
 
 } // namespace

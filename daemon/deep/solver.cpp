@@ -2,7 +2,6 @@
 #include "solver.h"
 
 #include <algorithm>
-#include <iterator>
 #include <map>
 #include <set>
 
@@ -86,16 +85,10 @@ bool same_everywhere(const std::vector<Instance>& instances, const std::vector<s
 
 // Where what can belong to the structure ends: what lies further behind its start than the next one does is another one's. Of those
 // that are found by something in their middle nothing is said.
-std::int32_t end_of(const DeepStructure& structure, const std::vector<Instance>& instances)
+std::int32_t end_of(Look& look, const DeepStructure& structure)
 {
-    std::set<std::uint64_t> starts;
-    for (const Instance& instance : instances)
-        starts.insert(instance.address);
-    std::int32_t end = structure.high;
-    for (auto start = starts.begin(); structure.low == 0 && start != starts.end() && std::next(start) != starts.end(); start++)
-        if (const std::uint64_t distance = *std::next(start) - *start; distance < static_cast<std::uint64_t>(end))
-            end = static_cast<std::int32_t>(distance);
-    return end;
+    const auto high = static_cast<std::uint64_t>(structure.high);
+    return structure.low ? structure.high : static_cast<std::int32_t>(std::min(high, look.nearest(structure.name)));
 }
 
 } // namespace
@@ -130,9 +123,12 @@ std::vector<DeepFinding> DeepSolver::solve(Look& look, const Member& member,
                                                      static_cast<std::int32_t>(said.size)) /
                                 said.align +
                             1;
-    const std::int32_t end = end_of(*member.structure, instances);
+    const std::int32_t end = end_of(look, *member.structure);
     const auto place = [&](std::size_t candidate) {
         return member.structure->low + static_cast<std::int32_t>(candidate * said.align);
+    };
+    const auto lies_within = [&](std::size_t candidate) {
+        return place(candidate) + static_cast<std::int32_t>(said.size) <= end;
     };
     std::vector<std::vector<Standing>> standings;
     for (const DeepConstraint& constraint : said.constraints)
@@ -146,7 +142,7 @@ std::vector<DeepFinding> DeepSolver::solve(Look& look, const Member& member,
                 continue;
             bool any = false;
             for (std::size_t c = 0; c < candidates; c++) {
-                if (place(c) + static_cast<std::int32_t>(said.size) > end) {
+                if (!lies_within(c)) {
                     answers[c] = Answer::refusal();
                     continue;
                 }
@@ -190,8 +186,7 @@ std::vector<DeepFinding> DeepSolver::solve(Look& look, const Member& member,
         });
     };
     for (std::size_t c = 0; c < candidates; c++) {
-        const bool lies_within = place(c) + static_cast<std::int32_t>(said.size) <= end;
-        Verdict verdict = !lies_within || is_taken(place(c)) ? Verdict::ruled_out : Verdict::fits;
+        Verdict verdict = !lies_within(c) || is_taken(place(c)) ? Verdict::ruled_out : Verdict::fits;
         for (std::size_t k = 0; k < member.predicates.size(); k++)
             verdict = std::max(verdict, judge(standings[k][c], said.constraints[k].arguments.value("at_work", false)));
         if (verdict == Verdict::ruled_out) {

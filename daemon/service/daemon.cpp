@@ -65,7 +65,7 @@ Daemon::Daemon(Config config, Connect connect, KernelLibrary::Reader reader)
       library_(reader ? std::move(reader) : reader_for(config)),
       supervisor_(config, load_constraints(config.constraints), library_),
       control_(config.socket),
-      deep_digest_(read_deep_constraints(config.constraints / "deep").digest),
+      deep_digest_(digest_of_deep_constraints(config.constraints / "deep")),
       wake_ms_(watchdog_ms())
 {
     supervisor_.on_change([this](const Guest& guest) { tell_watchers(guest); });
