@@ -349,16 +349,6 @@ bool is_unix(Look& look, const Instance& sock)
     return family && sock.value<std::uint16_t>(*family) == unix_family;
 }
 
-// Whether the place lies in another sock, behind this one in memory.
-bool is_beyond(Look& look, const Instance& sock, std::int32_t offset)
-{
-    const std::uint64_t place = moved(sock.address, offset);
-    for (const Instance& other : all_socks(look))
-        if (other.address > sock.address && other.address <= place)
-            return true;
-    return false;
-}
-
 // It leads to a socket's name: its length, its family, its text. Constants: name, len.
 Answer leads_to_socket_name(Look& look, const Instance& sock, std::int32_t offset)
 {
@@ -366,8 +356,6 @@ Answer leads_to_socket_name(Look& look, const Instance& sock, std::int32_t offse
     if (!is_unix(look, sock))
         return {};
     const auto value = sock.word(offset);
-    if (is_beyond(look, sock, offset))
-        return Answer::refusal();
     if (value == 0u) // it has no name
         return {};
     if (!value || !look.leads_somewhere(*value))
