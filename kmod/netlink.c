@@ -148,14 +148,20 @@ static int parse_site(struct lac_kernel *kernel, const struct nlattr *attr, stru
 	return 0;
 }
 
+/* Up to 2.6.24 there is no do_one_initcall(); many kernels cannot hibernate. */
+static bool is_optional(u32 kind)
+{
+	return kind == LACUNA_SITE_INITCALL || kind == LACUNA_SITE_HIBERNATE;
+}
+
 static bool kernel_ok(const struct lac_kernel *k)
 {
 	u32 i;
 
 	for (i = 0; i < LACUNA_SITE_KINDS; i++) {
-		/* up to 2.6.24 there is no do_one_initcall(); without modules it is the kernel's own alone, and gone once it has started */
-		if (i == LACUNA_SITE_INITCALL && !k->sites[i].address)
+		if (is_optional(i) && !k->sites[i].address)
 			continue;
+		/* without modules it is the kernel's own alone, and gone once it has started */
 		if (i == LACUNA_SITE_INITCALL && !k->modules)
 			return false;
 		if (k->sites[i].address < k->text || k->sites[i].address >= k->end)

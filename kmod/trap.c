@@ -70,7 +70,7 @@ static int find_subject(struct lac_guest *guest, struct kvm_vcpu *vcpu, u32 kind
 /* Is it an initcall of the kernel itself? */
 static bool make_event(struct lac_guest *guest, struct kvm_vcpu *vcpu, u32 kind, struct lac_reader *reader)
 {
-	static const u8 on[LACUNA_SITE_KINDS] = { LACUNA_ON_FORK, LACUNA_ON_EXIT, LACUNA_ON_INITCALL };
+	static const u8 on[] = { LACUNA_ON_FORK, LACUNA_ON_EXIT, LACUNA_ON_INITCALL };
 	struct lac_memory memory = lac_reader_memory(reader);
 	struct lac_event event = { .on = on[kind], .cr3 = lac_kvm_cr3(vcpu), .paging = guest->paging };
 	struct lac_space space;
@@ -119,6 +119,11 @@ static void filter(struct lac_guest *guest, struct kvm_vcpu *vcpu, struct lac_si
 	if (READ_ONCE(guest->state) != LACUNA_GUEST_TRAPPING || !READ_ONCE(site->armed)) {
 		lac_event_skip(guest, LACUNA_SKIP_LATE);
 		mutex_unlock(&guest->engine_lock);
+		return;
+	}
+	if (kind == LACUNA_SITE_HIBERNATE) {
+		mutex_unlock(&guest->engine_lock);
+		lac_hunt_end(guest, vcpu->kvm, vcpu, LACUNA_GUEST_DONE, LAC_GUEST_HIBERNATES);
 		return;
 	}
 	if (!guest->stats.first_trap_ns)

@@ -61,7 +61,10 @@ Json addresses(const Boot& boot)
 
 Json by_site(const __u64 (&counts)[LACUNA_SITE_KINDS])
 {
-    return {{"fork", counts[LACUNA_SITE_FORK]}, {"exit", counts[LACUNA_SITE_EXIT]}, {"initcall", counts[LACUNA_SITE_INITCALL]}};
+    return {{"fork", counts[LACUNA_SITE_FORK]},
+            {"exit", counts[LACUNA_SITE_EXIT]},
+            {"initcall", counts[LACUNA_SITE_INITCALL]},
+            {"hibernate", counts[LACUNA_SITE_HIBERNATE]}};
 }
 
 } // namespace

@@ -154,6 +154,21 @@ TrapSite site_in(const KernelImage& kernel, const Symbols& symbols, const std::s
     return std::move(*site);
 }
 
+// What nobody is inside of but who hibernates or comes back from there, with all processes stopped: the first is called at the beginning
+// of both (2.6.22 to 7.3), the second makes room for the copy of memory (since 2.6.31), the third copies. They are called from other files
+// than their own, so that they are inlined nowhere. A site of several instructions would keep a guest that runs from being learned from.
+std::optional<TrapSite> hibernation_site(const KernelImage& kernel, const Symbols& symbols)
+{
+    for (const char* function : {"create_basic_memory_bitmaps", "hibernate_preallocate_memory", "swsusp_save"}) {
+        if (!symbols.find(function))
+            continue;
+        auto site = find_site(kernel.elf(), symbols, function, SiteKind::hibernate);
+        if (site && site->single)
+            return site;
+    }
+    return std::nullopt;
+}
+
 // What loads modules and looks one up by its name has been in each kernel that can since 2.6.12. Functions are never left
 // out of a symbol table; the system calls, for their part, have their names in it where they do nothing (sys_ni).
 bool has_modules(const Symbols& symbols)
@@ -286,6 +301,8 @@ KernelDescriptor describe_kernel(const KernelImage& kernel, const std::optional<
     if (descriptor.modules && !has_initcall)
         descriptor.notices.emplace_back("it has no do_one_initcall, so modules are not learned from while they are loaded, "
                                         "but when they are there");
+    if (auto site = hibernation_site(kernel, symbols))
+        descriptor.sites.push_back(std::move(*site));
     descriptor.symbols = std::make_shared<const Symbols>(symbols);
     return descriptor;
 }
@@ -299,6 +316,8 @@ const char* to_string(SiteKind kind)
         return "exit";
     case SiteKind::initcall:
         return "initcall";
+    case SiteKind::hibernate:
+        return "hibernate";
     }
     return "unknown";
 }

@@ -15,7 +15,13 @@
 
 namespace lacuna {
 
-enum class SiteKind { fork, exit, initcall };
+enum class SiteKind { fork, exit, initcall, hibernate };
+
+// Is a function's first argument what its site is for?
+constexpr bool asks_argument(SiteKind kind)
+{
+    return kind == SiteKind::exit || kind == SiteKind::initcall;
+}
 
 // Where to trap: inside the straight-line code at a function's entry, behind ENDBR and the ftrace call.
 struct TrapSite {
@@ -28,8 +34,8 @@ struct TrapSite {
         lengths; // byte lengths of the displaced instructions, in order; their sum is >= 3
     bool single; // one instruction only: no vCPU can stand between the overwritten bytes
 
-    // True for exit and initcall: the first argument is still in its register (RDI) when the site is reached.
-    bool argument_intact() const { return kind != SiteKind::fork; }
+    // The first argument is still in its register (RDI) when the site is reached.
+    bool argument_intact() const { return asks_argument(kind); }
 };
 
 // How to find the current task_struct* of a vCPU; `gs` is the base of GS, on i386 of FS. Sums are modulo
@@ -63,7 +69,7 @@ struct KernelDescriptor {
     std::uint64_t page_table = 0; // init_top_pgt; 0: not known, the symbol table leaves it out
     std::uint64_t current_task = 0;
     CurrentKind current_kind = CurrentKind::percpu_offset;
-    std::vector<TrapSite> sites; // one per kind: fork, exit, and initcall if there are modules
+    std::vector<TrapSite> sites; // one per kind: fork, exit, initcall if there are modules, hibernate if it can
     std::string symbol_source;        // "kallsyms" or the path of the System.map
     std::vector<std::string> notices; // for the log: "System.map is Debian's stub, ignored", …
     std::shared_ptr<const Symbols> symbols; // all of them; whoever keeps many descriptors lets go of it

@@ -257,7 +257,7 @@ std::optional<TrapSite> find_site(const ElfImage& elf, const Symbols& symbols, c
         throw Error("the code of " + function + " is not in the image", symbols.source(),
                     "give the complete kernel image the guest boots");
     const Decoder decoder(elf);
-    if (kind != SiteKind::fork && elf.architecture() == Architecture::i386 &&
+    if (asks_argument(kind) && elf.architecture() == Architecture::i386 &&
         takes_register(decoder, symbols, *entry, symbols.end_of(*entry)) != true)
         throw Error("takes its arguments from the stack, or it cannot be told that it does not", function,
                     "kernels for i386 that were built without CONFIG_REGPARM are not supported");
@@ -274,7 +274,7 @@ std::optional<TrapSite> find_site(const ElfImage& elf, const Symbols& symbols, c
     std::optional<TrapSite> best;
     for (std::size_t first = 0; first < steps.size(); ++first) {
         const std::uint64_t address = steps[first].instruction.address;
-        if (kind != SiteKind::fork && !steps[first].argument_intact)
+        if (asks_argument(kind) && !steps[first].argument_intact)
             break;
         if (address % 8 > 8 - trap_size)
             continue;

@@ -42,7 +42,8 @@ private:
 
 static_assert(static_cast<int>(SiteKind::fork) == LACUNA_SITE_FORK &&
               static_cast<int>(SiteKind::exit) == LACUNA_SITE_EXIT &&
-              static_cast<int>(SiteKind::initcall) == LACUNA_SITE_INITCALL);
+              static_cast<int>(SiteKind::initcall) == LACUNA_SITE_INITCALL &&
+              static_cast<int>(SiteKind::hibernate) == LACUNA_SITE_HIBERNATE);
 
 void put_site(nl_msg* message, const TrapSite& site)
 {

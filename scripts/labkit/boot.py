@@ -20,7 +20,7 @@ CPUS, MEMORY = 2, 512  # of a guest
 DEADLINE = 120  # seconds
 # What is judged after a scenario, {results folder: "first" or "next" kernel}, if not each guest's folder.
 JUDGED = {
-    **dict.fromkeys(("kill-daemon", "rmmod", "dead-ftrace", "other-kernel", "save", "stopped", "not-linux"), {}),
+    **dict.fromkeys(("kill-daemon", "rmmod", "dead-ftrace", "other-kernel", "save", "hibernate", "stopped", "not-linux"), {}),
     "kexec": {".": "next"},
     "kdump": {".": "next"},
     "kexec-reset": {".": "first"},
@@ -31,8 +31,9 @@ JUDGED = {
 # Scenarios in which the guest gets to another kernel, and what that is.
 TO_NEXT_KERNEL = ("kexec", "kexec-reset", "kdump", "upgrade")
 # Scenarios in which tests/lab/guest/init.c does something of its own.
-OF_LABS_INIT = (*TO_NEXT_KERNEL, "hypercall", "hostile", "traced", "running", "migrate", "migrate-late", "migrate-ring")
+OF_LABS_INIT = (*TO_NEXT_KERNEL, "hypercall", "hostile", "traced", "hibernate", "running", "migrate", "migrate-late", "migrate-ring")
 NEXT_KERNEL = "trixie"
+DISK_DRIVERS = ("virtio_pci", "virtio_blk")
 ATTEMPTS = 5  # as long as it is the emulator that fails
 
 
@@ -146,6 +147,7 @@ def make_job(options, kernels, host, system, by_behaviour):
         raise LabError(f"the scenario {options.scenario} needs Lacuna: leave --without-lacuna out")
     extra = modules_for_guest(options, kernel, "hypercall", module.GUEST_MODULE)
     aside = modules_for_guest(options, kernel, "hostile", module.HOSTILE_MODULE)
+    drivers = guest_kernel.more_modules(kernel, DISK_DRIVERS) if options.scenario == "hibernate" else []
     if options.initrd and not options.initrd.is_file():
         raise LabError(f"no such initrd: {options.initrd}")
     if system and options.initrd:
@@ -163,7 +165,7 @@ def make_job(options, kernels, host, system, by_behaviour):
     else:
         # Of the age of a kernel that is judged by its behaviour nothing is known.
         libc = guest_programs.Musl if by_behaviour else guest_programs.Glibc
-        own = options.initrd.resolve() if options.initrd else guest_initrd.initrd(kernel, extra, carried, libc, aside)
+        own = options.initrd.resolve() if options.initrd else guest_initrd.initrd(kernel, extra, carried, libc, [*aside, *drivers])
         boots = {"initrd": own, "append": "LACUNA_CODE=1" if by_behaviour else "LACUNA_DETAIL=1" if options.scenario == "deep" else ""}
     boots |= {"append": f"{boots.get('append', '')} {options.append}".strip()}
     boots |= {"cpus": options.cpus or boots.get("cpus", CPUS), "memory": options.guest_memory or boots.get("memory", MEMORY)}
@@ -188,6 +190,7 @@ def make_job(options, kernels, host, system, by_behaviour):
         "other_systems": other_systems.floppies(),
         "timeout": options.timeout or seconds + host.SECONDS_PER_GUEST * (options.guests - 1),
         "release": kernel.release,
+        "disk_drivers": [file.stem for file in drivers],
         "next": following and {
             "release": following.release,
             "kernel": host.guest_image(following),

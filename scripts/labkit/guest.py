@@ -67,7 +67,8 @@ class Guest:
         command = ["-kernel", self.job["kernel"], "-append", append]
         command += ["-initrd", self.job["initrd"]] if self.job["initrd"] else []
         if self.job.get("disk"):
-            command += ["-drive", f"file={self.job['disk']},format=raw,if=virtio,snapshot=on"]
+            snapshot = "off" if self.job.get("writes_disk") else "on"
+            command += ["-drive", f"file={self.job['disk']},format=raw,if=virtio,snapshot={snapshot}"]
         return command
 
     def start(self):

@@ -67,6 +67,24 @@ class GuestKernel:
         return [(file.name, file.read_bytes()) for file in sorted(self.folder.glob("*.ko"))]
 
 
+def more_modules(kernel, names):
+    """Files of these modules and of all they need, each after what it needs, of a kernel from packages."""
+    if not kernel.debs:
+        raise LabError("further modules are taken from a kernel's Debian packages: choose a kernel by its suite")
+
+    def make(folder):
+        _, modules = unpack_kernel(kernel.debs, folder / "unpacked")
+        tree = ModuleTree(modules)
+        order = tree.load_order(names)
+        for name in order:
+            (folder / f"{name}.ko").write_bytes(tree.content(name))
+        (folder / "order").write_text("".join(f"{name}\n" for name in order))
+        shutil.rmtree(folder / "unpacked")
+
+    folder = cache.folder("more-modules", [cache.hash_files([Path(deb) for deb in kernel.debs]), names], make)
+    return [folder / f"{name}.ko" for name in (folder / "order").read_text().split()]
+
+
 def from_package(package):
     """The kernel in a KernelPackage. Debian's 32-bit kernels have no BTF."""
     needed = headers(package) if package.architecture == "i386" else None

@@ -218,6 +218,28 @@ def save(trial):
     trial.check("the restored guest is alive after its work", still_prints(again))
 
 
+def hibernate(trial):
+    """Hibernated to its disk while trapping, and resumed where no module is: no trap has gone with it."""
+    disk = RUN / "hibernation.raw"
+    RUN.mkdir(exist_ok=True)
+    with open(disk, "wb") as file:
+        file.truncate(1 << 30)
+    job = {**trial.job["guests"][0], "disk": str(disk), "writes_disk": True}
+    append = f"LACUNA_HIBERNATE={','.join(trial.job['disk_drivers'])}"
+    trial.start_lacuna()
+    guest = trial.start_guest(job, append=append)
+    if not trial.wait_trapping(guest):
+        return
+    trial.check_let_go_first(guest, "hibernation")
+    guest.console.wait_for(lambda _: not guest.alive(), trial.left(), guest.alive)
+    trial.check("the guest hibernates", not guest.alive() and guest.console.said("LACUNA-GUEST HIBERNATES"), guest.end_reason())
+    trial.stop_lacuna()
+    again = trial.start_guest({**job, "name": f"{guest.name}-resumed"}, append=append)
+    trial.wait_ready(again)
+    trial.check("it was resumed, and not started anew", again.console.said("LACUNA-GUEST RESUMED"))
+    trial.check("the resumed guest is alive after its work", still_prints(again))
+
+
 def migrate(trial):
     """Migrated while trapping, to a VMM of the same host: no trap goes with it, and it is learned from there as a guest that runs."""
     trial.start_lacuna()
@@ -871,6 +893,7 @@ SCENARIOS = {
     "selftests": kvm_selftests,
     "netlink": netlink,
     "save": save,
+    "hibernate": hibernate,
     "migrate": migrate,
     "migrate-late": migrate_late,
     "migrate-ring": migrate_ring,

@@ -120,11 +120,11 @@ class Trial:
         state = self.wait_state(guest, (*TRAPPING, *FINAL))
         return self.check(f"{guest.name} is seen while trapping", state == "trapping", f"state {state}")
 
-    def check_let_go_first(self, guest):
-        """The hunt in a guest whose memory was copied has ended because of that; a check."""
+    def check_let_go_first(self, guest, why="copied"):
+        """The hunt in a guest whose memory was copied has ended because of that, and says so with this word; a check."""
         state = self.wait_state(guest, FINAL, 30)
         reason = self.lacuna.states.get(guest.name, {}).get("reason") or ""
-        ended = state == "done" and "copied" in reason
+        ended = state == "done" and why in reason
         return self.check("the hunt ends before memory is copied", ended, f"{state}: {reason}")
 
     def stats(self, guest):

@@ -211,7 +211,7 @@ int lac_orders_arm(struct lac_guest *guest, struct lac_orders *orders)
 		if (strnlen(kernel->id, sizeof(kernel->id)) == sizeof(kernel->id) || kernel->banner_nr > LACUNA_MAX_BANNER)
 			broken("a kernel's texts are bounded");
 		for (k = 0; k < LACUNA_SITE_KINDS; k++)
-			if (k != LACUNA_SITE_INITCALL || kernel->sites[k].address)
+			if (k <= LACUNA_SITE_EXIT || kernel->sites[k].address)
 				check_site(kernel, &kernel->sites[k]);
 	}
 	return 0; /* it is the caller's still */

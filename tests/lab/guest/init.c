@@ -10,7 +10,8 @@
  * CPU), LACUNA_REBOOT=<n> reboots after view n,
  * LACUNA_BUSY=1 lets processes come and go between the views, and has the kernel start one, LACUNA_DETAIL=1 has processes
  * open files and sockets, and prints all about them once, LACUNA_HOSTILE=1 loads the module hostile before there is any other
- * process, LACUNA_TRACED=1 has the kernel trace the functions that Lacuna traps.
+ * process, LACUNA_TRACED=1 has the kernel trace the functions that Lacuna traps, LACUNA_HIBERNATE=<modules, commas between> loads
+ * these, hibernates, or resumes what has hibernated, and goes on then.
  */
 #define _GNU_SOURCE /* unshare() */
 #include <errno.h>
@@ -33,6 +34,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "hibernation.h"
 #include "view.h"
 
 #define CONSOLE_LEVEL 8 /* syslog(2), SYSLOG_ACTION_CONSOLE_LEVEL */
@@ -207,6 +209,14 @@ static void load_module(const char *name)
     printf("LACUNA-GUEST MODULE %s %d\n", name, error);
 }
 
+/* Does it, with the disk's drivers. */
+static void hibernate_by(char *modules)
+{
+    for (char *name = strtok(modules, ","); name; name = strtok(NULL, ","))
+        load_module(name);
+    hibernate();
+}
+
 /* /modules/order: one module a line, or two that two processes load at the same time. */
 static void load_modules(void)
 {
@@ -365,6 +375,8 @@ int main(int argc, char **argv)
         begin_tracing();
     if (getenv("LACUNA_HOSTILE"))
         load_module("hostile");
+    if (getenv("LACUNA_HIBERNATE"))
+        hibernate_by(getenv("LACUNA_HIBERNATE"));
     stir_processes(5);
     if (getenv("LACUNA_HYPERCALL"))
         waitpid(start("/worker", "vmmcall", "vmmcall"), NULL, 0);

@@ -3,7 +3,7 @@
  * What a lab guest tells about itself.
  *
  * Console protocol, one line each (read by scripts/labkit/guest_console.py):
- *   LACUNA-GUEST INIT | KERNEL <release> | NO-MODULES | MODULE <file> <errno> | READY
+ *   LACUNA-GUEST INIT | KERNEL <release> | NO-MODULES | MODULE <file> <errno> | HIBERNATES | RESUMED | READY
  *                                        NO-MODULES: the kernel knows no modules
  *   LACUNA-TRACED <n> <n> <n> <n>        with LACUNA_TRACED=1: lines in the kernel's trace about forks, their ends, exits, initcalls
  *   LACUNA-TEXT <first> <last>           physical addresses of the kernel's code, hexadecimal

@@ -128,6 +128,16 @@ TEST_F(Describe, ModulesWithoutDoOneInitcallAreLookedAt)
     EXPECT_TRUE(descriptor.notices[0].starts_with("it has no do_one_initcall"));
 }
 
+TEST_F(Describe, AHibernationIsSeenWhereItCanBe)
+{
+    const auto last = [this] { return describe().sites.back(); };
+    EXPECT_EQ(last().kind, SiteKind::initcall);
+    kernel.rename("do_one_initcall", "swsusp_save");
+    EXPECT_EQ(last().kind, SiteKind::hibernate);
+    EXPECT_EQ(last().function, "swsusp_save");
+    EXPECT_TRUE(last().single);
+}
+
 TEST_F(Describe, TheBannerMayBeInAnyLanguage)
 {
     kernel.banner = "Linux version 6.1 (gcc versi\u00f3 12) #1\n";
