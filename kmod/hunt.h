@@ -11,7 +11,6 @@
 struct kvm_vcpu;
 
 #define LAC_MEMORY_IS_COPIED "the guest's memory is being copied (snapshot, save or migration)"
-#define LAC_GUEST_HIBERNATES "the guest copies its memory to its own disk (hibernation)"
 
 /* Of a guest that has just been made. */
 void lac_hunt_init(struct lac_guest *guest);

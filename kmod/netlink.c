@@ -148,10 +148,10 @@ static int parse_site(struct lac_kernel *kernel, const struct nlattr *attr, stru
 	return 0;
 }
 
-/* Up to 2.6.24 there is no do_one_initcall(); many kernels cannot hibernate. */
+/* Up to 2.6.24 there is no do_one_initcall(); not every kernel can hibernate, or be probed. */
 static bool is_optional(u32 kind)
 {
-	return kind == LACUNA_SITE_INITCALL || kind == LACUNA_SITE_HIBERNATE;
+	return kind != LACUNA_SITE_FORK && kind != LACUNA_SITE_EXIT;
 }
 
 static bool kernel_ok(const struct lac_kernel *k)

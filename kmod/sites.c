@@ -53,6 +53,8 @@ int lac_sites_arm_first(struct lac_guest *guest, struct kvm_vcpu *vcpu)
 		err = lac_site_arm(&guest->sites[LACUNA_SITE_EXIT], vcpu->kvm, vcpu);
 	if (!err)
 		err = lac_site_arm(&guest->sites[LACUNA_SITE_HIBERNATE], vcpu->kvm, vcpu);
+	if (!err)
+		err = lac_site_arm(&guest->sites[LACUNA_SITE_PROBE], vcpu->kvm, vcpu);
 	/* else only once user space runs: what is initialised before are the kernel's own parts */
 	if (!err && (!guest->seen_firmware || !lac_site_is_single(&guest->sites[LACUNA_SITE_INITCALL].descriptor)))
 		err = lac_site_arm(&guest->sites[LACUNA_SITE_INITCALL], vcpu->kvm, vcpu);

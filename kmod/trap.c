@@ -102,6 +102,18 @@ static void make_listed_module_event(struct lac_guest *guest, struct kvm_vcpu *v
 		lac_event_take(guest, &event, &memory);
 }
 
+/* What the guest is about to do with what traps stand in: no site may be armed when it does. NULL: nothing, the site is there to be asked. */
+static const char *why_to_end(u32 kind)
+{
+	switch (kind) {
+	case LACUNA_SITE_HIBERNATE:
+		return "the guest copies its memory to its own disk, or from there (hibernation)";
+	case LACUNA_SITE_PROBE:
+		return "the guest's kernel puts a probe into its own code";
+	}
+	return NULL;
+}
+
 static void filter(struct lac_guest *guest, struct kvm_vcpu *vcpu, struct lac_site *site)
 {
 	struct lac_reader reader = { .kvm = vcpu->kvm, .guest = guest };
@@ -119,11 +131,6 @@ static void filter(struct lac_guest *guest, struct kvm_vcpu *vcpu, struct lac_si
 	if (READ_ONCE(guest->state) != LACUNA_GUEST_TRAPPING || !READ_ONCE(site->armed)) {
 		lac_event_skip(guest, LACUNA_SKIP_LATE);
 		mutex_unlock(&guest->engine_lock);
-		return;
-	}
-	if (kind == LACUNA_SITE_HIBERNATE) {
-		mutex_unlock(&guest->engine_lock);
-		lac_hunt_end(guest, vcpu->kvm, vcpu, LACUNA_GUEST_DONE, LAC_GUEST_HIBERNATES);
 		return;
 	}
 	if (!guest->stats.first_trap_ns)
@@ -169,6 +176,7 @@ bool lac_trap_answer(struct lac_guest *guest, struct kvm_vcpu *vcpu, int *ret)
 {
 	enum lac_emulated done;
 	struct lac_site *site;
+	const char *why;
 	bool amid;
 
 	if (lac_kvm_private(vcpu) || !lac_kvm_ordinary(vcpu) || !lac_kvm_paging(vcpu))
@@ -180,7 +188,11 @@ bool lac_trap_answer(struct lac_guest *guest, struct kvm_vcpu *vcpu, int *ret)
 	guest->stats.traps[site - guest->sites]++;
 	guest->stats.emulated += site->descriptor.lengths_nr;
 	spin_unlock(&guest->stats_lock);
-	filter(guest, vcpu, site);
+	why = why_to_end(site - guest->sites);
+	if (why)
+		lac_hunt_end(guest, vcpu->kvm, vcpu, LACUNA_GUEST_DONE, why);
+	else
+		filter(guest, vcpu, site);
 	*ret = 1;
 	if (!stack_is_there(guest, vcpu)) {
 		lac_hunt_end(guest, vcpu->kvm, vcpu, LACUNA_GUEST_FAILED, "the guest's stack is not in memory at a trap site");

@@ -64,7 +64,8 @@ Json by_site(const __u64 (&counts)[LACUNA_SITE_KINDS])
     return {{"fork", counts[LACUNA_SITE_FORK]},
             {"exit", counts[LACUNA_SITE_EXIT]},
             {"initcall", counts[LACUNA_SITE_INITCALL]},
-            {"hibernate", counts[LACUNA_SITE_HIBERNATE]}};
+            {"hibernate", counts[LACUNA_SITE_HIBERNATE]},
+            {"probe", counts[LACUNA_SITE_PROBE]}};
 }
 
 } // namespace

@@ -154,15 +154,28 @@ TrapSite site_in(const KernelImage& kernel, const Symbols& symbols, const std::s
     return std::move(*site);
 }
 
-// What nobody is inside of but who hibernates or comes back from there, with all processes stopped: the first is called at the beginning
-// of both (2.6.22 to 7.3), the second makes room for the copy of memory (since 2.6.31), the third copies. They are called from other files
-// than their own, so that they are inlined nowhere. A site of several instructions would keep a guest that runs from being learned from.
-std::optional<TrapSite> hibernation_site(const KernelImage& kernel, const Symbols& symbols)
+// Where a kernel is about to copy what traps may stand in, by preference. They are called from other files than their own, so that they
+// are inlined nowhere, and nobody is inside of them for long. Hibernating and coming back from there begin with the first (2.6.22 to 7.3);
+// the second makes room for the copy of memory (since 2.6.31), the third copies. Probes copy what they cover, to execute it elsewhere
+// (2.6.9 to 7.3), and get the place for that from the second (since 2.6.39); but not where ftrace calls from.
+struct Copier {
+    SiteKind kind;
+    std::vector<const char*> functions;
+};
+
+std::vector<Copier> copiers()
 {
-    for (const char* function : {"create_basic_memory_bitmaps", "hibernate_preallocate_memory", "swsusp_save"}) {
+    return {{SiteKind::hibernate, {"create_basic_memory_bitmaps", "hibernate_preallocate_memory", "swsusp_save"}},
+            {SiteKind::probe, {"arch_prepare_kprobe", "__get_insn_slot"}}};
+}
+
+// A site of several instructions would keep a guest that runs from being learned from.
+std::optional<TrapSite> site_of(const Copier& copier, const KernelImage& kernel, const Symbols& symbols)
+{
+    for (const char* function : copier.functions) {
         if (!symbols.find(function))
             continue;
-        auto site = find_site(kernel.elf(), symbols, function, SiteKind::hibernate);
+        auto site = find_site(kernel.elf(), symbols, function, copier.kind);
         if (site && site->single)
             return site;
     }
@@ -301,8 +314,9 @@ KernelDescriptor describe_kernel(const KernelImage& kernel, const std::optional<
     if (descriptor.modules && !has_initcall)
         descriptor.notices.emplace_back("it has no do_one_initcall, so modules are not learned from while they are loaded, "
                                         "but when they are there");
-    if (auto site = hibernation_site(kernel, symbols))
-        descriptor.sites.push_back(std::move(*site));
+    for (const Copier& copier : copiers())
+        if (auto site = site_of(copier, kernel, symbols))
+            descriptor.sites.push_back(std::move(*site));
     descriptor.symbols = std::make_shared<const Symbols>(symbols);
     return descriptor;
 }
@@ -318,6 +332,8 @@ const char* to_string(SiteKind kind)
         return "initcall";
     case SiteKind::hibernate:
         return "hibernate";
+    case SiteKind::probe:
+        return "probe";
     }
     return "unknown";
 }

@@ -15,7 +15,7 @@
 
 namespace lacuna {
 
-enum class SiteKind { fork, exit, initcall, hibernate };
+enum class SiteKind { fork, exit, initcall, hibernate, probe };
 
 // Is a function's first argument what its site is for?
 constexpr bool asks_argument(SiteKind kind)
@@ -69,7 +69,7 @@ struct KernelDescriptor {
     std::uint64_t page_table = 0; // init_top_pgt; 0: not known, the symbol table leaves it out
     std::uint64_t current_task = 0;
     CurrentKind current_kind = CurrentKind::percpu_offset;
-    std::vector<TrapSite> sites; // one per kind: fork, exit, initcall if there are modules, hibernate if it can
+    std::vector<TrapSite> sites; // one per kind: fork, exit, initcall if there are modules, hibernate and probe if it can
     std::string symbol_source;        // "kallsyms" or the path of the System.map
     std::vector<std::string> notices; // for the log: "System.map is Debian's stub, ignored", …
     std::shared_ptr<const Symbols> symbols; // all of them; whoever keeps many descriptors lets go of it

@@ -84,7 +84,8 @@ TrapSite site_of(const Json& json)
 {
     constexpr std::size_t most_bytes = 16;
     TrapSite site{};
-    site.kind = kind_of(json, "kind", {SiteKind::fork, SiteKind::exit, SiteKind::initcall, SiteKind::hibernate});
+    site.kind = kind_of(json, "kind",
+                        {SiteKind::fork, SiteKind::exit, SiteKind::initcall, SiteKind::hibernate, SiteKind::probe});
     site.function = text_of(json, "function");
     site.address = address_of(json, "address");
     site.bytes = bytes_of(json, "bytes");

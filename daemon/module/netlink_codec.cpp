@@ -43,7 +43,8 @@ private:
 static_assert(static_cast<int>(SiteKind::fork) == LACUNA_SITE_FORK &&
               static_cast<int>(SiteKind::exit) == LACUNA_SITE_EXIT &&
               static_cast<int>(SiteKind::initcall) == LACUNA_SITE_INITCALL &&
-              static_cast<int>(SiteKind::hibernate) == LACUNA_SITE_HIBERNATE);
+              static_cast<int>(SiteKind::hibernate) == LACUNA_SITE_HIBERNATE &&
+              static_cast<int>(SiteKind::probe) == LACUNA_SITE_PROBE);
 
 void put_site(nl_msg* message, const TrapSite& site)
 {

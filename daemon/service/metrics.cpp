@@ -13,7 +13,7 @@ namespace lacuna {
 
 namespace {
 
-constexpr std::array site_names = {"fork", "exit", "initcall", "hibernate"};
+constexpr std::array site_names = {"fork", "exit", "initcall", "hibernate", "probe"};
 static_assert(site_names.size() == LACUNA_SITE_KINDS);
 
 // Counters of the module start again with each hunt.

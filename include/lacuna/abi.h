@@ -176,7 +176,9 @@ enum lacuna_site_kind {
 	LACUNA_SITE_FORK,
 	LACUNA_SITE_EXIT,
 	LACUNA_SITE_INITCALL,
-	LACUNA_SITE_HIBERNATE, /* where the guest begins to copy its memory to its own disk: nothing is asked, the hunt ends */
+	/* where the guest is about to copy what the others stand in: nothing is asked, the hunt ends */
+	LACUNA_SITE_HIBERNATE, /* to its disk, or memory from there */
+	LACUNA_SITE_PROBE, /* code, to where it is executed instead */
 	LACUNA_SITE_KINDS,
 };
 
@@ -294,7 +296,7 @@ enum lacuna_kernel_attribute {
 	LACUNA_K_CURRENT, /* u64, value of the symbol; LACUNA_CURRENT_STACK: bytes of a stack, a power of two */
 	LACUNA_K_CURRENT_KIND, /* u8, enum lacuna_current */
 	LACUNA_K_CURRENT_SLIDES, /* flag: the symbol's value moves with the kernel (an address, not a small per-CPU offset) */
-	LACUNA_K_SITE, /* nested enum lacuna_site_attribute, one per kind; not every kernel has one for initcalls and one for hibernation */
+	LACUNA_K_SITE, /* nested enum lacuna_site_attribute, one per kind; FORK and EXIT at least */
 	LACUNA_K_KNOWN, /* flag: nothing is to be learned of it; when it is found the guest is done, and nothing is trapped */
 	LACUNA_KERNEL_ATTRIBUTES,
 };

@@ -20,7 +20,7 @@ CPUS, MEMORY = 2, 512  # of a guest
 DEADLINE = 120  # seconds
 # What is judged after a scenario, {results folder: "first" or "next" kernel}, if not each guest's folder.
 JUDGED = {
-    **dict.fromkeys(("kill-daemon", "rmmod", "dead-ftrace", "other-kernel", "save", "hibernate", "stopped", "not-linux"), {}),
+    **dict.fromkeys(("kill-daemon", "rmmod", "dead-ftrace", "other-kernel", "save", "hibernate", "probed", "stopped", "not-linux"), {}),
     "kexec": {".": "next"},
     "kdump": {".": "next"},
     "kexec-reset": {".": "first"},
@@ -31,7 +31,7 @@ JUDGED = {
 # Scenarios in which the guest gets to another kernel, and what that is.
 TO_NEXT_KERNEL = ("kexec", "kexec-reset", "kdump", "upgrade")
 # Scenarios in which tests/lab/guest/init.c does something of its own.
-OF_LABS_INIT = (*TO_NEXT_KERNEL, "hypercall", "hostile", "traced", "hibernate", "running", "migrate", "migrate-late", "migrate-ring")
+OF_LABS_INIT = (*TO_NEXT_KERNEL, "hypercall", "hostile", "traced", "probed", "hibernate", "running", "migrate", "migrate-late", "migrate-ring")
 NEXT_KERNEL = "trixie"
 DISK_DRIVERS = ("virtio_pci", "virtio_blk")
 ATTEMPTS = 5  # as long as it is the emulator that fails
@@ -191,6 +191,7 @@ def make_job(options, kernels, host, system, by_behaviour):
         "timeout": options.timeout or seconds + host.SECONDS_PER_GUEST * (options.guests - 1),
         "release": kernel.release,
         "disk_drivers": [file.stem for file in drivers],
+        "fork_site": fork_site(kernel, built(options.build, "tests/kernel_tool")) if options.scenario == "probed" else None,
         "next": following and {
             "release": following.release,
             "kernel": host.guest_image(following),
@@ -203,6 +204,14 @@ def make_job(options, kernels, host, system, by_behaviour):
         },
         "lacuna": None if options.without_lacuna else lacuna_job(options, host, system),
     }
+
+
+def fork_site(kernel, tool):
+    """Where forks are trapped, as function+offset."""
+    site = next(site for site in json.loads(run([tool, "describe", kernel.vmlinuz]))["sites"] if site["kind"] == "fork")
+    symbols = (line.split() for line in run([tool, "symbols", kernel.vmlinuz]).splitlines())
+    start = next(int(words[0], 16) for words in symbols if words[2:] == [site["function"]])
+    return f"{site['function']}+{int(site['address'], 16) - start}"
 
 
 def modules_for_guest(options, kernel, scenario, sources):

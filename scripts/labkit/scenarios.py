@@ -415,6 +415,19 @@ def traced(trial):
         trial.check("the guest is still alive after its work", still_prints(guest))
 
 
+def probed(trial):
+    """A guest that puts a probe exactly where it is trapped: its kernel copies its own bytes and no trap, and it lives on."""
+    trial.start_lacuna()
+    guest = trial.start_guest(append=f"LACUNA_PROBED={trial.job['fork_site']}")
+    if not trial.wait_trapping(guest):
+        return
+    trial.check_let_go_first(guest, "probe")
+    trial.wait_ready(guest)
+    said = re.findall(r"^LACUNA-PROBED (.*)$", guest.console.text, re.M)
+    trial.check("the probe was hit, and the guest went on", said and int(said[0]) > 0, said)
+    trial.check("the guest is alive after its work", still_prints(guest))
+
+
 def hostile(trial):
     """A guest whose kernel lies in all it is asked, beside one that does not: the one teaches nothing wrong, the other all there is."""
     trial.start_lacuna()
@@ -890,6 +903,7 @@ SCENARIOS = {
     "hypercall": hypercall,
     "hostile": hostile,
     "traced": traced,
+    "probed": probed,
     "selftests": kvm_selftests,
     "netlink": netlink,
     "save": save,

@@ -10,8 +10,9 @@
  * CPU), LACUNA_REBOOT=<n> reboots after view n,
  * LACUNA_BUSY=1 lets processes come and go between the views, and has the kernel start one, LACUNA_DETAIL=1 has processes
  * open files and sockets, and prints all about them once, LACUNA_HOSTILE=1 loads the module hostile before there is any other
- * process, LACUNA_TRACED=1 has the kernel trace the functions that Lacuna traps, LACUNA_HIBERNATE=<modules, commas between> loads
- * these, hibernates, or resumes what has hibernated, and goes on then.
+ * process, LACUNA_TRACED=1 has the kernel trace the functions that Lacuna traps, LACUNA_PROBED=<function+offset> has it
+ * probe that place for a while, LACUNA_HIBERNATE=<modules, commas between> loads these, hibernates, or resumes what has hibernated, and
+ * goes on then.
  */
 #define _GNU_SOURCE /* unshare() */
 #include <errno.h>
@@ -311,12 +312,17 @@ static void write_trace_file(const char *name, const char *text)
     close(fd);
 }
 
-/* The graph tracer, and probes at the beginnings and the ends. */
-static void begin_tracing(void)
+static void mount_trace(void)
 {
     mkdir("/trace", 0700);
     if (mount("tracefs", "/trace", "tracefs", 0, NULL))
         die("mounting tracefs");
+}
+
+/* The graph tracer, and probes at the beginnings and the ends. */
+static void begin_tracing(void)
+{
+    mount_trace();
     write_trace_file("set_graph_function", "kernel_clone release_task do_one_initcall");
     write_trace_file("max_graph_depth", "1");
     write_trace_file("current_tracer", "function_graph");
@@ -352,6 +358,32 @@ static void tell_traced(void)
     puts("");
 }
 
+/*
+ * A probe at that place, which forks come to: at first an INT3, after a moment a jump (Documentation/trace/kprobes.rst, jump optimization),
+ * and then gone again.
+ */
+static void probe(const char *place)
+{
+    char line[256];
+    FILE *trace;
+
+    mount_trace();
+    sleep(2); /* forks are trapped when it has been seen that this program runs */
+    snprintf(line, sizeof(line), "p:probed %s\n", place);
+    write_trace_file("kprobe_events", line);
+    write_trace_file("events/kprobes/probed/enable", "1");
+    for (int round = 0; round < 3; round++) {
+        stir_processes(1);
+        sleep(1);
+    }
+    write_trace_file("events/kprobes/probed/enable", "0");
+    stir_processes(1);
+    trace = fopen("/trace/trace", "re");
+    printf("LACUNA-PROBED %d\n", trace ? lines_with(trace, "probed:") : -1);
+    if (trace)
+        fclose(trace);
+}
+
 static void reboot_after(int now)
 {
     const char *when = getenv("LACUNA_REBOOT");
@@ -375,6 +407,8 @@ int main(int argc, char **argv)
         begin_tracing();
     if (getenv("LACUNA_HOSTILE"))
         load_module("hostile");
+    if (getenv("LACUNA_PROBED"))
+        probe(getenv("LACUNA_PROBED"));
     if (getenv("LACUNA_HIBERNATE"))
         hibernate_by(getenv("LACUNA_HIBERNATE"));
     stir_processes(5);

@@ -6,6 +6,7 @@
  *   LACUNA-GUEST INIT | KERNEL <release> | NO-MODULES | MODULE <file> <errno> | HIBERNATES | RESUMED | READY
  *                                        NO-MODULES: the kernel knows no modules
  *   LACUNA-TRACED <n> <n> <n> <n>        with LACUNA_TRACED=1: lines in the kernel's trace about forks, their ends, exits, initcalls
+ *   LACUNA-PROBED <n>                    with LACUNA_PROBED=<place>: lines in the kernel's trace about it
  *   LACUNA-TEXT <first> <last>           physical addresses of the kernel's code, hexadecimal
  *   LACUNA-VIEW <n> BEGIN
  *   P <pid> <user|kernel> <comm>         one per /proc/<pid>

@@ -128,14 +128,18 @@ TEST_F(Describe, ModulesWithoutDoOneInitcallAreLookedAt)
     EXPECT_TRUE(descriptor.notices[0].starts_with("it has no do_one_initcall"));
 }
 
-TEST_F(Describe, AHibernationIsSeenWhereItCanBe)
+TEST_F(Describe, WhatCopiesCodeIsSeenWhereItCanBe)
 {
     const auto last = [this] { return describe().sites.back(); };
     EXPECT_EQ(last().kind, SiteKind::initcall);
-    kernel.rename("do_one_initcall", "swsusp_save");
-    EXPECT_EQ(last().kind, SiteKind::hibernate);
-    EXPECT_EQ(last().function, "swsusp_save");
-    EXPECT_TRUE(last().single);
+    for (const auto& [kind, function] : {std::pair(SiteKind::hibernate, "swsusp_save"), {SiteKind::probe, "arch_prepare_kprobe"}}) {
+        kernel = Kernel();
+        kernel.absolute_percpu = true;
+        kernel.rename("do_one_initcall", function);
+        EXPECT_EQ(last().kind, kind);
+        EXPECT_EQ(last().function, function);
+        EXPECT_TRUE(last().single);
+    }
 }
 
 TEST_F(Describe, TheBannerMayBeInAnyLanguage)
