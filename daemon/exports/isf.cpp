@@ -320,12 +320,21 @@ Json symbol_json(std::uint64_t address, std::string_view c_type)
     return json;
 }
 
+// What has no path is named by a function of its file system (struct dentry_operations.d_dname), which tools tell kinds of files by.
+bool names_dentries(std::string_view symbol)
+{
+    return symbol.ends_with("_dname") && !symbol.starts_with("__pfx_");
+}
+
 Json symbols_json(const Profile& profile, const std::map<std::string, std::uint64_t>& symbols, bool all)
 {
     Json json = Json::object();
     for (const TypedName& symbol : exported_symbols())
         if (const auto found = symbols.find(std::string(symbol.name)); found != symbols.end())
             json[found->first] = symbol_json(found->second, symbol.c_type);
+    for (const auto& [name, address] : symbols)
+        if (names_dentries(name))
+            json[name] = symbol_json(address, "void");
     json["linux_banner"]["type"] = type_json("char[]", static_cast<unsigned>(profile.banner.size()), 0);
     json["linux_banner"]["constant_data"] = banner_key(profile);
     // Not in kallsyms, and by definition this (arch/x86/kernel/vmlinux.lds.S): LibVMI finds the kernel by it.

@@ -198,6 +198,19 @@ TEST_F(Isf, NamesNothingThatItDoesNotHave)
         EXPECT_TRUE(isf.at("user_types").contains(std::string(name))) << name;
 }
 
+// Of the kernel's own, whatever file system has one.
+TEST_F(Isf, HasTheFunctionsThatNameWhatHasNoPath)
+{
+    auto more = symbols;
+    more["pidfs_dname"] = 0xffffffff81400000;
+    more["__pfx_pidfs_dname"] = 0xffffffff813ffff0;
+    more["d_path"] = 0xffffffff81410000;
+    const Json exported = make_isf(profile, more).at("symbols");
+    EXPECT_EQ(exported.at("pidfs_dname"), Json({{"address", 0xffffffff81400000}, {"type", {{"kind", "base"}, {"name", "void"}}}}));
+    EXPECT_FALSE(exported.contains("__pfx_pidfs_dname"));
+    EXPECT_FALSE(exported.contains("d_path"));
+}
+
 TEST_F(Isf, OnlyWhatIsKnown)
 {
     add("task_struct.files", "pointer", 8, 0).state = LACUNA_AMBIGUOUS;
