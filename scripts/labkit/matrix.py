@@ -48,7 +48,7 @@ SUITES = (
 )
 NEWEST = "trixie-backports"
 CONFIGURATIONS = tuple({**ARGUMENTS, **OPTIONS})
-SHORT = (NEWEST, "os:debian12", "trixie@os:single")
+SHORT = (NEWEST, "os:debian12")
 SHUFFLED = "randstruct-1"
 COLUMNS = ("kernel", "configuration", *VERDICTS, "traps", "wasted", "hunt", "prompt", "seconds", "remark")
 
