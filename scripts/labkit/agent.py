@@ -9,7 +9,8 @@ import traceback
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from labkit.base import LabError  # noqa: E402 (the path above comes first)
+from labkit import lost_guest  # noqa: E402 (the path above comes first)
+from labkit.base import LabError  # noqa: E402
 from labkit.operator_trial import OperatorTrial, steps  # noqa: E402
 from labkit.scenarios import SCENARIOS  # noqa: E402
 from labkit.trial import Trial  # noqa: E402
@@ -28,6 +29,7 @@ def run(job, out):
             error = error or str(problem)
         except Exception:  # whatever it is, the result must say so
             error = error or traceback.format_exc()
+            lost_guest.look()  # who asks a guest that has gone fails in many ways
     return {**trial.result(), "error": error}
 
 

@@ -133,10 +133,10 @@ def follow(process, progress, timeout):
         time.sleep(0.2)
 
 
-def emulator_failed(console):
+def emulator_failed(console, again=False):
     """Whether the emulator did what no processor does: once in some dozen boots, when an interrupt and an exit of a guest meet.
 
-    A guest is lost (see lost_guest.py), or the host dies of an interrupt taken right behind VMRUN, with the guest's GS base
+    `again`: it has before, in the same run. A guest is lost (see lost_guest.py), or the host dies of an interrupt taken right behind VMRUN, with the guest's GS base
     still loaded.
 
     From the exit of the guest to STGI the global interrupt flag is clear, and a processor takes no interrupt (AMD APM 2,
@@ -148,6 +148,8 @@ def emulator_failed(console):
     without_gs = r"TASK stack guard page was hit(.*\n){1,5}.*RIP: 0010:(error_entry|(asm_)?exc_page_fault)\+"
     triple_fault = r"corrupted stack end detected(.*\n){1,30}.* shutdown_interception\+"
     signs = (behind_vmrun, without_gs, triple_fault, lost_guest.MESSAGE)
+    if not again:  # a fault of ours could look like that: it does not come twice by chance
+        signs += (lost_guest.FETCH_MESSAGE,)
     return any(re.search(sign, console) for sign in signs)
 
 

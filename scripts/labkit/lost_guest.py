@@ -12,6 +12,9 @@ EXITS = TRACING / "events/kvm/kvm_exit"
 SHUTDOWN = "isa == 2 && exit_reason == 0x7f"
 FUNCTION = "__svm_vcpu_run"
 MESSAGE = "labkit: the instruction pointer of a guest leads into the host's"
+# A page fault (vector 14, with an error code) of a kernel that could not fetch (AMD APM 2, 8.4.2: bit 4) from where kernels have their code.
+FETCHES = re.compile(r" rip 0xffffffff[89ab][0-9a-f]{7} .* intr_info 0x80000b0e error_code 0x00000010")
+FETCH_MESSAGE = "labkit: a guest could not fetch its kernel's code"
 
 
 def watch():
@@ -28,13 +31,16 @@ def look():
 
     Seen with QEMU 10.0 and 11.1 now and then: an exit from the guest that comes while VMRUN is at work saves what is still in the
     registers, so that the guest goes on at the host's VMRUN with the host's page tables, and faults there: for ever, or until the
-    third fault ends it.
+    third fault ends it. Or it takes a page fault for the next instruction of its own kernel, which is there: with the module and without.
     """
     code = extent(Path("/proc/kallsyms").read_text(), FUNCTION)
     lost = code and any(rip in code for rip in guest_pointers())
     if lost:
         Path("/dev/kmsg").write_text(f"<3>{MESSAGE} {FUNCTION}\n")
-    return bool(lost)
+    unfetched = any(FETCHES.search(line) for line in faults())
+    if unfetched:
+        Path("/dev/kmsg").write_text(f"<3>{FETCH_MESSAGE}\n")
+    return bool(lost or unfetched)
 
 
 def extent(kallsyms, name):

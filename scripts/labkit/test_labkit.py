@@ -506,6 +506,15 @@ class EmulatorFailedTest(unittest.TestCase):
     def test_guest_with_the_hosts_registers(self):
         self.assertTrue(emulator_failed(f"[  5.0] {lost_guest.MESSAGE} __svm_vcpu_run\n"))
 
+    def test_guest_that_cannot_fetch(self):
+        """As seen on 2026-11-28, at a guest's instruction behind WRMSR; a second time it is not the emulator's."""
+        line = "qemu-1 [000] ..... 23.9: kvm_exit: vcpu 0 reason shutdown rip 0xffffffffa987e916 info1 0x0000000000000000 info2 0x0000000000000000 intr_info 0x80000b0e error_code 0x00000010"
+        self.assertTrue(lost_guest.FETCHES.search(line))
+        self.assertFalse(lost_guest.FETCHES.search(line.replace("rip 0xffffffffa987e916", "rip 0x0000000000000000")))
+        self.assertFalse(lost_guest.FETCHES.search(line.replace("0x80000b0e", "0x80000306")))
+        self.assertTrue(emulator_failed(f"[  5.0] {lost_guest.FETCH_MESSAGE}\n"))
+        self.assertFalse(emulator_failed(f"[  5.0] {lost_guest.FETCH_MESSAGE}\n", again=True))
+
     def test_where_guests_were(self):
         line = "qemu-1 [001] ..... 9.0: kvm_exit: vcpu 0 reason shutdown rip 0xffffffffc0a05b5a info1 0x0 info2 0x0\n"
         self.assertEqual(lost_guest.pointers(f"# tracer: nop\n{line}"), {0xFFFFFFFFC0A05B5A})
