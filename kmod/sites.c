@@ -47,14 +47,12 @@ void lac_sites_forget(struct lac_guest *guest)
 
 int lac_sites_arm_first(struct lac_guest *guest, struct kvm_vcpu *vcpu)
 {
-	int err = lac_site_arm(&guest->sites[LACUNA_SITE_FORK], vcpu->kvm, vcpu);
+	static const u8 first[] = { LACUNA_SITE_FORK, LACUNA_SITE_EXIT, LACUNA_SITE_HIBERNATE, LACUNA_SITE_PROBE };
+	int err = 0;
+	u32 i;
 
-	if (!err)
-		err = lac_site_arm(&guest->sites[LACUNA_SITE_EXIT], vcpu->kvm, vcpu);
-	if (!err)
-		err = lac_site_arm(&guest->sites[LACUNA_SITE_HIBERNATE], vcpu->kvm, vcpu);
-	if (!err)
-		err = lac_site_arm(&guest->sites[LACUNA_SITE_PROBE], vcpu->kvm, vcpu);
+	for (i = 0; i < ARRAY_SIZE(first) && !err; i++)
+		err = lac_site_arm(&guest->sites[first[i]], vcpu->kvm, vcpu);
 	/* else only once user space runs: what is initialised before are the kernel's own parts */
 	if (!err && (!guest->seen_firmware || !lac_site_is_single(&guest->sites[LACUNA_SITE_INITCALL].descriptor)))
 		err = lac_site_arm(&guest->sites[LACUNA_SITE_INITCALL], vcpu->kvm, vcpu);

@@ -136,8 +136,8 @@ def follow(process, progress, timeout):
 def emulator_failed(console, again=False):
     """Whether the emulator did what no processor does: once in some dozen boots, when an interrupt and an exit of a guest meet.
 
-    `again`: it has before, in the same run. A guest is lost (see lost_guest.py), or the host dies of an interrupt taken right behind VMRUN, with the guest's GS base
-    still loaded.
+    A guest is lost (see lost_guest.py), or the host dies of an interrupt taken right behind VMRUN, with the guest's GS base
+    still loaded. `again`: the run has been done again for it already.
 
     From the exit of the guest to STGI the global interrupt flag is clear, and a processor takes no interrupt (AMD APM 2,
     15.17). Where the guest's GS base leads nowhere in the host, the handler's first use of GS faults, and so does the handler

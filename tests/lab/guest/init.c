@@ -333,13 +333,18 @@ static void begin_tracing(void)
     write_trace_file("events/kprobes/enable", "1");
 }
 
-static int lines_with(FILE *file, const char *text)
+/* -1: there is no trace. */
+static int traced_lines_with(const char *text)
 {
+    FILE *trace = fopen("/trace/trace", "re");
     char line[512];
     int number = 0;
 
-    while (fgets(line, sizeof(line), file))
+    if (!trace)
+        return -1;
+    while (fgets(line, sizeof(line), trace))
         number += strstr(line, text) != NULL;
+    fclose(trace);
     return number;
 }
 
@@ -348,13 +353,8 @@ static void tell_traced(void)
     static const char *const texts[] = { "kernel_clone", "forked:", "exit:", "initcall:" };
 
     printf("LACUNA-TRACED");
-    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
-        FILE *trace = fopen("/trace/trace", "re");
-
-        printf(" %d", trace ? lines_with(trace, texts[i]) : -1);
-        if (trace)
-            fclose(trace);
-    }
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+        printf(" %d", traced_lines_with(texts[i]));
     puts("");
 }
 
@@ -365,7 +365,6 @@ static void tell_traced(void)
 static void probe(const char *place)
 {
     char line[256];
-    FILE *trace;
 
     mount_trace();
     sleep(2); /* forks are trapped when it has been seen that this program runs */
@@ -378,10 +377,7 @@ static void probe(const char *place)
     }
     write_trace_file("events/kprobes/probed/enable", "0");
     stir_processes(1);
-    trace = fopen("/trace/trace", "re");
-    printf("LACUNA-PROBED %d\n", trace ? lines_with(trace, "probed:") : -1);
-    if (trace)
-        fclose(trace);
+    printf("LACUNA-PROBED %d\n", traced_lines_with("probed:"));
 }
 
 static void reboot_after(int now)
