@@ -98,17 +98,19 @@ DeepStructure read_deep_structure(const std::string& text, const std::string& fi
 {
     try {
         const Json json = Json::parse(text);
-        allow(json, {"structure", "source", "pointers", "window", "members", "why"}, file);
+        allow(json, {"structure", "source", "pointers", "symbol", "window", "members", "why"}, file);
         DeepStructure structure;
         structure.name = json.at("structure").get<std::string>();
         structure.source = json.at("source").get<std::string>();
         structure.pointers = json.value("pointers", std::vector<std::string>());
-        const std::set<std::string> sources{"tasks",    "modules", "pointer", "areas", "files",
+        structure.symbol = json.value("symbol", "");
+        const std::set<std::string> sources{"tasks", "modules", "pointer", "symbol", "areas", "files",
                                             "dentries", "sockets", "mounts",  "trees", "nodes"};
-        if (!sources.contains(structure.source) ||
-            (structure.source == "pointer") == structure.pointers.empty())
-            throw Error("its \"source\" is none, or goes without its \"pointers\"", file,
-                        "tasks, modules, pointer (with \"pointers\"), areas, files, dentries, sockets, mounts, trees or nodes is allowed");
+        if (!sources.contains(structure.source) || (structure.source == "pointer") == structure.pointers.empty() ||
+            (structure.source == "symbol") == structure.symbol.empty())
+            throw Error("its \"source\" is none, or goes without its \"pointers\" or its \"symbol\"", file,
+                        "tasks, modules, pointer (with \"pointers\"), symbol (with \"symbol\"), areas, files, dentries, sockets, mounts, "
+                        "trees or nodes is allowed");
         structure.low = json.at("window").at(0).get<std::int32_t>();
         structure.high = json.at("window").at(1).get<std::int32_t>();
         if (structure.low > 0 || structure.high < 64 || structure.low % 8 || structure.high % 8 ||

@@ -40,8 +40,9 @@ struct DeepMember {
 
 // What is known of a structure: constraints/deep/<structure>.json, see constraints/README.md.
 struct DeepStructure {
-    std::string name, source;          // "tasks", "modules", "pointer", "areas", "files", "dentries", "sockets", "mounts"
+    std::string name, source;          // where instances come from, as constraints/README.md lists
     std::vector<std::string> pointers; // with source "pointer": the members that lead to it
+    std::string symbol;                // with source "symbol": where the only one lies, in the kernel's image
     std::int32_t low = 0, high = 0;    // the window of offsets
     std::vector<DeepMember> members;
 };

@@ -170,6 +170,8 @@ Look::Built Look::build(const DeepStructure& structure)
         return build_tasks(structure);
     if (structure.source == "modules")
         return build_modules(structure);
+    if (structure.source == "symbol")
+        return build_linked(structure);
     if (structure.source == "areas")
         return build_areas(structure);
     if (structure.source == "files")
@@ -198,6 +200,12 @@ std::vector<std::uint64_t> Look::nodes_of_list(std::uint64_t node)
         from = *next;
     }
     return {};
+}
+
+std::string Look::text_at(std::uint64_t gva, std::size_t size)
+{
+    const Bytes& bytes = block(gva, size);
+    return is_text(bytes) ? std::string(bytes.begin(), std::find(bytes.begin(), bytes.end(), 0)) : std::string();
 }
 
 bool Look::is_thread_of(const Instance& leader, std::uint64_t address)
@@ -259,6 +267,14 @@ Look::Built Look::build_modules(const DeepStructure& structure)
     for (const std::uint64_t node : nodes_of_list(anchors_.modules))
         if (built.size() < most_instances)
             built.push_back(read(node, structure, nullptr));
+    return built;
+}
+
+Look::Built Look::build_linked(const DeepStructure& structure)
+{
+    Built built;
+    if (const auto address = symbol(structure.symbol); address && leads_somewhere(*address))
+        built.push_back(read(*address, structure, nullptr));
     return built;
 }
 

@@ -113,6 +113,8 @@ public:
     }
     // That many bytes, or fewer if not all of them are mapped; remembered until the look ends.
     const Bytes& block(std::uint64_t gva, std::size_t size);
+    // The text that starts there and is shorter than that; empty if there is none.
+    std::string text_at(std::uint64_t gva, std::size_t size);
     // What is in a process's own memory.
     std::optional<std::uint64_t> user_word(const Instance& mm, std::uint64_t gva);
     Bytes user_bytes(const Instance& mm, std::uint64_t gva, std::size_t size);
@@ -173,6 +175,7 @@ private:
     Built build(const DeepStructure& structure);
     Built build_tasks(const DeepStructure& structure);
     Built build_modules(const DeepStructure& structure);
+    Built build_linked(const DeepStructure& structure);
     Built build_pointed(const DeepStructure& structure);
     Built build_areas(const DeepStructure& structure);
     Built build_files(const DeepStructure& structure);

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <bit>
 
+#include "error.h"
 #include "predicate.h"
 
 namespace lacuna {
@@ -367,30 +368,34 @@ Answer leads_to_release(Look& look, const Instance& task, std::int32_t offset)
     return answer;
 }
 
-// A pointer to the start of the structure it lies in, of which only a place behind the start is known. A kobject is before it,
-// which has the module's name.
-Answer leads_to_start(Look& look, const Instance& instance, std::int32_t offset)
+// A kernel thread that is called so runs this function of the kernel's, to which what it leads to leads. Constant: from where.
+Predicate runs_function(const DeepConstraint& constraint, const DeepMember&)
 {
-    constexpr std::int64_t furthest = 2048;
-    constexpr std::int32_t kobject = 128; // as large as it may be
-    const auto name = look.known("module.name");
-    const auto value = instance.word(offset);
-    const std::uint64_t place =
-        moved(instance.address, offset);
-    if (!name)
-        return {};
-    if (!value || *value > instance.address || *value % 64 || instance.address - *value > furthest ||
-        place < *value || place - *value <= word) // a list's head that leads to itself
-        return Answer::refusal();
-    const auto text_at = [&](std::uint64_t address) {
-        const Bytes& bytes = look.block(address, 56); // MODULE_NAME_LEN
-        return std::string(bytes.begin(), std::find(bytes.begin(), bytes.end(), 0));
+    constexpr std::size_t window = 128; // of struct kthread
+    constexpr std::size_t comm_size = 16; // TASK_COMM_LEN
+    const auto names = constraint.arguments.at("names").get<std::vector<std::string>>();
+    const auto symbols = constraint.arguments.at("symbols").get<std::vector<std::string>>();
+    if (names.size() != symbols.size())
+        throw Error("has not as many \"names\" as \"symbols\"", "predicate runs-function");
+    return [names, symbols](Look& look, const Instance& task, std::int32_t offset) {
+        const auto comm = look.known("task_struct.comm");
+        const auto name = comm ? look.text_at(moved(task.address, *comm), comm_size) : std::string();
+        const auto called = std::find_if(names.begin(), names.end(), [&](const std::string& start) { return name.starts_with(start); });
+        if (called == names.end())
+            return Answer();
+        const std::uint64_t function = look.symbol(symbols[static_cast<std::size_t>(called - names.begin())]).value_or(0);
+        const auto value = task.word(offset);
+        if (!function)
+            return Answer();
+        if (!value || !look.leads_somewhere(*value))
+            return Answer::refusal();
+        Answer answer = Answer::searching(function);
+        const Bytes& bytes = look.block(*value, window);
+        for (std::size_t at = 0; at + word <= bytes.size(); at += word)
+            if (load<std::uint64_t>(bytes, at) == function)
+                answer.add({static_cast<std::int32_t>(at)});
+        return answer;
     };
-    const std::string own = text_at(moved(instance.address, *name));
-    for (std::int32_t at = offset - kobject; at < offset; at += static_cast<std::int32_t>(word))
-        if (const auto pointer = instance.word(at); pointer && *pointer >> 63 && !own.empty() && text_at(*pointer) == own)
-            return Answer::show(*value, {static_cast<std::int32_t>(instance.address - *value)});
-    return Answer::refusal();
 }
 
 } // namespace
@@ -412,7 +417,7 @@ const PredicateMakers& task_predicates()
         {"leads-to-auxiliary", leads_to_auxiliary},
         {"auxiliary-id", auxiliary_id},
         {"leads-to-release", plain(leads_to_release)},
-        {"leads-to-start", plain(leads_to_start)},
+        {"runs-function", runs_function},
     };
     return makers;
 }

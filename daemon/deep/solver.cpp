@@ -107,10 +107,16 @@ DeepSolver::DeepSolver(DeepStructures structures) : structures_(std::move(struct
 std::set<std::string, std::less<>> DeepSolver::symbols() const
 {
     std::set<std::string, std::less<>> names{clock};
+    for (const DeepStructure& structure : structures_)
+        if (!structure.symbol.empty())
+            names.insert(structure.symbol);
     for (const Member& member : members_)
-        for (const DeepConstraint& constraint : member.said->constraints)
+        for (const DeepConstraint& constraint : member.said->constraints) {
             if (constraint.arguments.contains("symbol"))
                 names.insert(constraint.arguments.at("symbol").get<std::string>());
+            if (constraint.arguments.contains("symbols"))
+                names.merge(constraint.arguments.at("symbols").get<std::set<std::string, std::less<>>>());
+        }
     return names;
 }
 

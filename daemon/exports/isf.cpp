@@ -268,7 +268,8 @@ void add_unknown(Structures& structures, const Profile& profile, unsigned word)
 // What is so by definition. What a protocol knows of a socket begins with what all know of theirs (include/net/inet_sock.h,
 // include/net/af_unix.h); a Unix socket's path stands where programs put it (include/uapi/linux/un.h). Of a socket's inode it is
 // known how far behind the socket it lies, so that the socket is put at the start of what holds both. A set of capabilities has 64 bits
-// (include/linux/capability.h), a node of a tree its children behind its parent (include/linux/rbtree_types.h).
+// (include/linux/capability.h), a kobject begins with its name and a kref is nothing but a count (include/linux/kobject.h, kref.h), a node
+// of a tree has its children behind its parent (include/linux/rbtree_types.h).
 void add_by_definition(Structures& structures, const Profile& profile, unsigned word)
 {
     if (knows(profile, "socket_alloc.vfs_inode"))
@@ -283,6 +284,11 @@ void add_by_definition(Structures& structures, const Profile& profile, unsigned 
         structures.add("rb_root", "rb_node", 0, node());
         structures.add("rb_node", "rb_right", word, node());
         structures.add("rb_node", "rb_left", 2 * std::int64_t{word}, node());
+    }
+    if (knows(profile, "kobject.kref")) {
+        structures.add("kobject", "name", 0, type_json("char *", 0, word));
+        structures.add("kref", "refcount", 0, type_json("struct atomic_t", 0, word));
+        structures.add("atomic_t", "counter", 0, type_json("int", 0, word));
     }
     if (!knows(profile, "sock.sk_socket"))
         return;

@@ -77,7 +77,10 @@ TAUGHT_BY_LOOKING = (
 )
 
 
-OTHER_NAMES = {"module.core_size": "module.core_layout.size"}  # since 4.5
+OTHER_NAMES = {
+    "module.core_size": "module.core_layout.size",  # since 4.5
+    "task_struct.worker_private": "task_struct.set_child_tid",  # up to 5.16
+}
 
 
 def judge_deep(found, truth):

@@ -19,6 +19,7 @@
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <linux/kexec.h>
+#include <linux/module.h>
 #include <linux/reboot.h>
 #include <sched.h>
 #include <signal.h>
@@ -179,13 +180,18 @@ static void leave_apart(void)
     start_with(CAP_SYS_NICE, 1005, "given-nice");
 }
 
-/* finit_module() came with Linux 3.8; the older call wants the file in memory. */
-static int load_module_file(int fd)
+/*
+ * finit_module() came with Linux 3.8; the older call wants the file in memory. By force if the kernel lets itself be forced: it marks
+ * such a module, and itself.
+ */
+static int load_module_file(int fd, int by_force)
 {
     void *image;
     struct stat file;
-    long result = syscall(SYS_finit_module, fd, "", 0);
+    long result = by_force ? syscall(SYS_finit_module, fd, "", MODULE_INIT_IGNORE_VERMAGIC) : -1;
 
+    if (result)
+        result = syscall(SYS_finit_module, fd, "", 0);
     if (result == 0 || errno != ENOSYS)
         return result ? errno : 0;
     if (fstat(fd, &file))
@@ -197,14 +203,14 @@ static int load_module_file(int fd)
     return result ? errno : 0;
 }
 
-static void load_module(const char *name)
+static void load_module(const char *name, int by_force)
 {
     char path[128];
     int fd, error;
 
     snprintf(path, sizeof(path), "/modules/%s.ko", name);
     fd = open(path, O_RDONLY | O_CLOEXEC);
-    error = fd < 0 ? errno : load_module_file(fd);
+    error = fd < 0 ? errno : load_module_file(fd, by_force);
     if (fd >= 0)
         close(fd);
     printf("LACUNA-GUEST MODULE %s %d\n", name, error);
@@ -214,13 +220,17 @@ static void load_module(const char *name)
 static void hibernate_by(char *modules)
 {
     for (char *name = strtok(modules, ","); name; name = strtok(NULL, ","))
-        load_module(name);
+        load_module(name, 0);
     hibernate();
 }
 
-/* /modules/order: one module a line, or two that two processes load at the same time. */
+/*
+ * /modules/order: one module a line, or two that two processes load at the same time. The first by force where a guest is to show all
+ * that there is to be seen.
+ */
 static void load_modules(void)
 {
+    int by_force = getenv("LACUNA_DETAIL") != NULL;
     FILE *order = fopen("/modules/order", "re");
     char line[256];
 
@@ -232,12 +242,13 @@ static void load_modules(void)
         if (count == 2) {
             other = fork_or_die();
             if (other == 0) {
-                load_module(second);
+                load_module(second, 0);
                 _exit(0);
             }
         }
         if (count >= 1)
-            load_module(first);
+            load_module(first, by_force);
+        by_force = 0;
         if (other)
             waitpid(other, NULL, 0);
     }
@@ -402,7 +413,7 @@ int main(int argc, char **argv)
     if (getenv("LACUNA_TRACED"))
         begin_tracing();
     if (getenv("LACUNA_HOSTILE"))
-        load_module("hostile");
+        load_module("hostile", 0);
     if (getenv("LACUNA_PROBED"))
         probe(getenv("LACUNA_PROBED"));
     if (getenv("LACUNA_HIBERNATE"))

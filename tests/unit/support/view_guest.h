@@ -229,16 +229,7 @@ public:
     // A process's own memory has page tables of its own, here the kernel's.
     void give_memory(const Task& task) { memory.put(task.mm + 0x48, table_of_kernel()); }
 
-private:
-    std::uint64_t table_of_kernel()
-    {
-        if (!table_) {
-            table_ = 0xffff'b000'0000'0000;
-            memory.map(table_, memory.root);
-        }
-        return table_;
-    }
-
+    // To the end of a list with this head.
     void append(std::uint64_t head, std::uint64_t node)
     {
         std::uint64_t last = head;
@@ -250,6 +241,16 @@ private:
         memory.put(node + 8, last);
         memory.put(node, head);
         memory.put(head + 8, node);
+    }
+
+private:
+    std::uint64_t table_of_kernel()
+    {
+        if (!table_) {
+            table_ = 0xffff'b000'0000'0000;
+            memory.map(table_, memory.root);
+        }
+        return table_;
     }
 
     std::uint64_t table_ = 0;
