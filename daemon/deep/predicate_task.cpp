@@ -368,11 +368,24 @@ Answer leads_to_release(Look& look, const Instance& task, std::int32_t offset)
     return answer;
 }
 
+constexpr std::size_t comm_size = 16; // TASK_COMM_LEN
+
+// Of a kernel thread whose name is longer than a task's may be, it leads to all of it.
+Answer leads_to_whole_name(Look& look, const Instance& kthread, std::int32_t offset)
+{
+    constexpr std::size_t longest = 256;
+    const auto comm = look.known("task_struct.comm");
+    const std::string name = comm && kthread.owner ? look.text_at(moved(kthread.owner->address, *comm), comm_size) : std::string();
+    if (name.size() + 1 != comm_size)
+        return {};
+    const std::string whole = look.text_at(kthread.word(offset).value_or(0), longest);
+    return whole.size() > name.size() && whole.starts_with(name) ? Answer::show(kthread.address) : Answer::refusal();
+}
+
 // A kernel thread that is called so runs this function of the kernel's, to which what it leads to leads. Constant: from where.
 Predicate runs_function(const DeepConstraint& constraint, const DeepMember&)
 {
     constexpr std::size_t window = 128; // of struct kthread
-    constexpr std::size_t comm_size = 16; // TASK_COMM_LEN
     const auto names = constraint.arguments.at("names").get<std::vector<std::string>>();
     const auto symbols = constraint.arguments.at("symbols").get<std::vector<std::string>>();
     if (names.size() != symbols.size())
@@ -418,6 +431,7 @@ const PredicateMakers& task_predicates()
         {"auxiliary-id", auxiliary_id},
         {"leads-to-release", plain(leads_to_release)},
         {"runs-function", runs_function},
+        {"leads-to-whole-name", plain(leads_to_whole_name)},
     };
     return makers;
 }

@@ -48,6 +48,7 @@ constexpr auto members = std::to_array<TypedName>({
     {"kobject.kref", "struct kref"},
     {"kobject.name", "char *"},
     {"kset.list", "struct list_head"},
+    {"kthread.full_name", "char *"},
     {"kthread.threadfn", "void *"},
     {"maple_arange_64.slot", "void *[]"},
     {"maple_node.ma64", "struct maple_arange_64"},

@@ -10,7 +10,7 @@ COMPILE = ("gcc", "-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-pthread"
 STATIC, STATIC_PIE = "static", "static-pie"
 # What each is made from, and how it is linked.
 PROGRAMS = {
-    "init": (("init.c", "view.c", "detail.c", "hibernation.c"), STATIC),
+    "init": (("init.c", "view.c", "detail.c", "hibernation.c", "latency.c"), STATIC),
     "worker": (("worker.c",), STATIC_PIE),
     "opener": (("opener.c",), STATIC_PIE),
     "report": (("report.c", "view.c"), STATIC),

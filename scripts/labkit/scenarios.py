@@ -28,6 +28,8 @@ WATCHDOGS = (
     "watchdog_thresh=1 softlockup_panic=1 sysctl.kernel.hung_task_panic=1 sysctl.kernel.hung_task_timeout_secs=1 "
     "sysctl.kernel.hung_task_check_interval_secs=1"
 )
+LATENCY_TOLD = re.compile(r"^LACUNA-LATENCY (\d+) (\d+)$", re.M)
+LATENCY_TOLERANCE = 1.5
 LONGEST_EVENT = 5  # seconds, of an emulated processor that does little else: see docs/security.md for the bound
 HOSTILE_END = re.compile(r"LACUNA-HOSTILE rounds (\d+) (\d+) (\d+)")
 EXITS = ("kvm_emulate_cpuid", "kvm_emulate_halt", "kvm_emulate_hypercall")
@@ -669,6 +671,32 @@ def watchdogs(trial):
         trial.check("the guest is still alive after its work", still_prints(guest))
 
 
+def latency(trial):
+    """How late a program with a deadline wakes up, alone and while its guest is hunted: as a rule no later, and never by more than two events."""
+    job = trial.job["guests"][0]
+    alone = trial.start_guest({**job, "name": f"{job['name']}-alone"}, append="LACUNA_LATENCY=1")
+    trial.wait_ready(alone)
+    before = latencies(alone)
+    alone.kill()
+    trial.start_lacuna()
+    guest = trial.start_guest(append="LACUNA_LATENCY=1")
+    if not trial.wait_ready(guest):
+        return
+    trial.collect(guest)
+    trial.check_trapped(guest)
+    now, longest = latencies(guest), trial.stats(guest)["hook_ns_max"] // 1000
+    trial.write(guest, "latency", {"alone": before, "hunted": now, "longest event": longest})
+    usual = [statistics.median(median for median, _ in measured) for measured in (before, now)]
+    most = [max(longest for _, longest in measured) for measured in (before, now)]
+    trial.check("as a rule it wakes up no later", usual[1] < usual[0] * LATENCY_TOLERANCE, f"{usual[0]} us late alone, {usual[1]} us while it is hunted")
+    trial.check("it waits for two events at most", most[1] < most[0] + 2 * longest, f"{most[0]} us alone, {most[1]} us; the longest event took {longest} us")
+
+
+def latencies(guest):
+    """What the guest has told so far: (median, longest) of each batch, in microseconds."""
+    return [(int(median), int(longest)) for median, longest in LATENCY_TOLD.findall(guest.console.text)]
+
+
 def look_on(module, guest):
     """Have a kernel looked for in the guest that is not there, again when it has been given up."""
     number, state, _ = module.guests()[guest.process.pid]
@@ -919,6 +947,7 @@ SCENARIOS = {
     "neighbours": neighbours,
     "clock": clock,
     "watchdogs": watchdogs,
+    "latency": latency,
     "kexec": kexec,
     "kdump": kdump,
     "kexec-reset": kexec_reset,

@@ -10,7 +10,7 @@
  * CPU), LACUNA_REBOOT=<n> reboots after view n,
  * LACUNA_BUSY=1 lets processes come and go between the views, and has the kernel start one, LACUNA_DETAIL=1 has processes
  * open files and sockets, and prints all about them once, LACUNA_HOSTILE=1 loads the module hostile before there is any other
- * process, LACUNA_TRACED=1 has the kernel trace the functions that Lacuna traps, LACUNA_PROBED=<function+offset> has it
+ * process, LACUNA_LATENCY=1 has a process measure how late it wakes up, LACUNA_TRACED=1 has the kernel trace the functions that Lacuna traps, LACUNA_PROBED=<function+offset> has it
  * probe that place for a while, LACUNA_HIBERNATE=<modules, commas between> loads these, hibernates, or resumes what has hibernated, and
  * goes on then.
  */
@@ -37,6 +37,7 @@
 #include <unistd.h>
 
 #include "hibernation.h"
+#include "latency.h"
 #include "view.h"
 
 #define CONSOLE_LEVEL 8 /* syslog(2), SYSLOG_ACTION_CONSOLE_LEVEL */
@@ -110,6 +111,14 @@ static void leave_processes(void)
     start_as(1001, 2001, "/worker", "stay", "user-one");
     start_as(1002, 2002, "/worker", "stay", "user-two");
     start_as(1003, 2003, "/worker", "stay", "user-three");
+}
+
+static void start_to_measure_latency(void)
+{
+    pid_t pid = fork_or_die();
+
+    if (pid == 0)
+        measure_latency();
 }
 
 /* Something to be seen of files, mounts and sockets. */
@@ -409,6 +418,8 @@ int main(int argc, char **argv)
             pause();
     mount_proc();
     print_start();
+    if (getenv("LACUNA_LATENCY"))
+        start_to_measure_latency();
     kexec(0);
     if (getenv("LACUNA_TRACED"))
         begin_tracing();

@@ -161,3 +161,22 @@ TEST(DeepPredicates, KernelThreadsLeadToWhatTheyRun)
     EXPECT_EQ(about("kworker/R-mm_pe", place).kind, Answer::silent); // runs rescuer_thread()
     EXPECT_EQ(Asked(guest).about("task_struct", "worker_private", task.address, place), Answer::silent);
 }
+
+TEST(DeepPredicates, NamesThatAreCutOffAreWholeElsewhere)
+{
+    ViewGuest guest;
+    guest.known["task_struct.worker_private"] = 0x2030;
+    const auto& task = guest.tasks[5];
+    const std::uint64_t kthread = guest.allocate(0x100);
+    guest.put(task.address, "task_struct.worker_private", kthread);
+    guest.memory.put(kthread + 0x28, guest.text("rcu_tasks_kthread"));
+    guest.memory.put(kthread + 0x30, guest.text("rcu_tasks_kthre"));
+    const auto about = [&](const char* name, std::int32_t offset) {
+        guest.memory.put_text(task.address + guest.at.at("comm"), name, 16);
+        return Asked(guest).about("kthread", "full_name", kthread, offset);
+    };
+    EXPECT_EQ(about("rcu_tasks_kthre", 0x28), Answer::shown);
+    EXPECT_EQ(about("rcu_tasks_kthre", 0x30), Answer::refuted); // no more than the task has
+    EXPECT_EQ(about("rcu_tasks_rude_", 0x28), Answer::refuted);
+    EXPECT_EQ(about("rcu_tasks", 0x28), Answer::silent); // that is all of it
+}
