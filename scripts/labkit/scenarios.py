@@ -29,7 +29,7 @@ WATCHDOGS = (
     "sysctl.kernel.hung_task_check_interval_secs=1"
 )
 LATENCY_TOLD = re.compile(r"^LACUNA-LATENCY (\d+) (\d+)$", re.M)
-LATENCY_TOLERANCE = 1.5
+LATENCY_BATCHES, LATENCY_TOLERANCE = 16, 1.5
 LONGEST_EVENT = 5  # seconds, of an emulated processor that does little else: see docs/security.md for the bound
 HOSTILE_END = re.compile(r"LACUNA-HOSTILE rounds (\d+) (\d+) (\d+)")
 EXITS = ("kvm_emulate_cpuid", "kvm_emulate_halt", "kvm_emulate_hypercall")
@@ -676,6 +676,7 @@ def latency(trial):
     job = trial.job["guests"][0]
     alone = trial.start_guest({**job, "name": f"{job['name']}-alone"}, append="LACUNA_LATENCY=1")
     trial.wait_ready(alone)
+    alone.console.wait_for(lambda _: len(latencies(alone)) >= LATENCY_BATCHES, trial.left(), alone.alive)
     before = latencies(alone)
     alone.kill()
     trial.start_lacuna()
