@@ -180,10 +180,10 @@ void print_mounts(std::ostream& out, const Json& answer)
 
 void print_modules_in_full(std::ostream& out, const Json& answer)
 {
-    Table table({"MODULE", "CODE", "TEXT", "SIZE", "STATE"});
+    Table table({"MODULE", "CODE", "TEXT", "SIZE", "STATE", "TAINTS"});
     for (const Json& module : answer.at("modules"))
         table.add({shown(module.at("name")), shown(module.at("address")), shown(module.at("text_size")),
-                   shown(module.value("size", Json())), shown(module.value("state", Json()))});
+                   shown(module.value("size", Json())), shown(module.value("state", Json())), shown(module.value("taints", Json()))});
     table.print(out);
     print_end(out, answer);
 }

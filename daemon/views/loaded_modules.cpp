@@ -36,6 +36,24 @@ Json state_of(GuestView& view, std::uint64_t node)
     return state && *state < states.size() ? Json(states[*state]) : Json();
 }
 
+// As /proc/modules has them (struct taint_flag, kernel/panic.c; the bits are those of Documentation/admin-guide/tainted-kernels.rst).
+Json taints_of(GuestView& view, std::uint64_t node)
+{
+    struct Mark {
+        unsigned bit;
+        char letter;
+    };
+    constexpr Mark marks[] = {{0, 'P'}, {1, 'F'}, {10, 'C'}, {12, 'O'}, {13, 'E'}, {15, 'K'}, {16, 'X'}, {18, 'N'}};
+    const auto value = view.word(node, "module.taints");
+    if (!value)
+        return {};
+    std::string letters;
+    for (const auto& [bit, letter] : marks)
+        if (*value >> bit & 1)
+            letters += letter;
+    return letters;
+}
+
 } // namespace
 
 Json list_modules_in_full(GuestView& view)
@@ -44,6 +62,7 @@ Json list_modules_in_full(GuestView& view)
     if (!view.knows("module.mem[1].base"))
         view.want("size", {"module.core_size"});
     view.want("state", {"module.state"});
+    view.want("taints", {"module.taints"});
     const std::uint64_t head = view.look().anchors().modules;
     Json modules = Json::array();
     if (!head) // it can have none
@@ -59,7 +78,8 @@ Json list_modules_in_full(GuestView& view)
                            {"address", core ? Json(hex(*core)) : Json()},
                            {"text_size", text ? Json(*text) : Json()},
                            {"size", size_of(view, node)},
-                           {"state", state_of(view, node)}});
+                           {"state", state_of(view, node)},
+                           {"taints", taints_of(view, node)}});
     }
     return {{"modules", std::move(modules)}};
 }

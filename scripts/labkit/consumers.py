@@ -37,7 +37,7 @@ PLUGINS = {
     "linux.pstree.PsTree": (PROCESSES, ()),
     "linux.psaux.PsAux": (PROCESSES, ()),
     "linux.envars.Envars": (None, ()),
-    "linux.lsmod.Lsmod": (MODULES, ()),
+    "linux.lsmod.Lsmod": (MODULES, ("Load Arguments",)),
     "linux.check_creds.Check_creds": (None, ()),
     "linux.library_list.LibraryList": (None, ()),
     "linux.elfs.Elfs": (None, ()),
@@ -48,8 +48,10 @@ PLUGINS = {
     "linux.mountinfo.MountInfo": (None, ()),
     "linux.capabilities.Capabilities": (None, ()),
     "linux.bash.Bash": (None, ()),
-    # Not in 2.11:
-    "linux.kthreads.Kthreads": (None, ()),
+    # Not in 2.11. The names of functions are in a file with all symbols only.
+    "linux.kthreads.Kthreads": (None, ("Symbol",)),
+    "linux.check_modules.Check_modules": (None, ()),
+    "linux.modxview.Modxview": (None, ()),
     "linux.hidden_modules.Hidden_modules": (None, ()),
 }
 DETECTED = ("linux.pslist.PsList", "linux.lsmod.Lsmod")  # tried without a configuration, too

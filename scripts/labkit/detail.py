@@ -149,9 +149,13 @@ def mounts(told, answer):
 
 
 def modules(told, answer):
-    """Their sizes. Inside an init part that has yet to go is counted in."""
-    inside = {name: int(size) for name, size, _ in told.get("module", ())}
-    outside = {one["name"]: inside.get(one["name"]) if one["size"] is None else one["size"] for one in answer["modules"]}
+    """Their sizes and taints, as far as they can be told. Inside an init part that has yet to go is counted in."""
+    inside = {name: (int(size), taints.strip("()")) for name, size, _, taints in told.get("module", ())}
+    outside = {}
+    for one in answer["modules"]:
+        size, taints = inside.get(one["name"], (None, None))
+        outside[one["name"]] = size if one["size"] is None else one["size"], taints if one["taints"] is None else "".join(sorted(one["taints"]))
+    inside = {name: (size, "".join(sorted(taints))) for name, (size, taints) in inside.items()}
     return outcome(inside, outside)
 
 

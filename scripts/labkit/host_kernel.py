@@ -69,7 +69,7 @@ class HostKernel:
         compiler = re.search(r"gcc-\d+", depends).group()
         if shutil.which(compiler):
             return make_command(self.headers(), folder / module, compiler, options)
-        tools = [compiler, re.search(r"linux-kbuild-[^\s,]+", depends).group()]
+        tools = [compiler, re.search(r"linux-kbuild-[^\s,]+", depends).group(), "sparse"]
         build = headers(self.package, relocated=False)
         mounts = {"usr/src": build.parent, "build": folder}
         command = make_command(f"/usr/src/{build.name}", f"/build/{module}", compiler, options)

@@ -125,10 +125,11 @@ static void print_mounts_and_modules(FILE *out)
         fclose(file);
     file = fopen("/proc/modules", "re");
     while (file && fgets(line, sizeof(line), file)) {
+        char taints[32] = "()"; /* nothing stands there if there is none */
         unsigned long size;
 
-        if (sscanf(line, "%255s %lu %*s %*s %63s", what, &size, kind) == 3)
-            fprintf(out, "module %s %lu %s\n", what, size, kind);
+        if (sscanf(line, "%255s %lu %*s %*s %63s %*s %31s", what, &size, kind, taints) >= 3)
+            fprintf(out, "module %s %lu %s %s\n", what, size, kind, taints);
     }
     if (file)
         fclose(file);

@@ -21,7 +21,7 @@
  *   area <pid> <start> <end> <rights> <path>
  *   socket <tcp|tcp6|udp|udp6|unix> <line of /proc/net>
  *   mountinfo <line of /proc/1/mountinfo>
- *   module <name> <size> <state>
+ *   module <name> <size> <state> (<taints>)
  *   LACUNA-DETAIL END
  */
 #ifndef LAB_VIEW_H

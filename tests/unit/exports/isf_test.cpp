@@ -211,6 +211,34 @@ TEST_F(Isf, HasTheFunctionsThatNameWhatHasNoPath)
     EXPECT_FALSE(exported.contains("d_path"));
 }
 
+// With this symbol Volatility wants its structure, without it knows the letters by itself.
+TEST_F(Isf, AllSymbolsButThoseThatNeedAStructure)
+{
+    auto more = symbols;
+    more["worker_thread"] = 0xffffffff81400000;
+    more["taint_flags"] = 0xffffffff81800000;
+    const Json exported = make_isf(profile, more, true).at("symbols");
+    EXPECT_EQ(exported.at("worker_thread").at("address"), 0xffffffff81400000);
+    EXPECT_FALSE(exported.contains("taint_flags"));
+}
+
+// struct module_kobject begins with the kobject; where that is has been learned, and where its members are in it.
+TEST_F(Isf, KobjectsOfModules)
+{
+    add("module.list", "list", 16, 8);
+    add("module.mkobj.kobj", "structure", 8, 72, true);
+    add("module.mkobj.mod", "pointer", 8, 136, true);
+    add("kobject.entry", "list", 16, 8);
+    add("kobject.kref", "int", 4, 56);
+    add("kset.list", "list", 16, 0);
+    EXPECT_EQ(fields("module").at("mkobj").at("offset"), 80);
+    EXPECT_EQ(fields("module_kobject").at("kobj").at("offset"), 0);
+    EXPECT_EQ(fields("module_kobject").at("mod").at("offset"), 64);
+    EXPECT_EQ(fields("kobject").at("name").at("offset"), 0);
+    EXPECT_EQ(fields("kobject").at("kref").at("offset"), 56);
+    EXPECT_EQ(fields("kref").at("refcount").at("type").at("name"), "atomic_t");
+}
+
 TEST_F(Isf, OnlyWhatIsKnown)
 {
     add("task_struct.files", "pointer", 8, 0).state = LACUNA_AMBIGUOUS;

@@ -218,8 +218,13 @@ TEST(Views, ModulesWithTheirSizes)
     guest.put(node, "module.core_size", std::uint32_t{20480});
     const Json answer = seen(guest, list_modules_in_full);
     EXPECT_EQ(answer.at("modules"), Json::parse(R"([{"name": "loop", "address": "0xffffffffc0000000", "text_size": 4096,
-        "size": 20480, "state": null}])"));
+        "size": 20480, "state": null, "taints": null}])"));
     EXPECT_TRUE(answer.at("lacks").contains("state"));
+    guest.known["module.taints"] = 400;
+    guest.put(node, "module.taints", std::uint64_t{1 << 12 | 1 << 13 | 1 << 1});
+    EXPECT_EQ(seen(guest, list_modules_in_full).at("modules").at(0).at("taints"), "FOE");
+    guest.put(node, "module.taints", std::uint64_t{0});
+    EXPECT_EQ(seen(guest, list_modules_in_full).at("modules").at(0).at("taints"), "");
 }
 
 // Whatever a guest has in its memory, no view may do more than say that it cannot tell.
