@@ -288,15 +288,15 @@ TEST_F(DaemonTest, ProcessesAndModulesFromOutside)
     EXPECT_EQ(processes[1].at("kind"), "kernel");
     EXPECT_EQ(processes[1].at("pgd"), Json());
     EXPECT_EQ(ctl_json({"lsmod", "web1"}), Json::parse(R"({"guest": "web1", "modules":
-        [{"name": "dummy", "address": "0xffffffffc0200000", "text_size": 4096, "size": null, "state": null}],
-        "lacks": {"size": ["module.core_size"], "state": ["module.state"]}, "stable": true})"));
+        [{"name": "dummy", "address": "0xffffffffc0200000", "text_size": 4096, "size": null, "state": null, "taints": null}],
+        "lacks": {"size": ["module.core_size"], "state": ["module.state"], "taints": ["module.taints"]}, "stable": true})"));
 
     const Result table = ctl({"ps", "web1"});
     EXPECT_NE(table.out.find("kthr?[2Jd"),
               std::string::npos); // no control characters of a guest on a terminal
     EXPECT_EQ(table.out.find('\x1b'), std::string::npos);
     const std::string modules = ctl({"lsmod", "web1"}).out;
-    EXPECT_NE(modules.find("dummy   0xffffffffc0200000  4096  -     -\n"), std::string::npos) << modules;
+    EXPECT_NE(modules.find("dummy   0xffffffffc0200000  4096  -     -      -\n"), std::string::npos) << modules;
     EXPECT_NE(modules.find("(size cannot be told: module.core_size not known)\n"), std::string::npos) << modules;
 }
 
