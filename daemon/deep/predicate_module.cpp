@@ -13,7 +13,7 @@ namespace {
 
 constexpr std::uint64_t page_size = 4096;
 constexpr std::int32_t word = 8;
-constexpr std::size_t name_size = 56;       // MODULE_NAME_LEN
+constexpr std::size_t name_size = 56;      // MODULE_NAME_LEN
 constexpr std::int32_t kobject_size = 128; // as large as it may be
 
 std::string name_of(Look& look, const Instance& module)
@@ -111,6 +111,7 @@ Predicate kobject_in_set(const DeepConstraint& constraint, const DeepMember&)
             return Answer::refusal();
         Answer answer = Answer::searching(module.address);
         for (std::int32_t entry = word; entry < kobject_size; entry += word) {
+            look.breathe(); // a guest may have long lists behind each of its names
             const auto nodes = look.nodes_of_list(moved(module.address, offset + entry));
             const auto head = std::find_if(nodes.begin(), nodes.end(), [&](std::uint64_t node) { return node - *set < set_size; });
             if (head == nodes.end())
