@@ -53,8 +53,7 @@ bool is_its_own(const std::vector<Instance>& all, const Instance& one, std::int3
 
 Predicate make_predicate(const DeepConstraint& constraint, const DeepMember& member)
 {
-    for (const auto group : {task_predicates, memory_predicates, file_predicates, module_predicates, mount_predicates,
-                             namespace_predicates, network_predicates, socket_predicates})
+    for (const auto group : predicate_groups)
         if (const auto found = group().find(constraint.predicate); found != group().end())
             return found->second(constraint, member);
     throw Error(fmt::format("unknown predicate \"{}\"", constraint.predicate), "member " + member.qualified(),

@@ -65,6 +65,8 @@ const PredicateMakers& mount_predicates();
 const PredicateMakers& namespace_predicates();
 const PredicateMakers& network_predicates();
 const PredicateMakers& socket_predicates();
+inline constexpr std::array predicate_groups{task_predicates,  memory_predicates,    file_predicates,    module_predicates,
+                                             mount_predicates, namespace_predicates, network_predicates, socket_predicates};
 
 // A task that has given up what only live ones have.
 bool has_exited(Look& look, const Instance& task);

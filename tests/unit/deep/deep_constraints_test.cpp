@@ -53,3 +53,13 @@ TEST(DeepConstraints, MistakesAreNamed)
                  "unknown predicate \"leads-nowhere\"");
     EXPECT_ERROR(read_deep_constraints("/nowhere"), "holds no constraint files of deep members");
 }
+
+// Of two groups that have one the first would win, with no word of the other.
+TEST(DeepConstraints, APredicateIsInOneGroup)
+{
+    std::set<std::string> names;
+    for (const auto group : predicate_groups)
+        for (const auto& [name, unused] : group())
+            EXPECT_TRUE(names.insert(name).second) << name;
+    EXPECT_TRUE(names.contains("leads-to-function"));
+}
