@@ -26,6 +26,13 @@ bool is_text(const Bytes& bytes)
            std::all_of(bytes.begin(), end, [](std::uint8_t c) { return c >= 0x20 && c != 0x7f; });
 }
 
+// The bytes before the first NUL, if there is one.
+std::optional<std::string> terminated(const Bytes& bytes)
+{
+    const auto end = std::find(bytes.begin(), bytes.end(), 0);
+    return end == bytes.end() ? std::nullopt : std::optional(std::string(bytes.begin(), end));
+}
+
 bool is_user(std::uint64_t gva)
 {
     return gva >= page_size && gva < std::uint64_t{1} << 56;
@@ -205,7 +212,7 @@ std::vector<std::uint64_t> Look::nodes_of_list(std::uint64_t node)
 std::string Look::text_at(std::uint64_t gva, std::size_t size)
 {
     const Bytes& bytes = block(gva, size);
-    return is_text(bytes) ? std::string(bytes.begin(), std::find(bytes.begin(), bytes.end(), 0)) : std::string();
+    return is_text(bytes) ? terminated(bytes).value() : std::string();
 }
 
 bool Look::is_thread_of(const Instance& leader, std::uint64_t address)
@@ -452,9 +459,7 @@ std::string Look::kind_of_file_system(std::uint64_t super_block)
     const auto text = kind && leads_somewhere(*kind) ? word(moved(*kind, *name)) : std::nullopt;
     if (!text || !(*text >> 63))
         return {};
-    const Bytes& bytes = block(*text, longest);
-    const auto end = std::find(bytes.begin(), bytes.end(), 0);
-    return end == bytes.end() ? std::string() : std::string(bytes.begin(), end);
+    return terminated(block(*text, longest)).value_or(std::string());
 }
 
 // The trees of areas, or their nodes; who owns them is the memory.
@@ -722,11 +727,7 @@ std::optional<std::string> Look::dentry_name(std::uint64_t address)
     const auto text = word(moved(address, *name));
     if (!text || !(*text >> 63))
         return std::nullopt;
-    const Bytes& bytes = block(*text, 256);
-    const auto end = std::find(bytes.begin(), bytes.end(), 0);
-    if (end == bytes.end())
-        return std::nullopt;
-    return std::string(bytes.begin(), end);
+    return terminated(block(*text, 256));
 }
 
 bool Look::is_dentry(std::uint64_t address)

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "predicate.h"
+#include "taints.h"
 
 namespace lacuna {
 
@@ -80,14 +81,14 @@ Answer leads_to_start(Look& look, const Instance& module, std::int32_t offset)
     constexpr std::int64_t furthest = 2048;
     const auto value = module.word(offset);
     const std::uint64_t place = moved(module.address, offset);
-    const std::string own = name_of(look, module);
-    if (own.empty())
+    if (!look.known("module.name"))
         return {};
     if (!value || *value > module.address || *value % 64 || module.address - *value > furthest || place < *value ||
         place - *value <= word) // a list's head that leads to itself
         return Answer::refusal();
+    const std::string own = name_of(look, module);
     for (std::int32_t at = offset - kobject_size; at < offset; at += word)
-        if (const auto pointer = module.word(at); pointer && *pointer >> 63 && look.text_at(*pointer, name_size) == own)
+        if (const auto pointer = module.word(at); pointer && *pointer >> 63 && !own.empty() && look.text_at(*pointer, name_size) == own)
             return Answer::show(*value, {static_cast<std::int32_t>(module.address - *value)});
     return Answer::refusal();
 }
@@ -103,11 +104,13 @@ Predicate kobject_in_set(const DeepConstraint& constraint, const DeepMember&)
             called = constraint.arguments.at("called").get<std::string>()](Look& look, const Instance& module, std::int32_t offset) {
         const auto leads = look.symbol(symbol);
         const auto set = leads ? look.word(*leads) : std::nullopt;
-        const std::string own = name_of(look, module);
-        if (!set || !look.leads_somewhere(*set) || own.empty())
+        if (!set || !look.leads_somewhere(*set) || !look.known("module.name"))
             return Answer();
         const auto name = module.word(offset);
-        if (!name || !look.leads_to_text(*name) || look.text_at(*name, name_size) != own)
+        if (!name || !look.leads_to_text(*name))
+            return Answer::refusal();
+        const std::string own = name_of(look, module);
+        if (own.empty() || look.text_at(*name, name_size) != own)
             return Answer::refusal();
         Answer answer = Answer::searching(module.address);
         for (std::int32_t entry = word; entry < kobject_size; entry += word) {
@@ -129,13 +132,15 @@ Predicate kobject_in_set(const DeepConstraint& constraint, const DeepMember&)
     };
 }
 
-// What marks a module as other than the kernel's own, and the whole kernel with it, for ever
-// (Documentation/admin-guide/tainted-kernels.rst): what all modules have there is what the kernel has of such marks. Two marks at
-// least: a single one is too simple a number.
+// What marks a module as other than the kernel's own, and the whole kernel with it, for ever: what all modules have there is what the
+// kernel has of such marks. Two marks at least: a single one is too simple a number.
 Predicate taints(const DeepConstraint& constraint, const DeepMember&)
 {
-    constexpr std::uint64_t of_modules = 1 << 0 | 1 << 1 | 1 << 10 | 1 << 12 | 1 << 13 | 1 << 15 | 1 << 16 | 1 << 18;
-    return [symbol = constraint.arguments.at("symbol").get<std::string>()](Look& look, const Instance& module, std::int32_t offset) {
+    std::uint64_t of_modules = 0;
+    for (const Taint& taint : module_taints)
+        of_modules |= std::uint64_t{1} << taint.bit;
+    return [symbol = constraint.arguments.at("symbol").get<std::string>(),
+            of_modules](Look& look, const Instance& module, std::int32_t offset) {
         const auto mask = look.symbol(symbol);
         const auto all = mask ? look.word(*mask) : std::nullopt;
         const auto value = module.word(offset);

@@ -326,9 +326,6 @@ Json symbol_json(std::uint64_t address, std::string_view c_type)
     return json;
 }
 
-// What Volatility, where it finds the symbol, wants to know the structure of, and does without otherwise.
-constexpr std::array of_unknown_structure = {"taint_flags"};
-
 // What has no path is named by a function of its file system (struct dentry_operations.d_dname), which tools tell kinds of files by.
 bool names_dentries(std::string_view symbol)
 {
@@ -354,8 +351,7 @@ Json symbols_json(const Profile& profile, const std::map<std::string, std::uint6
     std::map<std::string, Json> more; // looking a name up in an ordered object takes as long as it has names
     for (const auto& [name, address] : symbols)
         more.emplace(name, symbol_json(address, {}));
-    for (const char* name : of_unknown_structure)
-        more.erase(name);
+    more.erase("taint_flags"); // where Volatility finds it, it wants to know its structure; otherwise it does without
     for (const auto& [name, symbol] : json.items())
         more[name] = symbol;
     return nlohmann::json(std::move(more));

@@ -2,6 +2,7 @@
 #include "loaded_modules.h"
 
 #include "error.h"
+#include "taints.h"
 
 namespace lacuna {
 
@@ -36,19 +37,14 @@ Json state_of(GuestView& view, std::uint64_t node)
     return state && *state < states.size() ? Json(states[*state]) : Json();
 }
 
-// As /proc/modules has them (struct taint_flag, kernel/panic.c; the bits are those of Documentation/admin-guide/tainted-kernels.rst).
+// As /proc/modules has them.
 Json taints_of(GuestView& view, std::uint64_t node)
 {
-    struct Mark {
-        unsigned bit;
-        char letter;
-    };
-    constexpr Mark marks[] = {{0, 'P'}, {1, 'F'}, {10, 'C'}, {12, 'O'}, {13, 'E'}, {15, 'K'}, {16, 'X'}, {18, 'N'}};
     const auto value = view.word(node, "module.taints");
     if (!value)
         return {};
     std::string letters;
-    for (const auto& [bit, letter] : marks)
+    for (const auto& [bit, letter] : module_taints)
         if (*value >> bit & 1)
             letters += letter;
     return letters;

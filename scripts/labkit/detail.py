@@ -150,12 +150,12 @@ def mounts(told, answer):
 
 def modules(told, answer):
     """Their sizes and taints, as far as they can be told. Inside an init part that has yet to go is counted in."""
-    inside = {name: (int(size), taints.strip("()")) for name, size, _, taints in told.get("module", ())}
+    inside = {name: [int(size), sorted(taints.strip("()"))] for name, size, _, taints in told.get("module", ())}
     outside = {}
     for one in answer["modules"]:
-        size, taints = inside.get(one["name"], (None, None))
-        outside[one["name"]] = size if one["size"] is None else one["size"], taints if one["taints"] is None else "".join(sorted(one["taints"]))
-    inside = {name: (size, "".join(sorted(taints))) for name, (size, taints) in inside.items()}
+        seen = one["size"], None if one["taints"] is None else sorted(one["taints"])
+        like = inside.get(one["name"], [None, None])
+        outside[one["name"]] = [mine if theirs is None else theirs for mine, theirs in zip(like, seen)]
     return outcome(inside, outside)
 
 

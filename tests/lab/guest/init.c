@@ -10,9 +10,9 @@
  * CPU), LACUNA_REBOOT=<n> reboots after view n,
  * LACUNA_BUSY=1 lets processes come and go between the views, and has the kernel start one, LACUNA_DETAIL=1 has processes
  * open files and sockets, and prints all about them once, LACUNA_HOSTILE=1 loads the module hostile before there is any other
- * process, LACUNA_LATENCY=1 has a process measure how late it wakes up, LACUNA_TRACED=1 has the kernel trace the functions that Lacuna traps, LACUNA_PROBED=<function+offset> has it
- * probe that place for a while, LACUNA_HIBERNATE=<modules, commas between> loads these, hibernates, or resumes what has hibernated, and
- * goes on then.
+ * process, LACUNA_LATENCY=1 has a process measure how late it wakes up, LACUNA_TRACED=1 has the kernel trace the functions
+ * that Lacuna traps, LACUNA_PROBED=<function+offset> has it probe that place for a while, LACUNA_HIBERNATE=<modules, commas
+ * between> loads these, hibernates, or resumes what has hibernated, and goes on then.
  */
 #define _GNU_SOURCE /* unshare() */
 #include <errno.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "deep_guest.h"
+#include "asked.h"
 #include "deep_learning.h"
 #include "expect_error.h"
 
@@ -7,18 +7,12 @@ using namespace lacuna;
 
 namespace {
 
-const DeepSolver& solver()
-{
-    static const DeepSolver solver(read_deep_constraints(LACUNA_CONSTRAINTS "/deep").structures);
-    return solver;
-}
-
 using Found = std::map<std::string, ProfileMember>;
 
 Found learn(DeepGuest& guest, unsigned looks = DeepLearning::looks_wanted,
             const std::function<void(unsigned)>& between = {})
 {
-    DeepLearning learning(solver(), guest.profile(), guest.anchors());
+    DeepLearning learning(shipped_solver(), guest.profile(), guest.anchors());
     AddressSpace memory = guest.memory.space();
     for (unsigned i = 0; i < looks; i++) {
         learning.look(memory);
@@ -143,14 +137,14 @@ TEST(DeepLearning, GivesUpInTime)
     AddressSpace memory = guest.memory.space();
     Look look(memory, guest.anchors(), std::chrono::steady_clock::now());
     EXPECT_ERROR(
-        solver().solve(look, {{"task_struct.tasks", static_cast<std::int32_t>(guest.at.at("tasks"))}}),
+        shipped_solver().solve(look, {{"task_struct.tasks", static_cast<std::int32_t>(guest.at.at("tasks"))}}),
         "takes too long");
 }
 
 TEST(DeepLearning, BreathesWhileItLooks)
 {
     DeepGuest guest(13);
-    DeepLearning learning(solver(), guest.profile(), guest.anchors());
+    DeepLearning learning(shipped_solver(), guest.profile(), guest.anchors());
     AddressSpace memory = guest.memory.space();
     unsigned breaths = 0;
     guest.memory.before_read = [](unsigned) { usleep(100); };
@@ -163,9 +157,9 @@ TEST(DeepLearning, NeedsTheCoreMembers)
     DeepGuest guest(14);
     Profile profile = guest.profile();
     profile.members.erase(profile.members.begin() + 1);
-    EXPECT_ERROR(DeepLearning(solver(), profile, guest.anchors()),
+    EXPECT_ERROR(DeepLearning(shipped_solver(), profile, guest.anchors()),
                  "the offset of task_struct.pid is not in the profile");
     profile = guest.profile();
     profile.architecture = "i386";
-    EXPECT_ERROR(DeepLearning(solver(), profile, guest.anchors()), "64-bit kernels only");
+    EXPECT_ERROR(DeepLearning(shipped_solver(), profile, guest.anchors()), "64-bit kernels only");
 }

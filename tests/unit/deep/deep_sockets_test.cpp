@@ -1,16 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "solver.h"
-#include "view_guest.h"
+#include "asked.h"
 
 using namespace lacuna;
 
 namespace {
-
-const DeepSolver& solver()
-{
-    static const DeepSolver solver(read_deep_constraints(LACUNA_CONSTRAINTS "/deep").structures);
-    return solver;
-}
 
 // A guest with files, mounts and sockets; what sockets and mounts are learned from is known, they themselves are not.
 class NetGuest : public ViewGuest {
@@ -59,7 +52,7 @@ public:
         AddressSpace memory_of_guest = memory.space();
         Look look(memory_of_guest, anchors(), std::chrono::steady_clock::now() + std::chrono::minutes(5));
         std::map<std::string, DeepFinding> by_name;
-        for (DeepFinding& finding : solver().solve(look, start))
+        for (DeepFinding& finding : shipped_solver().solve(look, start))
             by_name.emplace(finding.member, std::move(finding));
         return by_name;
     }
@@ -116,7 +109,7 @@ public:
         AddressSpace space = memory.space();
         Look look(space, anchors(), std::chrono::steady_clock::now() + std::chrono::minutes(5));
         std::map<std::string, std::vector<std::int32_t>> all;
-        for (const DeepFinding& finding : solver().solve(look, start))
+        for (const DeepFinding& finding : shipped_solver().solve(look, start))
             all[finding.member] = finding.offsets;
         return all;
     }
@@ -187,7 +180,7 @@ TEST(DeepMounts, AreFoundByWhatTheyAreMountedIn)
     AddressSpace memory = guest.memory.space();
     Look look(memory, guest.anchors(), std::chrono::steady_clock::now() + std::chrono::minutes(5));
     std::map<std::string, std::vector<std::int32_t>> found;
-    for (const DeepFinding& finding : solver().solve(look, start))
+    for (const DeepFinding& finding : shipped_solver().solve(look, start))
         found[finding.member] = finding.offsets;
     const std::int32_t within = guest.known.at("mount.mnt"); // what is found counts from there
     EXPECT_EQ(found.at("mount.mnt"), std::vector<std::int32_t>{within});

@@ -6,7 +6,8 @@
 
 namespace lacuna {
 
-inline const DeepSolver& shipped_constraints()
+// By the constraints that are shipped.
+inline const DeepSolver& shipped_solver()
 {
     static const DeepSolver solver(read_deep_constraints(LACUNA_CONSTRAINTS "/deep").structures);
     return solver;
@@ -25,7 +26,7 @@ public:
         for (auto& [name, offset] : known)
             if (name.starts_with("mount.") && name != "mount.mnt") // as a look counts
                 offset -= known.at("mount.mnt");
-        look_.set_structures(shipped_constraints().structures());
+        look_.set_structures(shipped_solver().structures());
         look_.know(known);
     }
 
@@ -36,7 +37,7 @@ public:
     }
     Answer answer(const std::string& structure, const std::string& member, std::uint64_t address, std::int32_t offset)
     {
-        for (const DeepStructure& one : shipped_constraints().structures())
+        for (const DeepStructure& one : shipped_solver().structures())
             for (const DeepMember& said : one.members)
                 if (one.name == structure && said.name == member)
                     for (const Instance& instance : look_.instances_named(structure))
