@@ -13,7 +13,7 @@ from .host import DebugHost, Host, emulator_failed, warnings
 from .kernel_build import BUILT, BuiltKernel
 from .kernel_package import KernelPackage
 from .native import Native
-from .truth import truth_of
+from .truth import members_by_headers, truth_of
 
 GUEST_KERNEL = "bookworm"
 CPUS, MEMORY = 2, 512  # of a guest
@@ -67,8 +67,8 @@ def boot(options):
         untaught = ("module",)  # it was given none to load
     codes += [judge_guest(out / folder, truths[which], untaught) for folder, which in judged.items() if truths[which]]
     codes += [judge_published(out / folder, kernels[which], built(options.build, "tests/btf_truth")) for folder, which in judged.items() if truths[which]]
-    if options.scenario == "deep":
-        codes.append(judge_deep(out, kernels["first"], built(options.build, "tests/btf_truth")))
+    if job["looks"]:
+        codes += [judge_deep(out / folder, kernels[which], built(options.build, "tests/btf_truth")) for folder, which in judged.items()]
     codes += [judge_behaviour(out / folder, untaught) for folder in judged if by_behaviour]
     if options.count_instructions:
         instructions.count(job["guests"][0], out, options.build.resolve())
@@ -152,6 +152,9 @@ def make_job(options, kernels, host, system, by_behaviour):
         raise LabError(f"no such initrd: {options.initrd}")
     if system and options.initrd:
         raise LabError("--initrd does not go with --guest-os: a guest system brings its own")
+    looks = options.looks or options.scenario == "deep"
+    if options.looks and options.scenario != "normal":
+        raise LabError("--looks goes with the scenario normal; deep looks in any case")
     if by_behaviour and (system or options.initrd or options.scenario != "normal"):
         raise LabError("by its behaviour only a guest with the lab's own init is judged, in the scenario normal")
     if system and options.scenario in OF_LABS_INIT:
@@ -166,7 +169,7 @@ def make_job(options, kernels, host, system, by_behaviour):
         # Of the age of a kernel that is judged by its behaviour nothing is known.
         libc = guest_programs.Musl if by_behaviour else guest_programs.Glibc
         own = options.initrd.resolve() if options.initrd else guest_initrd.initrd(kernel, extra, carried, libc, [*aside, *drivers])
-        boots = {"initrd": own, "append": "LACUNA_CODE=1" if by_behaviour else "LACUNA_DETAIL=1" if options.scenario == "deep" else ""}
+        boots = {"initrd": own, "append": "LACUNA_CODE=1" if by_behaviour else "LACUNA_DETAIL=1" if looks else ""}
     boots |= {"append": f"{boots.get('append', '')} {options.append}".strip()}
     boots |= {"cpus": options.cpus or boots.get("cpus", CPUS), "memory": options.guest_memory or boots.get("memory", MEMORY)}
     guests = [
@@ -185,6 +188,7 @@ def make_job(options, kernels, host, system, by_behaviour):
         "scenario": options.scenario,
         "record": options.record,
         "keep_memory": options.keep_memory,
+        "looks": looks,
         "guests": guests,
         "vmlinux": None if options.native else host.kernel.vmlinux,
         "other_systems": other_systems.floppies(),
@@ -267,7 +271,9 @@ def judge_guest(folder, truth, untaught=()):
 
 def judge_deep(folder, kernel, btf_tool):
     """Write deep-verdict.json and show the verdict on what a look has taught; returns its exit code."""
-    found = (load_if_there(folder / "deep.json") or {}).get("members", {})
+    found = (load_if_there(folder / "deep.json") or {}).get("members")
+    if found is None:
+        return 0  # a check has failed, or looks are not for this guest
     verdict = judge.judge_deep(found, deep_truth(found, kernel, btf_tool))
     (folder / "deep-verdict.json").write_text(json.dumps(verdict, indent=1))
     say(f"verdict on what was learned by looking:\n{judge.table(verdict)}")
@@ -281,7 +287,7 @@ def judge_published(folder, kernel, btf_tool):
     if not found:
         return 0
     truth = deep_truth(found, kernel, btf_tool)
-    verdict = judge.count({name: {**judge.judge_member(one, truth[name]), "may_be_open": True} for name, one in found.items()})
+    verdict = judge.count({name: {**judge.judge_deep_member(name, one, truth), "may_be_open": True} for name, one in found.items()})
     (folder / "published-verdict.json").write_text(json.dumps(verdict, indent=1))
     wrong = [name for name, one in verdict["members"].items() if one["verdict"] == "wrong"]
     say(f"{folder}: {verdict['right']} deep members in the profile are right, {len(wrong)} wrong {' '.join(wrong)}")
@@ -289,12 +295,15 @@ def judge_published(folder, kernel, btf_tool):
 
 
 def deep_truth(found, kernel, btf_tool):
-    """Where BTF says these members are."""
+    """Where these members are: {name: offset, None if the kernel has none}; by BTF or, of what headers tell, by offsetof()."""
     names = [*found, "module.list", *judge.OTHER_NAMES.values()]
-    truth = json.loads(run([btf_tool, kernel.vmlinuz, *names], hint="what looks teach is judged by BTF only: choose a kernel with it"))
-    truth |= {name: truth[other] for name, other in judge.OTHER_NAMES.items() if truth.get(name) is None}
+    if kernel.headers:
+        truth = members_by_headers(kernel.headers, names, kernel.tools)
+    else:
+        truth = json.loads(run([btf_tool, kernel.vmlinuz, *names], hint="looks are judged by BTF or headers: choose a kernel with either"))
+    truth |= {name: truth[other] for name, other in judge.OTHER_NAMES.items() if truth.get(name) is None and other in truth}
     for name in found:
-        if name.startswith("module.") and name != "module.list" and truth[name] is not None:
+        if name.startswith("module.") and name != "module.list" and truth.get(name) is not None:
             truth[name] -= truth["module.list"]
     return truth
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from . import cache
 from .base import LabError
 from .kernel_modules import ModuleTree
-from .kernel_headers import headers
+from .kernel_headers import GCC, headers
 from .kernel_package import is_64_bit, unpack_kernel
 
 # Modules that need no hardware and run an init function, in order of preference.
@@ -48,13 +48,13 @@ WANTED, LIMIT = 14, 18
 class GuestKernel:
     """A kernel image and the modules its guest is to load: files in the cache. `system_map`: what Lacuna is given, or None.
 
-    `headers` is the folder its true offsets are compiled against; without, they are read from its BTF. `truth` is
+    `headers` is the folder its true offsets are compiled against, by `tools`; without, they are read from its BTF. `truth` is
     what is known of them already: of a kernel that was built here. `debs` are its packages, if it comes from such.
     """
 
-    def __init__(self, folder, headers_folder=None, debs=()):
+    def __init__(self, folder, headers_folder=None, debs=(), tools=GCC):
         self.vmlinuz = folder / "vmlinuz"
-        self.folder, self.headers, self.debs = folder, headers_folder, debs
+        self.folder, self.headers, self.debs, self.tools = folder, headers_folder, debs, tools
         self.is_64_bit = is_64_bit(self.vmlinuz)
         self.release = (folder / "release").read_text()
         self.order = (folder / "order").read_text()
@@ -131,7 +131,7 @@ def from_build(kernel):
         fill(folder, kernel.vmlinuz, kernel.modules, kernel.release, kernel.system_map)
         (folder / "truth.json").write_text(json.dumps(kernel.truth))
 
-    return GuestKernel(cache.folder("guest-kernel", inputs, make))
+    return GuestKernel(cache.folder("guest-kernel", inputs, make), kernel.headers, tools=kernel.tools)
 
 
 def fill(folder, image, modules, release, system_map=None):

@@ -83,12 +83,19 @@ OTHER_NAMES = {
 }
 
 
+def judge_deep_member(name, member, truth):
+    """The verdict on one of them: nothing speaks for or against what is in no truth."""
+    if name in truth:
+        return judge_member(member, truth[name])
+    return {"verdict": "unproven", "found": member.get("offset", "absent"), "truth": None}
+
+
 def judge_deep(found, truth):
     """The verdict on members learned by looking: {member: its state and offset} against {member: true offset or None}."""
     members = {}
     for name, member in found.items():
         entry = {**member, "remaining": None} if member["state"] == "ambiguous" else member
-        members[name] = {**judge_member(entry, truth[name]), "may_be_open": name not in TAUGHT_BY_LOOKING}
+        members[name] = {**judge_deep_member(name, entry, truth), "may_be_open": name not in TAUGHT_BY_LOOKING}
     for name in TAUGHT_BY_LOOKING:
         members.setdefault(name, {**judge_member(None, None), "may_be_open": False})
     return count(members)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from . import cache, truth
 from .base import REPOSITORY, LabError, plain_environment, run, say
+from .kernel_headers import GCC
 from .kernel_source import KernelSource
 
 KERNELS = REPOSITORY / "tests/lab/kernels"
@@ -26,7 +27,7 @@ SIGNATURE = {
 
 
 class BuiltKernel:
-    """A kernel of kernels.json. After build(): `vmlinuz`, `modules` (/lib/modules/RELEASE), `release`, `truth`.
+    """A kernel of kernels.json. After build(): `vmlinuz`, `modules` (/lib/modules/RELEASE), `release`, `truth`, and `headers` to compile against.
 
     And `system_map` of one that has no symbol table of its own, else None.
     """
@@ -53,6 +54,7 @@ class BuiltKernel:
         self.vmlinuz = self.folder / "vmlinuz"
         self.release = (self.folder / "release").read_text()
         self.modules = self.folder / "lib/modules" / self.release
+        self.headers = self.folder / "source/objects"
         self.truth = json.loads((self.folder / "truth.json").read_text())
         has_table = options((self.folder / "config").read_text()).get("CONFIG_KALLSYMS") == "y"
         self.system_map = None if has_table else self.folder / "System.map"
@@ -83,10 +85,7 @@ class BuiltKernel:
         for name in ("source", "build"):
             (folder / "lib/modules" / release / name).unlink(missing_ok=True)
         shutil.rmtree(folder / "truth")
-        if self.more:
-            forget_objects(objects)
-        else:
-            shutil.rmtree(tree)
+        forget_objects(objects)
 
     def _change(self, tree):
         for patch in self._patch():
@@ -121,7 +120,7 @@ def known():
 
 def tools(compiler):
     """What make is told of the compiler, gcc if it is None; with "clang-16" assembler and linker are LLVM's as well."""
-    return [f"LLVM=-{compiler.removeprefix('clang-')}"] if compiler else ["CC=gcc"]
+    return [f"LLVM=-{compiler.removeprefix('clang-')}"] if compiler else [*GCC]
 
 
 def compiler_version(compiler):
@@ -133,7 +132,7 @@ def compiler_version(compiler):
 
 
 def forget_objects(folder):
-    """Leave of a build what building modules for it needs: its configuration, headers it has made, and tools."""
+    """Leave of a build what compiling against it needs: its configuration, headers it has made, and tools."""
     for file in folder.rglob("*"):
         if file.is_file() and (file.suffix in (".a", ".cmd", ".o") or file.name.startswith(("vmlinux", ".tmp_"))):
             file.unlink()

@@ -7,6 +7,8 @@ from pathlib import Path
 from . import cache
 from .debian import Apt, unpack
 
+GCC = ("CC=gcc",)  # what make is told, so that it is this machine's that compiles
+
 
 def headers(package, relocated=True):
     """The folder to give to `make -C`, of the kernel in a KernelPackage; not relocated: if it is /usr/src."""

@@ -51,6 +51,8 @@ CONFIGURATIONS = tuple({**ARGUMENTS, **OPTIONS})
 SHORT = (NEWEST, "os:debian12")
 SHUFFLED = "randstruct-1"
 COLUMNS = ("kernel", "configuration", *VERDICTS, "traps", "wasted", "hunt", "prompt", "seconds", "remark")
+DEEP = "by looks"  # a column that is there if guests were looked at
+LOOKS_SECONDS = 900
 
 
 def long_list():
@@ -100,6 +102,7 @@ class Entry:
         for name in self.configuration:
             command += OPTIONS.get(name, ())
         command += ["--record"] if options.record else []
+        command += ["--looks", "--timeout", str(LOOKS_SECONDS)] if options.looks else []
         return [*command, "--out", out]
 
     def run(self, options):
@@ -123,6 +126,8 @@ class Entry:
         if code >= LAB_FAILED:
             return {**row, "remark": f"the lab failed: {last_line(out.parent / f'{out.name}.log')}"}
         verdict, stats, result, times = (load(out / f"{name}.json") for name in ("verdict", "stats", "result", "times"))
+        if looked := load(out / "deep-verdict.json"):
+            row[DEEP] = in_short(looked)
         release = load(out / "profile.json").get("kernel", {}).get("release", self.kernel)
         row |= {"kernel": release, **{name: verdict[name] for name in VERDICTS}}
         row |= {"traps": stats.get("traps_total"), "wasted": sum(stats.get("wasted", {}).values())}
@@ -133,6 +138,13 @@ class Entry:
         open_members += [f"{name} tied" for name, member in members if "tie" in member and member["verdict"] == "right"]
         failed = [check["check"] for check in result["checks"] if not check["ok"]]
         return {**row, "remark": "; ".join([", ".join(open_members), *failed]).strip("; ")}
+
+
+def in_short(verdict):
+    """A verdict on what a look has taught, as a cell."""
+    tied = sum("tie" in member and member["verdict"] == "right" for member in verdict["members"].values())
+    left = sum(verdict[name] for name in VERDICTS) - verdict["right"] - verdict["wrong"]
+    return f"{verdict['right'] - tied} right, {tied} tied, {left} open, {verdict['wrong']} wrong"
 
 
 def find(kernel):
@@ -169,15 +181,16 @@ def matrix(options):
     return max(row["code"] for row in rows)
 
 
-def cells(row):
-    """A row's cells as text."""
-    return [str(cell) if (cell := row.get(name)) not in (None, "") else "-" for name in COLUMNS]
+def table(rows):
+    """The rows as texts, with the columns' names first."""
+    names = [name for name in (*COLUMNS[:-1], DEEP, COLUMNS[-1]) if name != DEEP or any(DEEP in row for row in rows)]
+    return [names, *([str(cell) if (cell := row.get(name)) not in (None, "") else "-" for name in names] for row in rows)]
 
 
 def plain(rows):
     """The table for the terminal."""
-    lines = [COLUMNS, *map(cells, rows)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(COLUMNS))]
+    lines = table(rows)
+    widths = [max(map(len, column)) for column in zip(*lines)]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in lines
     )
@@ -185,5 +198,6 @@ def plain(rows):
 
 def markdown(rows):
     """The table for the documentation."""
-    lines = [COLUMNS, ["---"] * len(COLUMNS), *map(cells, rows)]
+    names, *rest = table(rows)
+    lines = [names, ["---"] * len(names), *rest]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)

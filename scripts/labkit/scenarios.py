@@ -44,20 +44,29 @@ def normal(trial):
     trial.start_lacuna()
     guests = [trial.start_guest(job) for job in trial.job["guests"]]
     for guest in [guest for guest in guests if trial.wait_ready(guest)]:
-        trial.collect(guest)
+        if trial.job["looks"]:
+            collect_and_look(trial, guest)
+        else:
+            trial.collect(guest)
 
 
 def deep(trial):
-    """Boot a guest, and when it is done learn what a look at it can teach, without a trap: see judge.judge_deep().
-
-    Then what lacunactl tells of processes, files, memory, sockets and mounts is compared with what the guest has told.
-    """
+    """Boot a guest, look at it, and compare what lacunactl tells of processes, files, memory, sockets and mounts with what it has told."""
     trial.start_lacuna()
     guest = trial.start_guest()
-    if not trial.wait_ready(guest):
-        return
-    keep = trial.job.pop("keep_memory", False)  # with what is learned now
+    if trial.wait_ready(guest):
+        collect_and_look(trial, guest)
+        check_detail(trial, guest)
+
+
+def collect_and_look(trial, guest):
+    """Collect all about a guest, and learn what a look at it can teach, without a trap: see judge.judge_deep()."""
+    keep, trial.job["keep_memory"] = trial.job["keep_memory"], False  # with what is learned now
     trial.collect(guest)
+    trial.job["keep_memory"] = keep
+    if trial.lacuna.facts(guest.name).get("paging") not in ("4-level", "5-level"):
+        trial.say("not looked at: looks are for 64-bit guests")
+        return
     traps = trial.stats(guest).get("traps_total")
     answer = trial.lacuna.ask("learn", guest.name, "--deep", seconds=trial.left())
     trial.write(guest, "deep", answer)
@@ -65,7 +74,6 @@ def deep(trial):
     trial.check("nothing was trapped for it", trial.stats(guest).get("traps_total") == traps, f"{traps} traps before")
     trial.check("the guest runs on", still_prints(guest))
     trial.write(guest, "profile", trial.lacuna.ask("profile", guest.name))
-    check_detail(trial, guest)
     if keep:
         trial.keep_memory(guest)
 

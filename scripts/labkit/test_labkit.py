@@ -202,7 +202,7 @@ class MatrixTest(unittest.TestCase):
 
     def test_configurations_become_options(self):
         class Options:
-            build, record = "build", False
+            build, record, looks = "build", False, False
 
         command = matrix.Entry("bookworm:rt-amd64@4cpus@pti@nosmp").command("out", Options)
         self.assertIn("bookworm:rt-amd64", command)
@@ -222,11 +222,11 @@ class MatrixTest(unittest.TestCase):
         results = {"verdict": verdict, "result": result, "profile": profile, "stats": {"traps_total": 7, "wasted": {"fork": 1, "exit": 2}}}
         row = self.entry("bookworm", 2, results)
         cells = ["6.1.0-1-amd64", "-", "1", "0", "1", "0", "0", "0", "7", "3", "-", "-", "12.5", "a.c; lists are equal"]
-        self.assertEqual(matrix.cells(row), cells)
+        self.assertEqual(matrix.table([row])[1], cells)
 
     def test_guest_systems(self):
         class Options:
-            build, record = "build", False
+            build, record, looks = "build", False, False
 
         command = matrix.Entry("os:single").command("out", Options)
         self.assertEqual(command[command.index("--guest-os") + 1], "single")
