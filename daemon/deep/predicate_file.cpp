@@ -229,7 +229,7 @@ bool is_root(Look& look, std::uint64_t dentry)
 // has, the other to where the process is, which may be a root of another file system. Constants: the dentries of root and pwd.
 Answer leads_to_root(Look& look, const Instance& task, std::int32_t offset)
 {
-    constexpr std::size_t window = 64;
+    constexpr std::size_t window = 128; // as fs_struct's: with PREEMPT_RT its lock and its count take 60 bytes
     const auto value = task.word(offset);
     if (!look.known("dentry.d_parent") || look.member(task, "task_struct.mm").value_or(0) == 0)
         return {};

@@ -55,6 +55,24 @@ TEST(DeepPredicates, WhatHasNoRootOfAKnownNumberTellsNothingOfNumbers)
     EXPECT_EQ(Asked(guest).about("inode", "i_ino", guest.inodes[1], guest.at_number), Answer::silent);
 }
 
+TEST(DeepPredicates, ProcessesHaveARootBehindALockOfAnySize)
+{
+    for (const std::uint64_t place : {0x18, 0x40}) { // of the root in fs_struct: of usual kernels, and of those with PREEMPT_RT
+        FileGuest guest("proc");
+        for (const auto& task : guest.tasks) {
+            const std::uint64_t fs = guest.allocate(0x80);
+            guest.memory.put(fs + place + 8, guest.dentries[0]);
+            guest.memory.put(fs + place + 24, guest.dentries[1]);
+            guest.put(task.address, "task_struct.fs", fs);
+        }
+        Asked asked(guest);
+        const auto right = static_cast<std::int32_t>(guest.offset("task_struct.fs"));
+        const Answer answer = asked.answer("task_struct", "fs", guest.tasks.back().address, right);
+        EXPECT_EQ(answer.kind, Answer::shown) << place;
+        EXPECT_EQ(asked.about("task_struct", "fs", guest.tasks.back().address, right - 8), Answer::refuted);
+    }
+}
+
 TEST(DeepPredicates, DevicesHaveNumbersOfTheirOwn)
 {
     constexpr std::int32_t place = 16, elsewhere = 20;
