@@ -162,6 +162,8 @@ int profile(const Options& options, const Streams& streams)
 // The store has all that it takes: no daemon is asked.
 int export_form(const Options& options, const Streams& streams)
 {
+    if (options.out.empty() && options.format == "elf")
+        throw Error("is no text", "an ELF file", "say by --out where it is to be written");
     const std::string text = make_export(Store::existing(store_of(options)),
                                          {options.format, options.guest, options.memory, options.all_symbols});
     if (options.out.empty())
@@ -414,9 +416,9 @@ void add_commands(CLI::App& app, Options& options, Command& chosen)
                           "where to look when the daemon is not there [the configured one]");
     CLI::App* exporting = add("export", "what was learned in the form that a tool reads; needs no daemon", export_form);
     exporting->add_option("name", options.guest, "name of the guest, or kernel id")->required();
-    exporting->add_option("--format", options.format, "isf, libvmi, vol-config, vmcoreinfo or map")
+    exporting->add_option("--format", options.format, "isf, libvmi, vol-config, vmcoreinfo, map or elf")
         ->required()
-        ->check(CLI::IsMember({"isf", "libvmi", "vol-config", "vmcoreinfo", "map"}));
+        ->check(CLI::IsMember({"isf", "libvmi", "vol-config", "vmcoreinfo", "map", "elf"}));
     exporting->add_option("--out", options.out, "file to write [standard output]");
     exporting->add_option("--memory", options.memory, "file with the guest's memory, for vol-config");
     exporting->add_flag("--all-symbols", options.all_symbols, "of the kernel, not only those that tools ask for; for isf");

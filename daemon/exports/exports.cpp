@@ -3,6 +3,7 @@
 
 #include <spdlog/spdlog.h>
 
+#include "elf_file.h"
 #include "error.h"
 #include "isf.h"
 #include "names.h"
@@ -190,13 +191,17 @@ std::string make_export(const Store& store, const ExportRequest& request)
         profile = store.profile(kernel_id);
     }
     const auto isf = std::filesystem::absolute(store.isf_file(kernel_id));
-    if (request.format == "isf") {
+    const std::uint64_t slide = boot ? boot->slide : 0;
+    if (request.format == "isf" || request.format == "elf") {
         if (!profile)
             throw Error("there is no profile of it (yet)", "kernel " + kernel_id, "lacunactl watch shows how it comes about");
-        return as_text(make_isf(*profile, addresses_in(store, kernel_id), request.all_symbols));
+        const Json json = make_isf(*profile, addresses_in(store, kernel_id), request.all_symbols);
+        if (request.format == "isf")
+            return as_text(json);
+        return make_elf_file(json, need_symbols(store, kernel_id), slide, profile->architecture == "x86_64");
     }
     if (request.format == "map")
-        return slid_symbol_text(need_symbols(store, kernel_id), boot ? boot->slide : 0);
+        return slid_symbol_text(need_symbols(store, kernel_id), slide);
     if (!boot)
         throw Error("belongs to one boot of a guest", request.format, "name a guest that runs");
     if (request.format == "vmcoreinfo")

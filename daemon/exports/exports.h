@@ -58,7 +58,7 @@ struct Export {
 std::vector<Export> exports_of(const Store& store, const std::string& kernel_id, const Json& facts);
 
 struct ExportRequest {
-    std::string format; // as Export::what
+    std::string format; // as Export::what, or "elf": for debuggers
     std::string name;   // of a guest, or kernel id
     std::filesystem::path memory; // vol-config: where the guest's memory is
     bool all_symbols = false;     // isf

@@ -57,6 +57,22 @@ def deep(trial):
     if trial.wait_ready(guest):
         collect_and_look(trial, guest)
         check_detail(trial, guest)
+        check_gdb(trial, guest)
+
+
+def check_gdb(trial, guest):
+    """gdb at the guest's QEMU, with the file that lacunactl writes for it: the first process and its child, by name and number."""
+    file, monitor = RUN / f"{guest.name}.elf", RUN / f"{guest.name}.gdb"
+    run([*trial.lacuna.client, "export", "--store", STORE, "--format", "elf", guest.name, "--out", file])
+    guest.qmp("human-monitor-command", **{"command-line": f"gdbserver unix:{monitor},server=on,wait=off"})
+    place = "(long)&((struct task_struct *)0)->tasks"
+    first, second = "init_task", f"(*(struct task_struct *)((long)init_task.tasks.next - {place}))"
+    asked = [f'printf "%d %s %lx\\n", {task}.pid, {task}.comm, {task}.mm' for task in (first, second)]
+    commands = [f"target remote {monitor}", *asked, "detach"]
+    done = run(["gdb", "-batch", "-nx", file, *(word for command in commands for word in ("-ex", command))])
+    told = [line.split() for line in done.splitlines() if re.fullmatch(r"\d+ \S+ [0-9a-f]+", line)]
+    trial.check("gdb finds the first two tasks", [words[:2] for words in told] == [["0", "swapper/0"], ["1", "init"]], told or done[-300:])
+    trial.check("the guest runs on behind gdb", still_prints(guest))
 
 
 def collect_and_look(trial, guest):

@@ -12,7 +12,7 @@ using namespace lacuna;
 namespace {
 
 const char* const symbols = "ffffffff81000000 T _text\nffffffff81000000 T startup_64\nffffffff82000000 D linux_banner\n"
-                            "ffffffff82a00000 D init_task\nffffffff82a10000 D init_top_pgt\n";
+                            "ffffffff82a00000 D init_task\nffffffff82a10000 D init_top_pgt\nffffffff83000000 B _end\n";
 
 Profile profile_of(const std::string& kernel_id, std::int32_t pid)
 {
@@ -195,6 +195,8 @@ TEST_F(ExportsTest, OnRequest)
     EXPECT_EQ(ask("vmcoreinfo", "web"), store.text_of(out / "guests/web/vmcoreinfo"));
     EXPECT_EQ(ask("libvmi", "web"), libvmi());
     EXPECT_EQ(Json::parse(ask("vol-config", "web")).at("kernel.layer_name.memory_layer.location"), "file:///m.raw");
+    EXPECT_TRUE(ask("elf", "web").starts_with("\177ELF"));
+    EXPECT_NE(ask("elf", "web"), ask("elf", "k1")); // which has not slid
     EXPECT_ERROR(ask("vmcoreinfo", "k1"), "vmcoreinfo: belongs to one boot of a guest");
     EXPECT_THROW(ask("isf", "nobody"), Unknown);
     store.put_guest("web", facts("web", "gone"));
