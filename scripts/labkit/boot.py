@@ -143,16 +143,18 @@ def built(build, name):
 def make_job(options, kernels, host, system, by_behaviour):
     """What the agent in the lab host is told."""
     kernel, following = kernels["first"], kernels.get("next")
+    looks = options.looks or options.scenario == "deep"
     if options.without_lacuna and options.scenario not in ("normal", "hypercall", "text"):
         raise LabError(f"the scenario {options.scenario} needs Lacuna: leave --without-lacuna out")
     extra = modules_for_guest(options, kernel, "hypercall", module.GUEST_MODULE)
     aside = modules_for_guest(options, kernel, "hostile", module.HOSTILE_MODULE)
+    if looks and kernel.release == host_kernel.HostKernel(GUEST_KERNEL).release:
+        aside = [*aside, module.build(host_kernel.HostKernel(GUEST_KERNEL), module.CREDS_MODULE)]
     drivers = guest_kernel.more_modules(kernel, DISK_DRIVERS) if options.scenario == "hibernate" else []
     if options.initrd and not options.initrd.is_file():
         raise LabError(f"no such initrd: {options.initrd}")
     if system and options.initrd:
         raise LabError("--initrd does not go with --guest-os: a guest system brings its own")
-    looks = options.looks or options.scenario == "deep"
     if options.looks and options.scenario != "normal":
         raise LabError("--looks goes with the scenario normal; deep looks in any case")
     if by_behaviour and (system or options.initrd or options.scenario != "normal"):
@@ -168,7 +170,8 @@ def make_job(options, kernels, host, system, by_behaviour):
     else:
         # Of the age of a kernel that is judged by its behaviour nothing is known.
         libc = guest_programs.Musl if by_behaviour else guest_programs.Glibc
-        own = options.initrd.resolve() if options.initrd else guest_initrd.initrd(kernel, extra, carried, libc, [*aside, *drivers])
+        shell = guest_programs.bash() if looks and kernel.is_64_bit else None
+        own = options.initrd.resolve() if options.initrd else guest_initrd.initrd(kernel, extra, carried, libc, [*aside, *drivers], shell)
         boots = {"initrd": own, "append": "LACUNA_CODE=1" if by_behaviour else "LACUNA_DETAIL=1" if looks else ""}
     boots |= {"append": f"{boots.get('append', '')} {options.append}".strip()}
     boots |= {"cpus": options.cpus or boots.get("cpus", CPUS), "memory": options.guest_memory or boots.get("memory", MEMORY)}

@@ -16,7 +16,7 @@ PROGRAMS = {
     "report": (("report.c", "view.c"), STATIC),
     "single": (("single.c", "view.c"), STATIC),
 }
-MUSL_SUITE = "bookworm"
+MUSL_SUITE = BASH_SUITE = "bookworm"
 
 
 class Glibc:
@@ -60,6 +60,13 @@ class Musl:
         link = ["-nostdlib", "-static", *linker, *(library / name for name in (first, "crti.o"))]
         end = ["-L", library, "-lc", "-lgcc", "-lgcc_eh", "-lc", library / "crtn.o"]
         run([*COMPILE, self.width, *compiler, *headers, *link, *sources, *end, "-o", program])
+
+
+def bash():
+    """Debian's bash for 64-bit guests, linked statically: a shell as people have it, with a history."""
+    apt = Apt(BASH_SUITE)
+    version = apt.records("bash-static")[0]["Version"]
+    return cache.folder("bash", [version], lambda folder: unpack(apt.fetch("bash-static"), folder)) / "bin/bash-static"
 
 
 def programs(is_64_bit, libc=Glibc):

@@ -10,6 +10,7 @@ from .base import REPOSITORY, LabError, plain_environment, run
 # Only what the build reads, so that editing anything else does not build anew.
 SOURCES = ("kmod", "include")
 GUEST_MODULE = ("tests/lab/guest/hypercall",)
+CREDS_MODULE = ("tests/lab/guest/shared_creds",)
 HOSTILE_MODULE = ("tests/lab/guest/hostile",)
 CR8_MODULE = ("tests/lab/host/cr8",)
 DEAD_FTRACE_MODULE = ("tests/lab/host/dead_ftrace",)

@@ -34,6 +34,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "hibernation.h"
@@ -212,7 +213,8 @@ static int load_module_file(int fd, int by_force)
     return result ? errno : 0;
 }
 
-static void load_module(const char *name, int by_force)
+/* Returns the error, 0 if there was none. */
+static int load_module(const char *name, int by_force)
 {
     char path[128];
     int fd, error;
@@ -223,6 +225,31 @@ static void load_module(const char *name, int by_force)
     if (fd >= 0)
         close(fd);
     printf("LACUNA-GUEST MODULE %s %d\n", name, error);
+    return error;
+}
+
+/* What people look for in a guest, where its initramfs has it: a shell with a history, and a process with another one's credentials. */
+static void leave_prey(void)
+{
+    static const char history[] = "set -o history; history -s whoami; history -s 'cat /etc/shadow'; history -s 'nc -l 4444'; read < /never";
+
+    const struct timespec date = { .tv_sec = 1800000000 }; /* a guest without one comes from 1970, at which no history is from */
+
+    if (!getenv("LACUNA_DETAIL"))
+        return;
+    if (clock_settime(CLOCK_REALTIME, &date))
+        perror("the date");
+    if (!access("/bash", X_OK) && !mkfifo("/never", 0600) && !fork_or_die()) {
+        execl("/bash", "bash", "-c", history, (char *)NULL);
+        _exit(127);
+    }
+    if (access("/modules/shared_creds.ko", R_OK) || fork_or_die())
+        return;
+    prctl(PR_SET_NAME, "creds-of-init");
+    if (load_module("shared_creds", 0))
+        _exit(126);
+    for (;;)
+        pause();
 }
 
 /* Does it, with the disk's drivers. */
@@ -435,6 +462,7 @@ int main(int argc, char **argv)
     leave_processes();
     leave_open();
     leave_apart();
+    leave_prey();
     load_modules();
     stir_processes(4);
     if (getenv("LACUNA_TRACED"))

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * A program of a lab guest that has things open: files in several mounts, pipes, sockets of all kinds, some connected with
- * each other. First argument: the directory to be in; second: the name to go by; third: the first of its ports.
+ * each other; and code where no program has any. First argument: the directory to be in; second: the name to go by; third: the first of its ports.
  * What a kernel does not have it goes without.
  */
 #include <arpa/inet.h>
@@ -126,6 +126,20 @@ static void map_areas(void)
         mmap(NULL, 8192, i % 2 ? PROT_READ : PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 }
 
+/* As something that was injected has it: in memory that is written and executed, and of no file. */
+static void write_code(void)
+{
+    static const unsigned char code[] = { 0x90, 0x90, 0xc3 }; /* nop; nop; ret */
+    void *area = mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    if (area == MAP_FAILED) {
+        perror("memory for code");
+        return;
+    }
+    memcpy(area, code, sizeof(code));
+    ((void (*)(void))area)();
+}
+
 int main(int argc, char **argv)
 {
     if (argc != 4)
@@ -135,6 +149,7 @@ int main(int argc, char **argv)
         perror(argv[1]);
     start_loopback();
     map_areas();
+    write_code();
     open_files(argv[2]);
     open_sockets(argv[2], atoi(argv[3]));
     puts("LACUNA-GUEST OPEN");
