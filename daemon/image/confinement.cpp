@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "error.h"
+#include "sanitized.h"
 
 namespace lacuna {
 
@@ -64,7 +65,7 @@ void limit(__rlimit_resource resource, std::uint64_t soft, std::uint64_t hard)
 
 void set_limits(const Limits& limits)
 {
-#ifndef __SANITIZE_ADDRESS__ // sanitizers take terabytes of addresses, most of which they never use, and pipes
+#ifndef LACUNA_SANITIZED // sanitizers take terabytes of addresses, most of which they never use, and pipes
     limit(RLIMIT_AS, limits.memory, limits.memory);
     limit(RLIMIT_NOFILE, 0, 0);
 #endif
@@ -83,7 +84,7 @@ void filter_system_calls()
                                         static_cast<unsigned>(only.size()), only.begin());
         check(errno == 0, "seccomp_rule_add");
     };
-    allow(SCMP_SYS(write), {SCMP_A0_64(SCMP_CMP_EQ, STDOUT_FILENO)});
+    allow(SCMP_SYS(write), {SCMP_A0_64(SCMP_CMP_EQ, STDOUT_FILENO, 0)});
     allow(SCMP_SYS(exit_group));
     // What malloc() and the C++ runtime need.
     const scmp_arg_cmp not_executable = SCMP_A2_64(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0);
@@ -93,7 +94,7 @@ void filter_system_calls()
          {SCMP_SYS(brk), SCMP_SYS(munmap), SCMP_SYS(mremap), SCMP_SYS(madvise), SCMP_SYS(futex),
           SCMP_SYS(getrandom), SCMP_SYS(clock_gettime), SCMP_SYS(rt_sigreturn)})
         allow(call);
-#ifdef __SANITIZE_ADDRESS__
+#ifdef LACUNA_SANITIZED
     // Whenever something is thrown they ask where the stack is, and by a pipe whether an object is there.
     for (const int call : {SCMP_SYS(sigaltstack), SCMP_SYS(pipe), SCMP_SYS(pipe2), SCMP_SYS(read), SCMP_SYS(write), SCMP_SYS(close)})
         allow(call);

@@ -44,7 +44,7 @@ std::string answer(int argc, char** argv)
         const Bytes image = read_whole(STDIN_FILENO, argv[3]);
         std::optional<SystemMap> map;
         if (argc == 5)
-            map.emplace(argv[4], read_whole(map_fd, argv[4]));
+            map = SystemMap{argv[4], read_whole(map_fd, argv[4])};
         static_cast<void>(digest_of({})); // OpenSSL reads its configuration when it is first used
         confine(limits);
         return answer_of(describe(image, argv[3], map, limits.memory));

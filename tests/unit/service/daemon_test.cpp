@@ -211,7 +211,7 @@ TEST_F(DaemonTest, ArmedOnRequest)
 TEST_F(DaemonTest, ReloadedRulesCountForTheNextGuest)
 {
     start();
-    reloaded = [this]() -> Config { throw Error("is damaged", "lacunad.toml"); };
+    reloaded = []() -> Config { throw Error("is damaged", "lacunad.toml"); };
     eventfd_write(reload.get(), 1);
     module.tell(created());
     ASSERT_TRUE(wait_for_state("ignored"));

@@ -13,6 +13,7 @@
 #include "expect_error.h"
 #include "kernel_source.h"
 #include "payload.h"
+#include "sanitized.h"
 #include "synthetic_kernel.h"
 #include "temporary_directory.h"
 
@@ -88,7 +89,7 @@ TEST_F(Reading, WhatTakesTooMuchIsNamed)
     EXPECT_ERROR(misled("allocate", {std::uint64_t{64} << 20, 60s, 60s, 65536}), "no more memory");
     EXPECT_ERROR(misled("chatter"), "hostile: its reader answers with more than 64 KiB");
     EXPECT_ERROR(misled("crash"), "hostile: its reader crashed (Segmentation fault)");
-#ifndef __SANITIZE_ADDRESS__ // which has no bound on addresses, see confinement.cpp
+#ifndef LACUNA_SANITIZED // which has no bound on addresses, see confinement.cpp
     const KernelReader reader(LACUNA_DESCRIBE, {std::uint64_t{64} << 20, 60s, 60s, 65536});
     Bytes vmlinux = synthetic::Kernel().vmlinux();
     vmlinux.resize(std::size_t{60} << 20);

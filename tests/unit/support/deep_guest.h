@@ -152,7 +152,7 @@ private:
         task.leader = task.address;
         task.parent = tasks.empty() ? init_task : tasks[parent].address;
         memory.put(task.stack, stack_magic);
-        for (const std::uint64_t set : {48, 56, 64})
+        for (const std::uint64_t set : {48u, 56u, 64u})
             memory.put(task.cred + set, user ? std::uint64_t{0} : std::uint64_t{0x1ff'ffff'ffff});
         write(task, comm, user, pid);
         tasks.push_back(task);
