@@ -231,7 +231,7 @@ static int load_module(const char *name, int by_force)
 /* What people look for in a guest, where its initramfs has it: a shell with a history, and a process with another one's credentials. */
 static void leave_prey(void)
 {
-    static const char history[] = "set -o history; history -s whoami; history -s 'cat /etc/shadow'; history -s 'nc -l 4444'; read < /never";
+    static const char history[] = "HISTTIMEFORMAT=%F; set -o history; history -s whoami; history -s 'cat /etc/shadow'; history -s 'nc -l 4444'; read < /never";
 
     const struct timespec date = { .tv_sec = 1800000000 }; /* a guest without one comes from 1970, at which no history is from */
 
