@@ -156,11 +156,25 @@ TEST(DeepPredicates, NetworksHangOnTheKernelsListAndHaveALoopback)
     guest.memory.put_text(device + 0x10, "lo", 16);
     guest.memory.put(net + loopback, device);
     guest.memory.put(net + nothing, guest.allocate(0x800));
+    // a list of other things that have names, one of them this one, as the folders of sysctl have
+    constexpr std::int32_t others = 0xa0, to_other = 0x118;
+    const std::uint64_t other = guest.allocate(0x200), unnamed = guest.allocate(0x200);
+    guest.memory.put(net + others, other + 0x50);
+    guest.memory.put(other + 0x50, unnamed + 0x50);
+    guest.memory.put(unnamed + 0x50, net + others);
+    guest.memory.put(net + others + 8, unnamed + 0x50);
+    guest.memory.put(unnamed + 0x58, other + 0x50);
+    guest.memory.put(other + 0x58, net + others);
+    guest.memory.put_text(other + 0x10, "lo", 16);
+    guest.memory.put(net + to_other, other);
     Asked asked(guest, {{"net_namespace_list", head}});
     EXPECT_EQ(asked.about("net", "list", net, node), Answer::shown);
     EXPECT_EQ(asked.about("net", "list", net, devices), Answer::refuted);
     EXPECT_EQ(asked.about("net", "loopback_dev", net, loopback), Answer::shown);
     EXPECT_EQ(asked.about("net", "loopback_dev", net, nothing), Answer::refuted);
+    EXPECT_EQ(asked.about("net", "loopback_dev", net, to_other), Answer::refuted);
+    guest.memory.put_text(unnamed + 0x10, "eth0", 16);
+    EXPECT_EQ(Asked(guest, {{"net_namespace_list", head}}).about("net", "loopback_dev", net, to_other), Answer::shown); // as devices are
 }
 
 // Mounts, each with a file in it.
