@@ -193,7 +193,7 @@ def make_job(options, kernels, host, system, by_behaviour):
         "keep_memory": options.keep_memory,
         "looks": looks,
         "guests": guests,
-        "vmlinux": None if options.native else host.kernel.vmlinux,
+        "vmlinux": None if options.native else host_kernel.HostKernel(GUEST_KERNEL).vmlinux,  # the default guest's, unpacked
         "other_systems": other_systems.floppies(),
         "timeout": options.timeout or seconds + host.SECONDS_PER_GUEST * (options.guests - 1),
         "release": kernel.release,

@@ -538,7 +538,7 @@ def other_kernel(trial):
     """A guest whose kernel is none of those in its image: it is let go with the reason, and is unhurt."""
     job = trial.job["guests"][0]
     image = Path(trial.job["vmlinux"]).read_bytes()
-    require(BUILDER in image, "the lab host's kernel has no banner to be changed")
+    require(BUILDER in image, "the default guest's kernel has no banner to be changed")
     trial.lacuna.guests = [{**job, "kernel": other_vmlinux(image.replace(BUILDER, BUILDER[::-1]))}]
     trial.start_lacuna()
     guest = trial.start_guest()
