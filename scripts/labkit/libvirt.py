@@ -34,8 +34,9 @@ def libvirt(options):
     # Building the module takes an emulated machine long: unless that is to be seen it is loaded as a file.
     debs = [deb for deb in debs if dkms or "dkms" not in deb.name]
     kernels = {name: guest_kernel.from_package(KernelPackage(choice)) for name, choice in KERNELS.items()}
-    headers = [f"linux-headers-{kernel.release}"] if dkms else []
-    host = OperatorHost(Emulator(), kernel, OperatorRoot(suite, kernel, debs, headers))
+    more = [f"linux-headers-{kernel.release}"] if dkms else []
+    more += ["gdb"] if "gdb" in steps else []
+    host = OperatorHost(Emulator(), kernel, OperatorRoot(suite, kernel, debs, more))
     job = {
         "scenario": "operator",
         "steps": steps,

@@ -10,13 +10,14 @@ import time
 import urllib.request
 from pathlib import Path
 
-from . import lost_guest
+from . import gdb, lost_guest
 from .base import run
 from .domain import FOLDER, Domain, virsh
 from .installed import CONFIG, STORE, InstalledLacuna
 from .trial import FINAL, TRAPPING, Trial, require
 
 METRICS = "127.0.0.1:9464"
+GDB = "127.0.0.1:1234"
 KERNEL_FILES = ("kernel", "initrd")
 # For the first disk libguestfs makes its appliance; the daemon gives up after 600 s. Each time that these seconds have passed
 # libguestfs' virtual machine may be one that the emulator has lost.
@@ -274,6 +275,18 @@ def observe(trial):
     trial.check("the journal knows of the first guest", "is done" in journal, journal[-200:])
 
 
+def gdb_at_qemu(trial):
+    """What docs/vmi-tools.md tells users of gdb to do."""
+    guest, file = trial.domain("learn-gdb").define().start(), "/tmp/learn-gdb.elf"
+    learned(trial, guest)
+    run(["lacunactl", "export", "--format", "elf", guest.name, "--out", file])
+    virsh("qemu-monitor-command", guest.name, "--hmp", f"gdbserver tcp:{GDB}")
+    told = gdb.tasks(file, GDB)
+    trial.check("gdb finds the first two tasks", told == gdb.FIRST, told)
+    virsh("qemu-monitor-command", guest.name, "--hmp", "gdbserver none")
+    guest.kill()
+
+
 def transient(trial):
     """A transient guest, with another kernel."""
     guest = trial.domain("transient", "second").create()
@@ -449,6 +462,7 @@ STEPS = {
     "install": install,
     "define": define_and_start,
     "observe": observe,
+    "gdb": gdb_at_qemu,
     "known": known,
     "running": running,
     "autostart": autostart,

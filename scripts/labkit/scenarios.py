@@ -8,7 +8,7 @@ import statistics
 import time
 from pathlib import Path
 
-from . import abi, detail, module_orders, netlink_noise, netlink_rights, selftests
+from . import abi, detail, gdb, module_orders, netlink_noise, netlink_rights, selftests
 from .base import run
 from .guest import RUN
 from .lacuna import STORE
@@ -65,13 +65,8 @@ def check_gdb(trial, guest):
     file, monitor = RUN / f"{guest.name}.elf", RUN / f"{guest.name}.gdb"
     run([*trial.lacuna.client, "export", "--store", STORE, "--format", "elf", guest.name, "--out", file])
     guest.qmp("human-monitor-command", **{"command-line": f"gdbserver unix:{monitor},server=on,wait=off"})
-    place = "(long)&((struct task_struct *)0)->tasks"
-    first, second = "init_task", f"(*(struct task_struct *)((long)init_task.tasks.next - {place}))"
-    asked = [f'printf "%d %s %lx\\n", {task}.pid, {task}.comm, {task}.mm' for task in (first, second)]
-    commands = [f"target remote {monitor}", *asked, "detach"]
-    done = run(["gdb", "-batch", "-nx", file, *(word for command in commands for word in ("-ex", command))])
-    told = [line.split() for line in done.splitlines() if re.fullmatch(r"\d+ \S+ [0-9a-f]+", line)]
-    trial.check("gdb finds the first two tasks", [words[:2] for words in told] == [["0", "swapper/0"], ["1", "init"]], told or done[-300:])
+    told = gdb.tasks(file, monitor)
+    trial.check("gdb finds the first two tasks", told == gdb.FIRST, told)
     trial.check("the guest runs on behind gdb", still_prints(guest))
 
 
