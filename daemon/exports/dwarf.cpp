@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 #include <vector>
 
 #include "error.h"
@@ -129,6 +130,8 @@ public:
                     a_variable(name, symbol.at("type"), *where);
         while (!wanted_.empty())
             derived_type(std::exchange(wanted_, {}));
+        for (const std::string& name : unknown_)
+            structure_type(name, {{"size", 0}, {"fields", Json::object()}});
         end();
         for (const auto& [at, key] : references_)
             out_.put(at, entries_.at(key), 4);
@@ -147,6 +150,8 @@ private:
         if (type.at("kind") == "pointer" || type.at("kind") == "array")
             if (!entries_.contains(key))
                 wanted_.emplace(key, type);
+        if (type.at("kind") == "struct" && !isf_.at("user_types").contains(type.at("name").get<std::string>()))
+            unknown_.insert(type.at("name").get<std::string>());
         references_.emplace_back(out_.size(), key);
         out_.number(0, 4);
     }
@@ -163,7 +168,8 @@ private:
             return type.at("count").get<std::uint64_t>() * size_of(type.at("subtype"));
         if (kind == "base")
             return isf_.at("base_types").at(type.at("name").get<std::string>()).at("size");
-        return size_of_structure(isf_.at("user_types").at(type.at("name").get<std::string>()));
+        const auto known = isf_.at("user_types").find(type.at("name").get<std::string>());
+        return known == isf_.at("user_types").end() ? 0 : size_of_structure(*known); // of symbols that is so until looks have been taken
     }
 
     std::uint64_t size_of_structure(const Json& structure_json) const
@@ -251,6 +257,7 @@ private:
     Writer out_;
     std::map<std::string, std::size_t> entries_; // where in the unit each type is
     std::map<std::string, Json> wanted_;         // pointers and arrays
+    std::set<std::string> unknown_;              // structures of which only the name is known
     std::vector<std::pair<std::size_t, std::string>> references_;
 };
 

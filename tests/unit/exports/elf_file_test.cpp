@@ -9,6 +9,8 @@
 
 #include "elf_file.h"
 #include "isf.h"
+#include "isf_types.h"
+#include "symbol_file.h"
 #include "temporary_directory.h"
 
 using namespace lacuna;
@@ -57,8 +59,7 @@ protected:
 
     void write(const char* text, std::uint64_t by, bool is_64_bit)
     {
-        std::map<std::string, std::uint64_t> addresses = {{"init_task", 1}, {"linux_banner", 2}}; // looked up in the text
-        std::ofstream(file, std::ios::binary) << make_elf_file(make_isf(profile, addresses), text, by, is_64_bit);
+        std::ofstream(file, std::ios::binary) << make_elf_file(make_isf(profile, addresses_of(text)), text, by, is_64_bit);
     }
 
     // Of a command of the shell's: what it prints, errors included.
@@ -107,6 +108,20 @@ TEST_F(ElfFileTest, NothingIsWrongWithIt)
     EXPECT_NE(told.find("task_struct"), std::string::npos);
     for (const char* trouble : {"Warning", "Error", "corrupt", "<unknown"})
         EXPECT_EQ(told.find(trouble), std::string::npos) << told;
+}
+
+// As before the first look, when nothing is known of most structures that symbols are.
+TEST_F(ElfFileTest, SymbolsOfUnknownStructuresStopNothing)
+{
+    std::string all = symbols;
+    for (const TypedName& symbol : exported_symbols())
+        if (all.find(" " + std::string(symbol.name) + "\n") == std::string::npos)
+            all += "ffffffff82b00000 D " + std::string(symbol.name) + "\n";
+    write(all.c_str(), 0, true);
+    EXPECT_EQ(gdb("(long)&((struct task_struct *)0)->pid"), "2416");
+    const std::string told = readelf();
+    for (const char* trouble : {"Warning", "Error", "corrupt", "<unknown"})
+        EXPECT_EQ(told.find(trouble), std::string::npos) << told.substr(0, 2000);
 }
 
 TEST_F(ElfFileTest, Of32Bits)
