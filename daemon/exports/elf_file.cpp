@@ -3,8 +3,6 @@
 
 #include <elf.h>
 
-#include <cctype>
-#include <map>
 #include <vector>
 
 #include "dwarf.h"

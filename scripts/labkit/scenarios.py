@@ -75,7 +75,7 @@ def collect_and_look(trial, guest):
     keep, trial.job["keep_memory"] = trial.job["keep_memory"], False  # with what is learned now
     trial.collect(guest)
     trial.job["keep_memory"] = keep
-    if trial.lacuna.facts(guest.name).get("paging") not in ("4-level", "5-level"):
+    if not trial.is_64_bit(guest):
         trial.say("not looked at: looks are for 64-bit guests")
         return
     traps = trial.stats(guest).get("traps_total")

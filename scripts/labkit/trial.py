@@ -185,6 +185,10 @@ class Trial:
             file = RUN / f"{guest.name}.memory"
             self.write(guest, "observation", behaviour.observe(guest, file, facts, profile, lists, self.job["behaviour"]))
 
+    def is_64_bit(self, guest):
+        """Whether the kernel that Lacuna has found in the guest is."""
+        return self.lacuna.facts(guest.name).get("paging") in ("4-level", "5-level")
+
     def keep_memory(self, guest):
         """Copy the guest's memory while it stands still, and the store as it is then: with what was written for this boot."""
         guest.qmp("stop")
@@ -192,7 +196,7 @@ class Trial:
         memory, core, dumped = (RUN / f"{guest.name}.{kind}" for kind in ("raw", "core", "dump"))
         guest.qmp("pmemsave", val=0, size=guest.job["memory"] << 20, filename=str(memory))
         # Not of 32-bit guests: for a core file QEMU reads their vCPUs' registers, see QUIET_APIC in guest.py.
-        if self.lacuna.facts(guest.name).get("paging") in ("4-level", "5-level"):
+        if self.is_64_bit(guest):
             more = ("--qmp", RUN / f"{guest.name}.qmp", "--store", STORE)
             answer = self.lacuna.ask("dump", guest.name, dumped, *more, seconds=RECORDING_SECONDS)
             self.check("lacunactl dump copies the guest's memory", answer and same_memory(memory, dumped))

@@ -232,7 +232,6 @@ static int load_module(const char *name, int by_force)
 static void leave_prey(void)
 {
     static const char history[] = "HISTTIMEFORMAT=%F; set -o history; history -s whoami; history -s 'cat /etc/shadow'; history -s 'nc -l 4444'; read < /never";
-
     const struct timespec date = { .tv_sec = 1800000000 }; /* a guest without one comes from 1970, at which no history is from */
 
     if (!getenv("LACUNA_DETAIL"))

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * A program of a lab guest that has things open: files in several mounts, pipes, sockets of all kinds, some connected with
- * each other; and code where no program has any. First argument: the directory to be in; second: the name to go by; third: the first of its ports.
- * What a kernel does not have it goes without.
+ * each other; and code where no program has any. First argument: the directory to be in; second: the name to go by; third: the
+ * first of its ports. What a kernel does not have it goes without.
  */
 #include <arpa/inet.h>
 #include <fcntl.h>
