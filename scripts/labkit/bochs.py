@@ -4,6 +4,7 @@
 import os
 import re
 import shutil
+import subprocess
 import tempfile
 from pathlib import Path
 
@@ -108,6 +109,7 @@ class IntelHost(Host):
     ENDS_WITH = (*Host.ENDS_WITH, 1)  # Bochs, when the machine powers itself off
     # Few devices and little firmware: a guest is in its kernel at once.
     GUEST_MACHINE = "microvm,pit=on,pic=on,rtc=on,isa-serial=on"
+    INPUT = subprocess.DEVNULL  # its debugger, asked after an end, finds nobody there
 
     def guest_image(self, kernel):
         """The guest's kernel, uncompressed: decompressing it would take longer than the rest of its boot.

@@ -88,11 +88,18 @@ def run_host(host, out, timeout):
     """Run the lab host, and again if it was the emulator that failed; the console logs of such runs are kept."""
     console = out / "host-console.log"
     for attempt in range(1, ATTEMPTS + 1):
-        host.run(out, timeout)
-        if attempt == ATTEMPTS or not emulator_failed(console.read_text(errors="replace"), attempt > 1):
+        problem = None
+        try:
+            host.run(out, timeout)
+        except LabError as error:
+            problem = error
+        if attempt < ATTEMPTS and emulator_failed(console.read_text(errors="replace"), attempt > 1):
+            say("the emulator did what no processor does (see emulator_failed() in host.py); starting again")
+            console.rename(out / f"host-console-emulator-failed-{attempt}.log")
+        elif problem:
+            raise problem
+        else:
             return
-        say("the emulator did what no processor does (see emulator_failed() in host.py); starting again")
-        console.rename(out / f"host-console-emulator-failed-{attempt}.log")
 
 
 def clear(out):

@@ -33,6 +33,7 @@ class Host:
     SECONDS, SECONDS_PER_GUEST, STARTUP_SECONDS = 240, 60, 120
     ENDS_WITH = (0, -9)
     GUEST_MACHINE = "pc,vmport=off"
+    INPUT = subprocess.PIPE  # of the emulator's monitor
 
     def __init__(self, emulator, kernel, memory="4G", la57=False):
         self.emulator, self.kernel, self.memory, self.la57 = emulator, kernel, memory, la57
@@ -55,7 +56,8 @@ class Host:
 
     def arguments(self):
         """The host kernel's command line."""
-        common = f"console=ttyS0 quiet loglevel=5 panic=-1 LAB_AGENT={HERE / 'agent.py'}"
+        # An oops ends it: what is left of a host goes on without the locks that were held, and would only be waited for.
+        common = f"console=ttyS0 quiet loglevel=5 panic=-1 oops=panic LAB_AGENT={HERE / 'agent.py'}"
         return f"{common} {self.ARGUMENTS}".strip()
 
     def guest_image(self, kernel):
@@ -68,7 +70,7 @@ class Host:
         machine = f"-machine pc -accel tcg,thread=multi -cpu {processor} -smp 2 -nodefaults -display none"
         command = ["setpriv", "--pdeathsig", "KILL", *self.emulator.command(), *machine.split(), "-no-reboot"]
         command += ["-m", self.memory, "-kernel", self.boot_image(), "-initrd", self.initramfs]
-        command += ["-append", self.arguments()]
+        command += ["-append", self.arguments(), "-monitor", "stdio"]
         command += ["-serial", f"file:{out}/host-console.log"]
         for tag, share in self.shares(out).items():
             command += ["-virtfs", f"local,security_model=none,multidevs=remap,mount_tag={tag},{share}"]
@@ -91,18 +93,34 @@ class Host:
         with open(out / "emulator.log", "wb") as log:
             process = subprocess.Popen(
                 [str(word) for word in self.command(out)],
-                stdin=subprocess.DEVNULL,
+                stdin=self.INPUT,
                 stdout=log,
                 stderr=log,
                 env=self.emulator.environment(),
             )
         try:
             follow(process, progress, timeout)
+        except LabError as problem:
+            self.log_processors(process)
+            end = "\n".join((out / "host-console.log").read_text(errors="replace").splitlines()[-20:])
+            raise LabError(f"{problem}; where its processors were is in emulator.log; its console ends with:\n{end}") from None
         finally:
             process.kill()
             process.wait()
         if process.returncode not in self.ENDS_WITH:
             raise LabError(f"the emulator failed: {(out / 'emulator.log').read_text()}")
+
+
+    def log_processors(self, process):
+        """Have the emulator write into its log where the host's processors are and what interrupts they wait for.
+
+        Twice: those that still run are elsewhere then.
+        """
+        if process.stdin:
+            for _ in range(2):
+                process.stdin.write(b"info registers -a\ninfo lapic 0\ninfo lapic 1\n")
+                process.stdin.flush()
+                time.sleep(2)
 
 
 class DebugHost(Host):
