@@ -34,7 +34,70 @@ public:
     static constexpr std::int32_t at_number = 64, elsewhere = 72;
 };
 
+// A process that runs a program of this many bytes, at whose end are the headers of its sections.
+class ProgramGuest : public ViewGuest {
+public:
+    static constexpr std::int32_t at_size = 80, elsewhere = 88;
+    std::uint64_t inode = 0;
+
+    explicit ProgramGuest(std::uint64_t bytes)
+    {
+        constexpr std::uint64_t header = 0x40'0000, program_headers = header + 64, section_header = 64;
+        constexpr std::uint16_t sections = 30;
+        constexpr std::uint64_t at_phdr = 3; // AT_PHDR
+        known["dentry.d_inode"] = 0x30;
+        known["mm_struct.exe_file"] = 0x380;
+        known["mm_struct.saved_auxv"] = 0x180;
+        const std::uint64_t name = dentry("program", dentry("/")), opened = file(0, name);
+        inode = allocate(0x400);
+        put(name, "dentry.d_inode", inode);
+        memory.put(inode + at_size, bytes);
+        memory.put(inode + elsewhere, (bytes + 511) / 512); // in blocks
+        put(tasks.back().mm, "mm_struct.exe_file", opened);
+        put(tasks.back().mm, "mm_struct.saved_auxv", at_phdr);
+        memory.put(tasks.back().mm + offset("mm_struct.saved_auxv") + 8, program_headers);
+        give_memory(tasks.back());
+        memory.put(header, std::uint64_t{0x00010102'464c457f}); // for 64 bits, little-endian, version 1
+        memory.put(header + 32, program_headers - header);
+        memory.put(header + 40, bytes - sections * section_header);
+        memory.put(header + 58, static_cast<std::uint16_t>(section_header));
+        memory.put(header + 60, sections);
+    }
+};
+
 } // namespace
+
+TEST(DeepPredicates, AProgramsHeaderTellsTheSizeOfItsFile)
+{
+    ProgramGuest guest(125'640);
+    EXPECT_EQ(Asked(guest).about("inode", "i_size", guest.inode, guest.at_size), Answer::shown);
+    EXPECT_EQ(Asked(guest).about("inode", "i_size", guest.inode, guest.elsewhere), Answer::refuted);
+    guest.memory.put(0x40'0004, std::uint8_t{1}); // for 32 bits: its header is another one
+    EXPECT_EQ(Asked(guest).about("inode", "i_size", guest.inode, guest.at_size), Answer::silent);
+}
+
+TEST(DeepPredicates, AProcessWithAnotherRootTellsTheRootFromWhereItIs)
+{
+    constexpr std::int32_t root = 0x18, pwd = 0x28;
+    FileGuest guest("proc");
+    guest.known["task_struct.fs"] = 0x2008;
+    const std::uint64_t vfsmount = guest.word_at(guest.files[0] + guest.offset("file.f_path.mnt"));
+    for (const auto& task : guest.tasks) {
+        const std::uint64_t fs = guest.allocate(0x80);
+        for (const std::int32_t place : {root, pwd}) {
+            guest.memory.put(fs + place, vfsmount);
+            guest.memory.put(fs + place + 8, guest.dentries[0]);
+        }
+        guest.put(task.address, "task_struct.fs", fs);
+    }
+    const auto of = [&](const auto& task) { return guest.word_at(task.address + guest.offset("task_struct.fs")); };
+    for (const std::int32_t place : {root, pwd})
+        EXPECT_EQ(Asked(guest).about("fs_struct", "root.mnt", of(guest.tasks[1]), place), Answer::shown) << place;
+    guest.memory.put(of(guest.tasks[1]) + pwd + 8, guest.dentries[1]); // it has changed its directory
+    EXPECT_EQ(Asked(guest).about("fs_struct", "root.mnt", of(guest.tasks[1]), root), Answer::shown);
+    EXPECT_EQ(Asked(guest).about("fs_struct", "root.mnt", of(guest.tasks[1]), pwd), Answer::refuted);
+    EXPECT_EQ(Asked(guest).about("fs_struct", "pwd.mnt", of(guest.tasks[1]), pwd), Answer::shown);
+}
 
 TEST(DeepPredicates, InodesHaveNumbersOfTheirOwn)
 {
