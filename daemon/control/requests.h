@@ -15,8 +15,8 @@ namespace lacuna {
 //   {"command": "stats" | "ps" | "lsmod", "guest": NAME}     as `lacunactl --json` prints them
 //   {"command": "ps", "guest": NAME, "full": true}, {"command": "lsof" | "mounts", "guest": NAME, "pid": n (or none)},
 //   {"command": "maps" | "env", "guest": NAME, "pid": n}, {"command": "ss", "guest": NAME}
-//                                                            the same, with "stable" and "lacks": what could not be told, and
-//                                                            for want of which members
+//                                                            the same, with "stable", "lacks": what could not be told, and for
+//                                                            want of which members, and perhaps "left_out": of what there is more
 //   {"command": "profile", "name": GUEST or KERNEL-ID}       profile_answer()
 //   {"command": "arm", "pid": n, "name": ..., "kernels": [...], "system_map": ..., "record": bool} {"guest":
 //   NAME}

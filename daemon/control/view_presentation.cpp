@@ -23,6 +23,8 @@ std::string shown(const Json& value)
 std::string command_text(const Json& process)
 {
     const Json& command = process.at("command");
+    if (command.is_null() && process.at("kind") == "user")
+        return shown(process.at("comm"));
     if (command.is_null() || command.empty())
         return "[" + shown(process.at("comm")) + "]";
     std::string text;
@@ -45,6 +47,8 @@ void print_end(std::ostream& out, const Json& answer)
 {
     if (!answer.value("stable", true))
         out << "(the guest kept changing it: this is how it looked last)\n";
+    for (const Json& what : answer.value("left_out", Json::array()))
+        out << fmt::format("(not all is here: {})\n", what.get<std::string>());
     for (const auto& [what, members] : answer.at("lacks").items()) {
         std::string names;
         for (const Json& member : members)
@@ -159,6 +163,8 @@ void print_areas(std::ostream& out, const Json& answer)
 
 void print_environment(std::ostream& out, const Json& answer)
 {
+    if (answer.at("environment").is_null())
+        out << "(the guest does not have it in its memory now)\n";
     for (const Json& variable : answer.at("environment"))
         out << shown(variable) << '\n';
     print_end(out, answer);

@@ -13,8 +13,8 @@ namespace {
 constexpr std::uint64_t page_size = 4096;
 constexpr std::size_t word_size = 8;
 constexpr std::size_t most_pages = 65536;
-constexpr std::size_t most_kept = 64 << 20, per_block = 128; // bytes: what was read, and what it takes to remember a piece of it
-constexpr std::size_t most_tree_nodes = 512;
+constexpr std::size_t per_block = 128; // bytes that it takes to remember a piece of what was read
+constexpr std::size_t most_users = 4;  // whose page tables and pages are remembered, up to 16 MiB of each
 constexpr std::int32_t largest_pid = 4194304; // PID_MAX_LIMIT
 constexpr unsigned most_parents = 64;
 constexpr std::size_t area_bytes = 256; // of a vm_area_struct: its links and bounds lie in there
@@ -41,12 +41,13 @@ bool is_user(std::uint64_t gva)
 } // namespace
 
 Look::Look(AddressSpace& memory, const Anchors& anchors, std::chrono::steady_clock::time_point deadline,
-           std::function<void()> breathe)
+           std::function<void()> breathe, const LookLimits& limits)
     : memory_(memory),
       clean_((memory.forget(), memory.give_up_at(deadline), memory)),
       anchors_(anchors),
       deadline_(deadline),
-      breathe_(std::move(breathe))
+      breathe_(std::move(breathe)),
+      limits_(limits)
 {}
 
 void Look::breathe()
@@ -54,12 +55,27 @@ void Look::breathe()
     constexpr std::chrono::milliseconds between(20);
     const auto now = std::chrono::steady_clock::now();
     if (now > deadline_)
-        throw Error("looking for deep members takes too long");
+        throw Error("looking at the guest takes too long");
     if (now - breathed_ < between)
         return;
     if (breathe_)
         breathe_();
     breathed_ = std::chrono::steady_clock::now();
+}
+
+void Look::keep(std::size_t bytes)
+{
+    if (kept_ += bytes; kept_ > limits_.kept)
+        throw Error("looking at the guest takes too much memory");
+}
+
+// Whether another one is to be added; if not, that is noted.
+bool Look::has_room(const Built& built, std::size_t most, const char* what)
+{
+    if (built.size() < most)
+        return true;
+    leave_out(what);
+    return false;
 }
 
 void Look::know(const KnownOffsets& known)
@@ -198,7 +214,7 @@ std::vector<std::uint64_t> Look::nodes_of_list(std::uint64_t node)
 {
     std::vector<std::uint64_t> nodes;
     std::uint64_t from = node;
-    for (auto next = word(node); next && nodes.size() < longest_list; next = word(*next)) {
+    for (auto next = word(node); next && nodes.size() < limits_.list; next = word(*next)) {
         if (word(*next + word_size) != from)
             return {};
         if (*next == node)
@@ -234,13 +250,16 @@ Look::Built Look::build_tasks(const DeepStructure& structure)
     const auto offset = static_cast<std::uint64_t>(*tasks);
     std::vector<std::uint64_t> found{anchors_.init_task};
     for (const std::uint64_t node : nodes_of_list(anchors_.init_task + offset))
-        if (found.size() < most_instances)
+        if (found.size() < limits_.instances)
             found.push_back(node - offset);
+        else
+            leave_out("processes");
     if (found.size() < 3) // it was being changed, or there is nothing yet
         return {};
 
     Built built;
-    built.reserve(2 * most_instances);
+    const std::size_t most = 2 * limits_.instances;
+    built.reserve(most);
     for (const std::uint64_t address : found)
         built.push_back(read(address, structure, nullptr));
     const std::set<std::uint64_t> leaders(found.begin(), found.end());
@@ -256,8 +275,7 @@ Look::Built Look::build_tasks(const DeepStructure& structure)
             for (const std::uint64_t node :
                  nodes_of_list(moved(leader.address, *list))) {
                 const std::uint64_t address = moved(node, -std::int64_t{*list});
-                if (built.size() < 2 * most_instances && !leaders.contains(address) &&
-                    is_thread_of(leader, address))
+                if (!leaders.contains(address) && is_thread_of(leader, address) && has_room(built, most, "threads"))
                     built.push_back(read(address, structure, &leader));
             }
             break;
@@ -272,7 +290,7 @@ Look::Built Look::build_modules(const DeepStructure& structure)
     if (!anchors_.modules) // a kernel that has none
         return built;
     for (const std::uint64_t node : nodes_of_list(anchors_.modules))
-        if (built.size() < most_instances)
+        if (has_room(built, limits_.instances, "modules"))
             built.push_back(read(node, structure, nullptr));
     return built;
 }
@@ -296,7 +314,7 @@ Look::Built Look::build_pointed(const DeepStructure& structure)
             continue;
         for (const Instance& instance : instances(*from)) {
             const auto target = instance.word(*offset);
-            if (target && leads_somewhere(*target) && built.size() < most_instances &&
+            if (target && leads_somewhere(*target) && built.size() < limits_.instances &&
                 seen.insert(*target).second)
                 built.push_back(read(*target, structure, &instance));
         }
@@ -312,14 +330,13 @@ Look::Built Look::build_areas(const DeepStructure& structure)
         return built;
     for (const Instance& instance : instances(*mm))
         for (const Area& area : areas(instance))
-            if (built.size() < 4 * most_instances)
+            if (built.size() < 4 * limits_.instances)
                 built.push_back(read(area.address, structure, &instance));
     return built;
 }
 
 std::vector<Look::OpenFile> Look::open_files(const Instance& task)
 {
-    constexpr std::uint32_t most_files = 1024; // of one process
     const auto files = member(task, "task_struct.files");
     const auto fdt = known("files_struct.fdt"), fd = known("fdtable.fd"), max = known("fdtable.max_fds");
     if (!files || !fdt || !fd || !max || !leads_somewhere(*files))
@@ -332,7 +349,9 @@ std::vector<Look::OpenFile> Look::open_files(const Instance& task)
     if (!array || !length || !leads_somewhere(*array))
         return {};
     std::vector<OpenFile> found;
-    for (std::uint32_t i = 0; i < std::min(*length, most_files); i++)
+    if (*length > limits_.files)
+        leave_out("files with high descriptors");
+    for (std::uint32_t i = 0; i < std::min<std::size_t>(*length, limits_.files); i++)
         if (const auto file = word(*array + i * word_size); file && *file && leads_somewhere(*file))
             found.push_back({i, *file});
     return found;
@@ -345,7 +364,7 @@ Look::Built Look::build_files(const DeepStructure& structure)
     Built built;
     std::set<std::uint64_t> seen;
     const auto add = [&](std::uint64_t address, const Instance* owner) {
-        if (built.size() < 2 * most_instances && leads_somewhere(address) && seen.insert(address).second)
+        if (built.size() < 2 * limits_.instances && leads_somewhere(address) && seen.insert(address).second)
             built.push_back(read(address, structure, owner));
     };
     if (mm && exe)
@@ -373,13 +392,13 @@ Look::Built Look::build_dentries(const DeepStructure& structure)
     if (mount && root)
         for (const Instance& instance : instances(*mount)) { // the roots of all file systems
             const auto path = path_of(instance.word(*root).value_or(0));
-            if (!path.empty() && seen.insert(path.back()).second && built.size() < most_instances)
+            if (!path.empty() && seen.insert(path.back()).second && built.size() < limits_.instances)
                 built.push_back(read(path.back(), structure, nullptr));
         }
     for (const Instance& instance : instances(*file)) {
         auto next = instance.word(*dentry);
         for (unsigned i = 0; i < most_parents && next && leads_somewhere(*next) &&
-                             seen.insert(*next).second && built.size() < 4 * most_instances;
+                             seen.insert(*next).second && built.size() < 4 * limits_.instances;
              i++) {
             // the owner of a parent directory is none: it is no file that somebody runs
             built.push_back(read(*next, structure, i ? nullptr : &instance));
@@ -415,7 +434,7 @@ Look::Built Look::build_sockets(const DeepStructure& structure)
         const auto inode = inode_of(instance);
         const auto address = member(instance, "file.private_data");
         if (inode && (inode->mode & kind) == socket && address && leads_somewhere(*address) &&
-            built.size() < 2 * most_instances && seen.insert(*address).second)
+            built.size() < 2 * limits_.instances && seen.insert(*address).second)
             built.push_back(read(*address, structure, &instance));
     }
     return built;
@@ -426,7 +445,7 @@ Look::Built Look::build_mounts(const DeepStructure& structure)
     Built built;
     std::set<std::uint64_t> seen;
     const auto add = [&](std::optional<std::uint64_t> address) {
-        if (address && built.size() < most_instances && is_mount(*address) && seen.insert(*address).second)
+        if (address && built.size() < limits_.instances && is_mount(*address) && seen.insert(*address).second)
             built.push_back(read(*address, structure, nullptr));
     };
     if (const DeepStructure* file = structure_named("file"))
@@ -476,9 +495,9 @@ Look::Built Look::build_trees(const DeepStructure& structure, bool nodes)
         if (!entry)
             continue;
         const std::vector<std::uint64_t> found = tree(at, *entry).nodes;
-        if (!nodes && !found.empty() && built.size() < most_instances)
+        if (!nodes && !found.empty() && built.size() < limits_.instances)
             built.push_back(read(at, structure, &instance));
-        for (std::size_t i = 0; nodes && i < found.size() && built.size() < 2 * most_instances; i++)
+        for (std::size_t i = 0; nodes && i < found.size() && built.size() < 2 * limits_.instances; i++)
             built.push_back(read(found[i], structure, &instance));
     }
     return built;
@@ -513,6 +532,7 @@ std::vector<std::uint64_t> Look::path_of(std::uint64_t dentry)
 
 bool Look::leads_somewhere(std::uint64_t pointer)
 {
+    step();
     if (!(pointer >> 63) || pointer % word_size || pointer >= ~std::uint64_t{0} - page_size)
         return false;
     const auto known = mapped_.find(pointer / page_size);
@@ -535,12 +555,12 @@ std::optional<std::uint64_t> Look::word(std::uint64_t gva)
 
 const Bytes& Look::block(std::uint64_t gva, std::size_t size)
 {
+    step();
     const auto known = blocks_.find({gva, size});
     if (known != blocks_.end())
         return known->second;
     breathe();
-    if (kept_ += size + per_block; kept_ > most_kept)
-        throw Error("looking for deep members takes too much memory");
+    keep(size + per_block);
     Bytes bytes;
     while (bytes.size() < size) {
         const std::uint64_t at = gva + bytes.size();
@@ -551,6 +571,7 @@ const Bytes& Look::block(std::uint64_t gva, std::size_t size)
                 memory_.read(at, std::min<std::size_t>(page_size - at % page_size, size - bytes.size()));
             bytes.insert(bytes.end(), part.begin(), part.end());
         } catch (const Error&) { // mapped to where no memory is
+            leave_out("what could not be read");
             break;
         }
     }
@@ -563,11 +584,14 @@ AddressSpace* Look::user_space(const Instance& mm)
     const auto root = pgd && leads_somewhere(*pgd) ? memory_.translate(*pgd) : std::nullopt;
     if (!root)
         return nullptr;
+    if (users_.size() >= most_users && !users_.contains(*root))
+        users_.clear();
     return &users_.try_emplace(*root, clean_.under(*root)).first->second;
 }
 
 Bytes Look::user_bytes(const Instance& mm, std::uint64_t gva, std::size_t size)
 {
+    step();
     AddressSpace* space = is_user(gva) ? user_space(mm) : nullptr;
     if (!space)
         return {};
@@ -639,9 +663,12 @@ Look::Tree Look::tree(std::uint64_t tree, std::uint64_t root)
             if (entry % tree_node == 0 || !leads_somewhere(node_of(entry)))
                 continue;
             const auto parent = word(node_of(entry));
-            if (parent && node_of(*parent) == nodes[i] && nodes.size() < most_tree_nodes &&
-                seen.insert(node_of(entry)).second)
+            if (!parent || node_of(*parent) != nodes[i] || !seen.insert(node_of(entry)).second)
+                continue;
+            if (nodes.size() < limits_.tree_nodes)
                 nodes.push_back(node_of(entry));
+            else
+                leave_out("areas");
         }
     }
     return {std::move(nodes), std::move(words)};
@@ -706,7 +733,14 @@ std::vector<Area> Look::all_areas(const Instance& mm)
                                 {*back, *start, *end});
     } else if (const auto next = known("vm_area_struct.vm_next")) {
         auto address = member(mm, "mm_struct.mmap");
-        while (address && *address && leads_somewhere(*address) && found.size() < longest_list) {
+        std::set<std::uint64_t> seen;
+        while (address && *address && leads_somewhere(*address)) {
+            if (!seen.insert(*address).second)
+                return {}; // it was being changed
+            if (found.size() == limits_.list) {
+                leave_out("areas");
+                break;
+            }
             const auto at = [&](std::int32_t offset) {
                 return word(moved(*address, offset)).value_or(0);
             };

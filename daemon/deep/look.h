@@ -63,20 +63,40 @@ struct Anchors {
 // What is known already: where a member lies, by its qualified name.
 using KnownOffsets = std::map<std::string, std::int32_t, std::less<>>;
 
+// How much of a guest is looked at. To learn from it takes few of each; who wants to see all of them takes more.
+struct LookLimits {
+    std::size_t instances = 512;    // of one structure; twice as many threads, sockets and files
+    std::size_t list = 4096;        // steps
+    std::size_t files = 1024;       // of one process
+    std::size_t tree_nodes = 512;   // of the areas of one process
+    std::size_t kept = 64 << 20;    // bytes: all that is remembered
+};
+
 // A guest's memory as it is seen at one time, and the structures found in it. The guest is hostile: lists are
 // followed so far and no further, every structure found counts, and all of it ends at a deadline (with
 // Error).
 class Look {
 public:
-    static constexpr std::size_t most_instances = 512; // of one structure
-    static constexpr std::size_t longest_list = 4096;  // steps
-
     // `breathe` is called every now and then: whoever looks may have other things to do, too.
     Look(AddressSpace& memory, const Anchors& anchors, std::chrono::steady_clock::time_point deadline,
-         std::function<void()> breathe = {});
+         std::function<void()> breathe = {}, const LookLimits& limits = {});
+
+    const LookLimits& limits() const { return limits_; }
 
     // Throws Error when it is time to give up.
     void breathe();
+    // The same, cheap enough to be called at every step of whatever a guest can make long.
+    void step()
+    {
+        if (++steps_ % steps_between == 0)
+            breathe();
+    }
+    // Counts what is remembered until the look ends. Throws Error if that is too much.
+    void keep(std::size_t bytes);
+
+    // What has been left out, or could not be read, so far: what is seen is not all there is.
+    const std::set<std::string>& left_out() const { return left_out_; }
+    void leave_out(const std::string& what) { left_out_.insert(what); }
 
     // From now on this is known; what has been found by what was known before is looked for again.
     void know(const KnownOffsets& known);
@@ -184,6 +204,7 @@ private:
     Built build_mounts(const DeepStructure& structure);
     Built build_trees(const DeepStructure& structure, bool nodes);
     AddressSpace* user_space(const Instance& mm);
+    bool has_room(const Built& built, std::size_t most, const char* what);
     const DeepStructure* structure_named(const std::string& name) const;
 
     AddressSpace& memory_;
@@ -191,6 +212,10 @@ private:
     Anchors anchors_;
     std::chrono::steady_clock::time_point deadline_;
     std::function<void()> breathe_;
+    LookLimits limits_;
+    static constexpr unsigned steps_between = 1024;
+    unsigned steps_ = 0;
+    std::set<std::string> left_out_;
     std::chrono::steady_clock::time_point breathed_ = std::chrono::steady_clock::now();
     KnownOffsets known_;
     const DeepStructures* structures_ = nullptr;
@@ -199,9 +224,9 @@ private:
     std::unordered_map<std::uint64_t, const Instance*> task_at_;
     std::unordered_map<std::uint64_t, bool> kernel_threads_; // by task
     std::map<std::pair<std::uint64_t, std::size_t>, Bytes> blocks_;
-    std::size_t kept_ = 0; // bytes that those take
+    std::size_t kept_ = 0; // bytes that those take, and what else has been counted
     std::unordered_map<std::uint64_t, bool> mapped_; // by page
-    std::map<std::uint64_t, AddressSpace> users_;    // by page-table root
+    std::map<std::uint64_t, AddressSpace> users_;    // by page-table root, a few: each remembers its pages
 };
 
 } // namespace lacuna

@@ -203,7 +203,7 @@ Answer area_list(Look& look, const Instance& mm, std::int32_t offset)
             std::vector<Bytes> chain;
             std::vector<std::uint64_t> addresses;
             std::uint64_t at = *first;
-            while (at && look.leads_somewhere(at) && chain.size() < Look::longest_list) {
+            while (at && look.leads_somewhere(at) && chain.size() < look.limits().list) {
                 const Bytes& bytes = look.block(at, 256);
                 if (load<std::uint64_t>(bytes, static_cast<std::uint64_t>(back)) != mm.address)
                     break;

@@ -126,7 +126,7 @@ Answer list_of_mounts(Look& look, const Instance& mount, std::int32_t offset)
     std::vector<std::uint64_t> nodes;
     std::uint64_t from = head;
     for (auto next = mount.word(offset); next != head; next = look.word(*next)) {
-        if (!next || !look.leads_somewhere(*next) || nodes.size() > Look::longest_list ||
+        if (!next || !look.leads_somewhere(*next) || nodes.size() > look.limits().list ||
             look.word(*next + word) != from)
             return Answer::refusal();
         nodes.push_back(*next);

@@ -96,7 +96,7 @@ std::vector<std::uint64_t> nodes_of_tree(Look& look, std::uint64_t root)
             if (child == 0u)
                 continue;
             if (!child || !look.leads_somewhere(*child) || (look.word(*child).value_or(0) & ~colour) != nodes[i] ||
-                !seen.insert(*child).second || nodes.size() == Look::longest_list)
+                !seen.insert(*child).second || nodes.size() == look.limits().list)
                 return {};
             nodes.push_back(*child);
         }

@@ -76,7 +76,7 @@ Predicate thread_list(const DeepConstraint& constraint, const DeepMember&)
         std::uint64_t from = place;
         auto next = task.word(offset);
         for (std::size_t i = 0; next && *next != place; i++) {
-            if (i > Look::longest_list || !look.leads_somewhere(*next) || look.word(*next + word) != from)
+            if (i > look.limits().list || !look.leads_somewhere(*next) || look.word(*next + word) != from)
                 return Answer::refusal();
             const std::uint64_t other = moved(*next, -std::int64_t{offset});
             if (look.is_thread_of(task, other)) {
@@ -107,7 +107,7 @@ Answer leads_to_thread_head(Look& look, const Instance& task, std::int32_t offse
     const std::uint64_t place = moved(task.owner->address, *list);
     std::optional<std::uint64_t> head;
     std::uint64_t at = place;
-    for (std::size_t i = 0; i < Look::longest_list; i++) {
+    for (std::size_t i = 0; i < look.limits().list; i++) {
         const auto next = look.word(at);
         if (!next || *next == place)
             break;

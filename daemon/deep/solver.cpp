@@ -10,6 +10,8 @@ namespace lacuna {
 namespace {
 
 constexpr unsigned word = 8;
+// Bytes that a guest can make what is said of one member's places take, and what one instance says of all of them.
+constexpr std::size_t most_said = 64 << 20, per_tally = 160, per_number = 48, most_answered = 8 << 20;
 constexpr unsigned most_rounds = 32; // one thing leads to another: as many as a socket takes, and some more
 
 const std::map<std::string, std::int32_t> core_sizes{
@@ -140,13 +142,16 @@ std::vector<DeepFinding> DeepSolver::solve(Look& look, const Member& member,
     for (const DeepConstraint& constraint : said.constraints)
         standings.emplace_back(candidates, Standing{constraint.strikes, 0, {}});
     std::vector<Answer> answers(candidates);
+    std::size_t said_so_far = 0; // bytes
     const bool pointer = said.type == "pointer", text = said.type == "text-pointer";
+    DeepFinding finding{said.qualified(), text ? "pointer" : said.type, said.size, {}, 0, 0, 0, 0};
     for (std::size_t k = 0; k < member.predicates.size(); k++)
         for (const Instance& instance : instances) {
             look.breathe();
             if (!takes_part(said.constraints[k].of_instances, look, instance))
                 continue;
             bool any = false;
+            std::size_t answered = 0;
             for (std::size_t c = 0; c < candidates; c++) {
                 if (!lies_within(c)) {
                     answers[c] = Answer::refusal();
@@ -161,6 +166,8 @@ std::vector<DeepFinding> DeepSolver::solve(Look& look, const Member& member,
                     }
                 }
                 answers[c] = member.predicates[k](look, instance, place(c));
+                if (answered += answers[c].constants.size() * sizeof(Constants); answered > most_answered)
+                    return {finding}; // it fits in too many ways: open
                 any |= answers[c].kind >= Answer::passes;
             }
             if (!any) // an instance that nothing fits teaches nothing: something is odd about it
@@ -171,20 +178,23 @@ std::vector<DeepFinding> DeepSolver::solve(Look& look, const Member& member,
                 Standing& standing = standings[k][c];
                 standing.asked++;
                 for (const Constants& constants : answers[c].constants) {
-                    Tally& tally = standing.tallies[constants];
+                    const auto [found, is_new] = standing.tallies.try_emplace(constants);
+                    Tally& tally = found->second;
+                    said_so_far += is_new ? per_tally : 0;
                     tally.fits++;
                     if (answers[c].kind == Answer::shown) {
-                        tally.shown_in.insert(instance.address);
-                        tally.values.insert(answers[c].value);
+                        said_so_far += tally.shown_in.insert(instance.address).second ? per_number : 0;
+                        said_so_far += tally.values.insert(answers[c].value).second ? per_number : 0;
                     }
                 }
+                if (said_so_far > most_said)
+                    return {finding};
             }
         }
 
     std::vector<std::int32_t> fits;
     std::vector<std::size_t> fitting; // their candidates
     bool doubt = false;
-    DeepFinding finding{said.qualified(), text ? "pointer" : said.type, said.size, {}, 0, 0, 0, 0};
     const auto is_taken = [&](std::int32_t offset) {
         return std::any_of(taken.begin(), taken.end(), [&](const Taken& other) {
             return other.structure == said.structure && other.member != said.name && offset < other.to &&

@@ -57,6 +57,7 @@ Json list_areas(GuestView& view, std::int32_t pid)
         } else if (file == 0u) {
             path = purpose(view, *memory, area);
         }
+        view.tell(path.is_string() ? path.get_ref<const std::string&>().size() : 0);
         areas.push_back({{"start", hex(area.start)},
                          {"end", hex(area.end)},
                          {"rights", flags ? Json(rights_text(*flags)) : Json()},

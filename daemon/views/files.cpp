@@ -90,12 +90,13 @@ Json list_files(GuestView& view, std::optional<std::int32_t> pid)
     if (pid)
         view.process(*pid);
     Json files = Json::array();
-    for (const Instance& task : look.tasks()) {
+    for (const Instance& task : view.tasks()) {
         const auto memory = view.memory_of(task);
         const auto number = number_of(view, task);
         if (!task.leads() || !memory || (pid && number != *pid))
             continue;
         const auto add = [&](Json fd, std::optional<std::string> kind, std::optional<std::string> path) {
+            view.tell(path ? path->size() : 0);
             files.push_back({{"pid", number}, {"comm", name_of(view, task)}, {"fd", std::move(fd)},
                              {"kind", or_null(std::move(kind))}, {"path", or_null(std::move(path))}});
         };

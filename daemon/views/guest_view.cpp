@@ -40,12 +40,14 @@ DeepStructures structures_of(const KnownOffsets& known)
 }
 
 constexpr std::int32_t memory_window = 4096; // of mm_struct: its auxiliary vector is in there
+// What a host with many processors and users has, and more.
+constexpr LookLimits all_there_is{16384, 65536, 65536, 8192, 256 << 20};
 
 } // namespace
 
 GuestView::GuestView(AddressSpace& memory, const Profile& profile, const Anchors& anchors)
     : structures_(structures_of(offsets_of(profile))),
-      look_(memory, anchors, std::chrono::steady_clock::now() + longest)
+      look_(memory, anchors, std::chrono::steady_clock::now() + longest, {}, all_there_is)
 {
     if (profile.architecture != "x86_64")
         throw Error("this is told of 64-bit kernels only", "kernel " + profile.kernel_id);
@@ -102,9 +104,24 @@ std::optional<Instance> GuestView::memory_of(const Instance& task)
     return memory;
 }
 
+const std::vector<Instance>& GuestView::tasks()
+{
+    const auto& tasks = look_.tasks();
+    if (tasks.empty())
+        throw Error("the list of processes leads nowhere", "task_struct.tasks", "the guest may have been changing it: try again");
+    return tasks;
+}
+
+void GuestView::tell(std::size_t text)
+{
+    constexpr std::size_t row = 64;
+    if (told_ += row + text; told_ > most_told)
+        throw Error("there is more than is told at once", "the guest", "ask for a single process, if that can be chosen");
+}
+
 const Instance& GuestView::process(std::int32_t pid)
 {
-    for (const Instance& task : look_.tasks())
+    for (const Instance& task : tasks())
         if (task.leads() && task.value<std::int32_t>(*look_.known("task_struct.pid")) == pid)
             return task;
     throw Error("there is no process of this number", std::to_string(pid));
@@ -125,6 +142,8 @@ Json settled(AddressSpace& memory, const Profile& profile, const Anchors& anchor
             fresh["lacks"] = Json::object();
             for (const auto& [what, members] : view.lacks())
                 fresh["lacks"][what] = members;
+            if (!view.look().left_out().empty())
+                fresh["left_out"] = view.look().left_out();
             stable = last == fresh;
             last = std::move(fresh);
         } catch (const Error& error) {

@@ -22,6 +22,7 @@ namespace lacuna {
 class GuestView {
 public:
     static constexpr std::chrono::seconds longest{10}; // nothing else is done meanwhile
+    static constexpr std::size_t most_told = 12 << 20; // bytes: what an answer holds, about; no client is given more than 16 MiB
 
     GuestView(AddressSpace& memory, const Profile& profile, const Anchors& anchors);
 
@@ -47,8 +48,12 @@ public:
 
     // A process's memory, if it has one.
     std::optional<Instance> memory_of(const Instance& task);
+    // All tasks, as Look has them. Throws Error if their list leads nowhere.
+    const std::vector<Instance>& tasks();
     // The process of this number. Throws Error if there is none.
     const Instance& process(std::int32_t pid);
+    // Something with this many bytes of text is told. Throws Error when that becomes too much: a guest can make names long, and many.
+    void tell(std::size_t text);
 
 private:
     std::vector<std::string> missing(std::initializer_list<const char*> members) const;
@@ -56,9 +61,11 @@ private:
     DeepStructures structures_;
     Look look_;
     std::map<std::string, std::vector<std::string>> lacks_; // by what cannot be told
+    std::size_t told_ = 0;
 };
 
-// Takes a view until two in a row are equal; a guest that does not stand still gets the last one, with "stable": false.
+// Takes a view until two in a row are equal; a guest that does not stand still gets the last one, with "stable": false. What is not in
+// it, since there was too much of it or it could not be read, stands in "left_out".
 Json settled(AddressSpace& memory, const Profile& profile, const Anchors& anchors,
              const std::function<Json(GuestView&)>& take);
 

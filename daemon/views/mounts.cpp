@@ -89,13 +89,17 @@ Json list_mounts(GuestView& view, std::int32_t pid)
     std::set<std::uint64_t> seen(mounts.begin(), mounts.end());
     for (std::size_t i = 0; i < mounts.size(); i++)
         for (const std::uint64_t node : view.look().nodes_of_list(mounts[i] - within + list))
-            if (const std::uint64_t mount = node - child + within;
-                mounts.size() < most_mounts && view.look().is_mount(mount) && seen.insert(mount).second)
-                mounts.push_back(mount);
+            if (const std::uint64_t mount = node - child + within; view.look().is_mount(mount) && seen.insert(mount).second) {
+                if (mounts.size() < most_mounts)
+                    mounts.push_back(mount);
+                else
+                    view.look().leave_out("mounts");
+            }
     Json json = Json::array();
     for (const std::uint64_t mount : mounts) {
         const auto root = view.word(mount, "vfsmount.mnt_root");
         const auto path = root ? path_of(view, mount, *root) : std::nullopt;
+        view.tell(path ? path->size() : 0);
         json.push_back({{"path", path ? Json(*path) : Json()}, {"file_system", file_system_of(view, mount)},
                         {"source", source_of(view, mount - within)}, {"options", options_of(view, mount)}});
     }

@@ -2,6 +2,8 @@
 #include "processes.h"
 
 #include <algorithm>
+#include <map>
+#include <utility>
 
 #include "error.h"
 #include "files.h"
@@ -13,15 +15,20 @@ namespace {
 constexpr std::size_t comm_size = 16;
 constexpr std::uint64_t most_text = 128 << 10; // of arguments, and of an environment
 
-std::vector<std::string> texts_between(GuestView& view, const Instance& memory, const char* first, const char* last)
+std::optional<std::vector<std::string>> texts_between(GuestView& view, const Instance& memory, const char* first, const char* last)
 {
     const auto start = view.look().member(memory, first), end = view.look().member(memory, last);
     std::vector<std::string> texts;
     if (!start || !end || *end <= *start)
         return texts;
     const Bytes bytes = view.look().user_bytes(memory, *start, std::min(*end - *start, most_text));
+    if (bytes.size() < *end - *start)
+        view.look().leave_out("texts of processes that are long, or not in memory");
+    if (bytes.empty())
+        return std::nullopt;
     for (auto at = bytes.begin(); at != bytes.end();) {
         const auto stop = std::find(at, bytes.end(), 0);
+        view.tell(static_cast<std::size_t>(stop - at));
         texts.emplace_back(at, stop);
         at = stop == bytes.end() ? stop : stop + 1;
     }
@@ -33,16 +40,21 @@ template <typename T> Json or_null(const std::optional<T>& value)
     return value ? Json(*value) : Json();
 }
 
-Json threads_of(GuestView& view, const Instance& leader)
+// By the process's address, besides its first one.
+std::map<std::uint64_t, Json> threads_by_process(GuestView& view)
 {
-    Json threads = Json::array();
-    for (const Instance& task : view.look().tasks())
-        if (task.owner == &leader && !task.leads())
-            threads.push_back({{"tid", number_of(view, task)}, {"comm", name_of(view, task)}});
+    std::map<std::uint64_t, Json> threads;
+    for (const Instance& task : view.tasks()) {
+        Json& own = threads.try_emplace(task.owner->address, Json::array()).first->second;
+        if (task.leads())
+            continue;
+        view.tell(0);
+        own.push_back({{"tid", number_of(view, task)}, {"comm", name_of(view, task)}});
+    }
     return threads;
 }
 
-Json process_json(GuestView& view, const Instance& task)
+Json process_json(GuestView& view, const Instance& task, Json threads)
 {
     Look& look = view.look();
     const auto memory = view.memory_of(task);
@@ -60,14 +72,15 @@ Json process_json(GuestView& view, const Instance& task)
                  {"uid", has_cred ? or_null(view.value<std::uint32_t>(*cred, "cred.uid")) : Json()},
                  {"gid", has_cred ? or_null(view.value<std::uint32_t>(*cred, "cred.gid")) : Json()},
                  {"ppid", made_by ? Json(number_of(view, *made_by->owner)) : Json()},
-                 {"threads", has_threads ? threads_of(view, task) : Json()},
+                 {"threads", has_threads ? std::move(threads) : Json()},
                  {"start_ns", or_null(start)}};
     const bool has_arguments = memory && view.knows("mm_struct.arg_start") && view.knows("mm_struct.arg_end");
-    json["command"] = has_arguments ? Json(arguments_of(view, *memory)) : Json();
+    json["command"] = has_arguments ? or_null(arguments_of(view, *memory)) : Json();
     json["exe"] = Json();
     if (memory)
         if (const auto exe = look.member(*memory, "mm_struct.exe_file"); exe && look.leads_somewhere(*exe))
             json["exe"] = or_null(path_of_file(view, *exe));
+    view.tell(json["exe"].is_string() ? json["exe"].get_ref<const std::string&>().size() : 0);
     return json;
 }
 
@@ -85,12 +98,12 @@ std::string name_of(GuestView& view, const Instance& task)
     return text ? std::string(text->begin(), std::find(text->begin(), text->end(), 0)) : std::string();
 }
 
-std::vector<std::string> arguments_of(GuestView& view, const Instance& memory)
+std::optional<std::vector<std::string>> arguments_of(GuestView& view, const Instance& memory)
 {
     return texts_between(view, memory, "mm_struct.arg_start", "mm_struct.arg_end");
 }
 
-std::vector<std::string> environment_of(GuestView& view, const Instance& memory)
+std::optional<std::vector<std::string>> environment_of(GuestView& view, const Instance& memory)
 {
     return texts_between(view, memory, "mm_struct.env_start", "mm_struct.env_end");
 }
@@ -106,13 +119,11 @@ Json list_processes_in_full(GuestView& view)
     view.want("program", {"mm_struct.exe_file", "file.f_path.dentry", "dentry.d_name.name", "dentry.d_parent"});
     if (!view.knows("task_struct.thread_group"))
         view.want("threads", {"task_struct.thread_node"});
-    const auto& tasks = view.look().tasks();
-    if (tasks.empty())
-        throw Error("the list of processes leads nowhere", "task_struct.tasks", "the guest may have been changing it: try again");
     Json processes = Json::array();
-    for (const Instance& task : tasks)
+    auto threads = threads_by_process(view);
+    for (const Instance& task : view.tasks())
         if (task.leads() && number_of(view, task) != 0) // the idle task is no process
-            processes.push_back(process_json(view, task));
+            processes.push_back(process_json(view, task, std::move(threads[task.address])));
     return {{"processes", std::move(processes)}};
 }
 
@@ -123,7 +134,7 @@ Json list_environment(GuestView& view, std::int32_t pid)
     const auto memory = view.memory_of(task);
     if (!memory)
         throw Error("has no memory of its own: it is the kernel's, or has ended", "process " + std::to_string(pid));
-    return {{"pid", pid}, {"comm", name_of(view, task)}, {"environment", environment_of(view, *memory)}};
+    return {{"pid", pid}, {"comm", name_of(view, task)}, {"environment", or_null(environment_of(view, *memory))}};
 }
 
 } // namespace lacuna

@@ -148,7 +148,7 @@ Json list_sockets(GuestView& view)
     Look& look = view.look();
     Json sockets = Json::array();
     std::map<std::uint64_t, std::size_t> index; // by sock
-    for (const Instance& task : look.tasks()) {
+    for (const Instance& task : view.tasks()) {
         if (!task.leads() || !view.memory_of(task))
             continue;
         for (const Look::OpenFile& open : look.open_files(task)) {
@@ -158,6 +158,7 @@ Json list_sockets(GuestView& view)
             const auto sock = socket && look.leads_somewhere(*socket) ? view.word(*socket, "socket.sk") : std::nullopt;
             if (!sock || !look.leads_somewhere(*sock))
                 continue;
+            view.tell(0);
             const auto [known, fresh] = index.emplace(*sock, sockets.size());
             if (fresh)
                 sockets.push_back(socket_json(view, *sock));

@@ -115,6 +115,46 @@ TEST(DeepLearning, LooksThatDoNotAgreeSettleNothing)
     EXPECT_FALSE(found.at("task_struct.stack").usable());
 }
 
+TEST(DeepLearning, WhatFitsInTooManyWaysStaysOpen)
+{
+    DeepGuest guest(12);
+    const std::uint64_t array = guest.allocate(0x200), bitmap = guest.allocate(8), table = guest.allocate(64);
+    for (unsigned i = 0; i < 3; i++) // open files
+        guest.memory.put(array + 8 * i, guest.allocate(0x100));
+    guest.memory.put(bitmap, std::uint64_t{7});
+    for (unsigned i = 0; i < 3; i++) {
+        guest.memory.put(table + 8 * i, array);
+        guest.memory.put(table + 24 + 8 * i, bitmap);
+    }
+    for (unsigned i = 48; i < 64; i += 4)
+        guest.memory.put(table + i, std::uint32_t{64});
+    for (const auto* tasks : {&guest.tasks, &guest.threads})
+        for (const DeepGuest::Task& task : *tasks) {
+            const std::uint64_t files = guest.allocate(0x100);
+            for (unsigned i = 0; i < 0x100; i += 8)
+                guest.memory.put(files + i, table);
+            for (unsigned i = 0; task.mm && i < 0x800; i += 8)
+                guest.memory.put(task.address + 0x2000 + i, files);
+        }
+    const Found found = learn(guest, 2);
+    EXPECT_FALSE(found.at("task_struct.files").usable());
+    EXPECT_TRUE(found.at("task_struct.active_mm").resolved());
+    expect_nothing_wrong(guest, found);
+}
+
+TEST(DeepLearning, WhatIsKnownAlreadyIsNotAskedForWithoutEndEither)
+{
+    DeepGuest guest(13);
+    AddressSpace memory = guest.memory.space();
+    const auto steps = [&](const std::function<void(Look&)>& step) {
+        Look look(memory, guest.anchors(), std::chrono::steady_clock::now() + std::chrono::milliseconds(20));
+        for (unsigned i = 0; i < 10'000'000; i++)
+            step(look);
+    };
+    EXPECT_ERROR(steps([&](Look& look) { look.word(guest.init_task); }), "takes too long");
+    EXPECT_ERROR(steps([&](Look& look) { look.leads_somewhere(guest.init_task); }), "takes too long");
+}
+
 TEST(DeepLearning, ListsWithoutEndEnd)
 {
     DeepGuest guest(11);

@@ -30,7 +30,8 @@ public:
     std::map<std::string, std::uint64_t> at; // members of task_struct
     const std::uint64_t thread_head = 0x28, init_task = 0xffffffff'8aa0'0000, modules = 0xffffffff'8ab0'0040;
 
-    explicit DeepGuest(unsigned seed)
+    // `more`: so many programs run besides.
+    explicit DeepGuest(unsigned seed, unsigned more = 0)
     {
         std::vector<std::uint64_t> places;
         for (std::uint64_t place = 0x40; place < 0x1f00; place += 0x10)
@@ -51,6 +52,8 @@ public:
             add(static_cast<std::int32_t>(10 + 3 * i), "worker", 2, false);
         for (unsigned i = 0; i < users; i++)
             add(static_cast<std::int32_t>(200 + 7 * i), "program", i % 3 ? 1 : 3, true);
+        for (unsigned i = 0; i < more; i++)
+            add(static_cast<std::int32_t>(10000 + i), "program", 1, true);
         for (unsigned i = 3; i < 6; i++)
             for (unsigned j = 1; j < i; j++)
                 add_thread(tasks[tasks.size() - i],

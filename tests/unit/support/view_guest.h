@@ -81,7 +81,7 @@ public:
         {"module.core_size", 320},
     };
 
-    explicit ViewGuest(unsigned seed = 1) : DeepGuest(seed)
+    explicit ViewGuest(unsigned seed = 1, unsigned more = 0) : DeepGuest(seed, more)
     {
         for (const char* name : {"tgid", "real_parent", "group_leader", "cred", "thread_node", "active_mm"})
             known[std::string("task_struct.") + name] = static_cast<std::int32_t>(at.at(name));

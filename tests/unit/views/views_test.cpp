@@ -197,7 +197,7 @@ TEST(Views, MemoryAndWhatStandsInIt)
               Json::parse(R"(["A=1", "B="])"));
     EXPECT_EQ(seen(guest, list_processes_in_full).at("processes").back().at("command"), Json::parse(R"(["prog", "-x"])"));
     guest.put(second, "vm_area_struct.vm_next", first); // round and round
-    EXPECT_NO_THROW(seen(guest, maps));
+    EXPECT_ERROR(seen(guest, maps), "its areas lead nowhere");
     guest.put(second, "vm_area_struct.vm_mm", std::uint64_t{1});
     EXPECT_ERROR(seen(guest, maps), "its areas lead nowhere");
     EXPECT_ERROR(seen(guest, [](GuestView& view) { return list_environment(view, 2); }),
@@ -225,6 +225,60 @@ TEST(Views, ModulesWithTheirSizes)
     EXPECT_EQ(seen(guest, list_modules_in_full).at("modules").at(0).at("taints"), "FOE");
     guest.put(node, "module.taints", std::uint64_t{0});
     EXPECT_EQ(seen(guest, list_modules_in_full).at("modules").at(0).at("taints"), "");
+}
+
+TEST(Views, ManyProcessesAreAllSeen)
+{
+    ViewGuest guest(1, 600);
+    const Json answer = seen(guest, list_processes_in_full);
+    EXPECT_EQ(answer.at("processes").size(), guest.tasks.size() - 1);
+    EXPECT_FALSE(answer.contains("left_out"));
+}
+
+TEST(Views, AListThatLeadsNowhereIsNoEmptyOne)
+{
+    ViewGuest guest;
+    guest.open(guest.tasks.back(), {guest.file(0, guest.dentry("a"))});
+    guest.memory.put(guest.tasks[5].address + guest.at.at("tasks"), std::uint64_t{0});
+    EXPECT_ERROR(seen(guest, list_processes_in_full), "the list of processes leads nowhere");
+    EXPECT_ERROR(seen(guest, list_sockets), "the list of processes leads nowhere");
+    EXPECT_ERROR(seen(guest, [](GuestView& view) { return list_files(view, std::nullopt); }), "the list of processes leads nowhere");
+    EXPECT_ERROR(files_of(guest, guest.tasks.back().pid), "the list of processes leads nowhere");
+}
+
+TEST(Views, WhatIsNotInTheGuestsMemoryIsNotSaidToBeEmpty)
+{
+    ViewGuest guest;
+    const DeepGuest::Task& task = guest.tasks.back();
+    const std::uint64_t stack = 0x7f00'0000'0000; // where nothing is mapped
+    guest.give_memory(task);
+    for (const auto& [member, place] : {std::pair("arg_start", 0u), std::pair("arg_end", 8u), std::pair("env_start", 8u), std::pair("env_end", 15u)})
+        guest.put(task.mm, std::string("mm_struct.") + member, stack + place);
+    const Json processes = seen(guest, list_processes_in_full);
+    EXPECT_TRUE(processes.at("processes").back().at("command").is_null());
+    EXPECT_EQ(processes.at("left_out").size(), 1u);
+    EXPECT_TRUE(seen(guest, [&](GuestView& view) { return list_environment(view, task.pid); }).at("environment").is_null());
+}
+
+TEST(Views, WhatProcessesHaveMuchOfIsNotToldWithoutEnd)
+{
+    constexpr std::uint64_t stack = 0x7f00'0000'0000, bytes = 128 << 10;
+    ViewGuest guest;
+    const std::vector<char> empty(4096);
+    for (std::uint64_t page = 0; page < bytes; page += empty.size())
+        guest.memory.put(stack + page, empty.data(), empty.size());
+    for (const DeepGuest::Task& task : guest.tasks) {
+        if (!task.mm)
+            continue;
+        guest.give_memory(task);
+        guest.put(task.mm, "mm_struct.arg_start", stack);
+        guest.put(task.mm, "mm_struct.arg_end", stack + bytes); // each an argument, all of them empty
+        guest.put(task.mm, "mm_struct.env_start", stack);
+        guest.put(task.mm, "mm_struct.env_end", stack + bytes);
+    }
+    EXPECT_ERROR(seen(guest, list_processes_in_full), "there is more than is told at once");
+    const Json answer = seen(guest, [&](GuestView& view) { return list_environment(view, guest.tasks.back().pid); });
+    EXPECT_EQ(answer.at("environment").size(), bytes);
 }
 
 // Whatever a guest has in its memory, no view may do more than say that it cannot tell.
