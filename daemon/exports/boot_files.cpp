@@ -111,12 +111,14 @@ std::string why_no_volatility_config(const BootFacts& boot)
     return {};
 }
 
-std::string why_no_vmcoreinfo(const BootFacts& boot)
+std::string why_no_vmcoreinfo(const BootFacts& boot, std::uint64_t page_table)
 {
     if (boot.architecture != "x86_64")
         return "its readers know no 32-bit kernels";
     if (!boot.text || boot.release.empty())
         return "these facts are of an older version: the guest's next boot has what it takes";
+    if (!page_table)
+        return "its symbols do not say where its page tables are";
     return {};
 }
 
@@ -149,7 +151,7 @@ Json volatility_config(const BootFacts& boot, const std::filesystem::path& isf, 
 
 std::string vmcoreinfo(const BootFacts& boot, std::uint64_t page_table)
 {
-    refuse(why_no_vmcoreinfo(boot), boot, "vmcoreinfo");
+    refuse(why_no_vmcoreinfo(boot, page_table), boot, "vmcoreinfo");
     // physical = virtual - __START_KERNEL_map + phys_base, for all of the image
     const auto phys_base = static_cast<std::int64_t>(boot.text_gpa - (boot.text - kernel_map));
     return fmt::format("OSRELEASE={}\nPAGESIZE=4096\nSYMBOL(swapper_pg_dir)={:x}\nKERNELOFFSET={:x}\n"

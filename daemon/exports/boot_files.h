@@ -28,7 +28,8 @@ std::optional<BootFacts> boot_facts(const Json& facts);
 // Why there is no such file of this boot; empty: there is one.
 std::string why_no_libvmi_stanza(const BootFacts& boot, const std::filesystem::path& isf);
 std::string why_no_volatility_config(const BootFacts& boot);
-std::string why_no_vmcoreinfo(const BootFacts& boot);
+// `page_table`: the linked address of the top-level page table; 0: not known.
+std::string why_no_vmcoreinfo(const BootFacts& boot, std::uint64_t page_table);
 
 // A stanza of libvmi.conf.
 std::string libvmi_stanza(const BootFacts& boot, const std::filesystem::path& isf);
@@ -37,7 +38,6 @@ std::string libvmi_stanza(const BootFacts& boot, const std::filesystem::path& is
 Json volatility_config(const BootFacts& boot, const std::filesystem::path& isf, const std::filesystem::path& memory);
 
 // What the kernel itself would tell kdump (Documentation/admin-guide/kdump/vmcoreinfo.rst), as far as drgn needs it.
-// `page_table`: the linked address of the top-level page table; `slid` below.
 std::string vmcoreinfo(const BootFacts& boot, std::uint64_t page_table);
 
 } // namespace lacuna

@@ -58,7 +58,8 @@ Exports::Exports(const Store& store) : store_(store)
         store_.remove_boots();
         write_libvmi();
         for (const std::string& kernel_id : store_.kernels())
-            update_kernel(kernel_id);
+            make_isf_of(kernel_id);
+        write_banners();
     } catch (const std::exception& error) { // guests are more than files for tools
         spdlog::error("{}", error.what());
     }
@@ -66,9 +67,16 @@ Exports::Exports(const Store& store) : store_(store)
 
 void Exports::update_kernel(const std::string& kernel_id)
 {
+    make_isf_of(kernel_id);
+    write_banners();
+}
+
+void Exports::make_isf_of(const std::string& kernel_id)
+{
     const auto profile = store_.profile(kernel_id);
     const auto file = store_.isf_file(kernel_id);
     missing_.erase(kernel_id);
+    banners_.erase(kernel_id);
     if (!profile) {
         store_.remove_file(file);
     } else {
@@ -77,12 +85,13 @@ void Exports::update_kernel(const std::string& kernel_id)
             missing_.insert(kernel_id);
         if (!why_no_isf(*profile, symbols).empty()) {
             store_.remove_file(file);
-        } else if (const auto text = as_text(make_isf(*profile, symbols)); store_.text_of(file) != text) {
-            // What says nothing new is not touched: tools keep what they have read by the time of its change.
-            store_.put_public(file, text);
+            return;
         }
+        // What says nothing new is not touched: tools keep what they have read by the time of its change.
+        if (const auto text = as_text(make_isf(*profile, symbols)); store_.text_of(file) != text)
+            store_.put_public(file, text);
+        banners_[kernel_id] = banner_key(*profile);
     }
-    write_banners();
 }
 
 std::vector<std::string> Exports::missing() const
@@ -96,10 +105,10 @@ std::vector<std::string> Exports::missing() const
 
 void Exports::write_banners() const
 {
-    Json banners = Json::object();
-    for (const std::string& kernel_id : store_.kernels())
-        if (const auto profile = store_.profile(kernel_id); profile && std::filesystem::exists(store_.isf_file(kernel_id)))
-            banners[banner_key(*profile)].push_back("file://" + std::filesystem::absolute(store_.isf_file(kernel_id)).string());
+    std::map<std::string, Json> files;
+    for (const auto& [kernel_id, banner] : banners_)
+        files.try_emplace(banner, Json::array()).first->second.push_back("file://" + std::filesystem::absolute(store_.isf_file(kernel_id)).string());
+    Json banners = nlohmann::json(std::move(files));
     store_.put_public(store_.export_folder() / "banners.json", as_text({{"version", 1}, {"linux", std::move(banners)}}));
 }
 
@@ -127,7 +136,7 @@ void Exports::update_guest(const Json& facts)
     store_.remove_boot(boot->guest); // nothing of an earlier boot stays
     if (symbols) {
         store_.put_private(folder / "System.map", slid_symbol_text(*symbols, boot->slide));
-        if (const auto page_table = page_table_in(addresses_of(*symbols)); page_table && why_no_vmcoreinfo(*boot).empty())
+        if (const auto page_table = page_table_in(addresses_of(*symbols)); why_no_vmcoreinfo(*boot, page_table).empty())
             store_.put_private(folder / "vmcoreinfo", vmcoreinfo(*boot, page_table));
     }
     if (now.isf && why_no_volatility_config(*boot).empty())
@@ -169,7 +178,7 @@ std::vector<Export> exports_of(const Store& store, const std::string& kernel_id,
     all.push_back({"vol-config", folder / "volatility.json",
                    first(why_no_volatility_config(*boot), why_no.empty() ? "" : "there is no ISF of its kernel")});
     const std::string no_symbols = symbols.empty() ? "the symbols of its kernel have not been read by this version" : "";
-    all.push_back({"vmcoreinfo", folder / "vmcoreinfo", first(why_no_vmcoreinfo(*boot), no_symbols)});
+    all.push_back({"vmcoreinfo", folder / "vmcoreinfo", first(no_symbols, why_no_vmcoreinfo(*boot, page_table_in(symbols)))});
     all.push_back({"map", folder / "System.map", no_symbols});
     return all;
 }

@@ -39,11 +39,13 @@ private:
         std::string stanza;
     };
 
+    void make_isf_of(const std::string& kernel_id);
     void write_banners() const;
     void write_libvmi() const;
 
     const Store& store_;
     std::set<std::string> missing_; // kernels with a profile, but without symbols
+    std::map<std::string, std::string> banners_; // banner_key() of the kernels that have an ISF
     std::map<std::string, Written> guests_;
 };
 

@@ -338,8 +338,10 @@ Json symbols_json(const Profile& profile, const std::map<std::string, std::uint6
     for (const TypedName& symbol : exported_symbols())
         if (const auto found = symbols.find(std::string(symbol.name)); found != symbols.end())
             json[found->first] = symbol_json(found->second, symbol.c_type);
+    constexpr unsigned most = 256; // kernels have some ten, but whoever builds one may call as much so as he likes
+    unsigned named = 0;
     for (const auto& [name, address] : symbols)
-        if (names_dentries(name))
+        if (names_dentries(name) && named++ < most)
             json[name] = symbol_json(address, "void");
     json["linux_banner"]["type"] = type_json("char[]", static_cast<unsigned>(profile.banner.size()), 0);
     json["linux_banner"]["constant_data"] = banner_key(profile);

@@ -203,6 +203,19 @@ TEST_F(ExportsTest, OnRequest)
     EXPECT_ERROR(ask("map", "web"), "web: is gone");
 }
 
+TEST_F(ExportsTest, WithoutPageTablesThereIsNoVmcoreinfo)
+{
+    learn();
+    std::string without = symbols;
+    without.erase(without.find("ffffffff82a10000"), std::string("ffffffff82a10000 D init_top_pgt\n").size());
+    store.put_symbols("k1", without);
+    store.put_guest("web", facts("web"));
+    exports->update_guest(facts("web"));
+    EXPECT_FALSE(there("guests/web/vmcoreinfo"));
+    EXPECT_ERROR(make_export(store, {"vmcoreinfo", "web", {}, false}), "do not say where its page tables are");
+    EXPECT_NE(exports_of(store, "k1", facts("web"))[3].why_not, "");
+}
+
 TEST_F(ExportsTest, ListsWhatThereIsOrWhyNot)
 {
     learn();

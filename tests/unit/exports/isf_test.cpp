@@ -299,3 +299,13 @@ TEST(Base64, AsInTheStandard)
     EXPECT_EQ(base64("foobar"), "Zm9vYmFy");
     EXPECT_EQ(base64(std::string("\0\xff", 2)), "AP8=");
 }
+
+TEST_F(Isf, HasSoManyNamesOfKindsOfFilesAndNoMore)
+{
+    std::map<std::string, std::uint64_t> many = symbols;
+    for (unsigned i = 0; i < 100'000; i++)
+        many.emplace(std::to_string(i) + "_dname", 0xffffffff81000000 + i);
+    const Json isf = make_isf(profile, many);
+    EXPECT_LT(isf.at("symbols").size(), 512u);
+    EXPECT_TRUE(isf.at("symbols").contains("init_task"));
+}
