@@ -14,6 +14,7 @@ namespace {
 
 constexpr std::size_t kept_gone = 32;             // guests that are gone, but may still be asked for
 constexpr std::chrono::hours remembered(24 * 30); // facts of guests that are gone
+constexpr std::size_t most_remembered = 1024;      // guests: whoever may start some may start, and end, many
 
 template <typename Fits> Guest* first_present(std::list<Guest>& guests, const Fits& fits)
 {
@@ -138,7 +139,7 @@ void GuestRegistry::bury()
 
 void GuestRegistry::forget()
 {
-    store_.forget_guests(remembered);
+    store_.forget_guests(remembered, most_remembered);
 }
 
 } // namespace lacuna

@@ -245,14 +245,26 @@ std::filesystem::path Store::symbols_file(const std::string& kernel_id) const
 void Store::put_symbols(const std::string& kernel_id, const std::string& text) const
 {
     put_public(symbols_file(kernel_id), text);
+    drop_symbols(most_spare_symbols);
 }
 
 void Store::forget_symbols() const
 {
+    drop_symbols(0);
+}
+
+// Of those that no profile belongs to, all but that many bytes, the newest. Others may do the same at the same time.
+void Store::drop_symbols(std::uintmax_t kept) const
+{
     std::error_code error;
+    std::multimap<std::filesystem::file_time_type, std::filesystem::path, std::greater<>> spare;
     for (const auto& entry : std::filesystem::directory_iterator(root_ / "symbols", error))
         if (!std::filesystem::exists(profile_file(entry.path().stem().string())))
-            remove_file(entry.path());
+            spare.emplace(entry.last_write_time(error), entry.path());
+    std::uintmax_t bytes = 0;
+    for (const auto& [time, file] : spare)
+        if (const auto size = std::filesystem::file_size(file, error); !error && (bytes += size) > kept)
+            remove_file(file);
 }
 
 std::filesystem::path Store::isf_file(const std::string& kernel_id) const
@@ -404,17 +416,22 @@ std::vector<Json> Store::guests() const
     return all;
 }
 
-void Store::forget_guests(std::chrono::hours after) const
+void Store::forget_guests(std::chrono::hours after, std::size_t most) const
 {
     const auto since = std::filesystem::file_time_type::clock::now() - after;
     std::error_code error;
-    for (const auto& entry : std::filesystem::directory_iterator(root_ / "guests", error)) {
-        if (entry.path().extension() != ".json" || entry.last_write_time(error) > since)
-            continue;
+    std::multimap<std::filesystem::file_time_type, std::filesystem::path> oldest_first;
+    for (const auto& entry : std::filesystem::directory_iterator(root_ / "guests", error))
+        if (entry.path().extension() == ".json")
+            oldest_first.emplace(entry.last_write_time(error), entry.path());
+    std::size_t left = oldest_first.size();
+    for (const auto& [time, file] : oldest_first) {
+        if (time > since && left <= most)
+            break;
         try {
-            const auto facts = read_json(entry.path());
+            const auto facts = read_json(file);
             if (facts && facts->is_object() && facts->value("state", "") == to_string(LACUNA_GUEST_GONE))
-                std::filesystem::remove(entry.path(), error);
+                left -= std::filesystem::remove(file, error) ? 1 : 0;
         } catch (const std::exception&) { // not written by us
         }
     }

@@ -64,7 +64,9 @@ public:
 
     // The kernel's symbols as a text like System.map's; nothing: its image has not been read since such are kept.
     std::optional<std::string> symbols(const std::string& kernel_id) const;
-    // May be called from any thread, also of a copy.
+    // May be called from any thread, also of a copy. Of kernels that have no profile, as not all of a disk will ever run, only the newest
+    // symbols stay, up to this many bytes.
+    static constexpr std::uintmax_t most_spare_symbols = 256 << 20;
     void put_symbols(const std::string& kernel_id, const std::string& text) const;
     // Those of kernels that have no profile go: whoever has such a kernel reads it again.
     void forget_symbols() const;
@@ -74,8 +76,8 @@ public:
     std::filesystem::path guest_file(const std::string& guest) const;
     // The facts of all guests; files that cannot be read are left out.
     std::vector<Json> guests() const;
-    // Removes the facts of guests that have been gone for so long.
-    void forget_guests(std::chrono::hours after) const;
+    // Removes the facts of guests that have been gone for so long, and those gone longest where there are more guests than that.
+    void forget_guests(std::chrono::hours after, std::size_t most) const;
 
     // ---- the forms that other tools read: what is in them is for exports.h to say ----
 
@@ -97,6 +99,7 @@ private:
 
     std::filesystem::path contradicting_file(const std::string& kernel_id) const;
     Stored put_contradicting(const Profile& old, const Profile& profile, std::vector<std::string> objections);
+    void drop_symbols(std::uintmax_t kept) const;
     void write_profile(const std::filesystem::path& file, const Profile& profile) const;
     void make_profile_folder(const std::filesystem::path& folder) const;
     void let_readers_read(const std::filesystem::path& folder) const;

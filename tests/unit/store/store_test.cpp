@@ -490,10 +490,51 @@ TEST(Store, FactsOfGuestsThatHaveLongBeenGoneAreForgotten)
     const auto old = std::filesystem::file_time_type::clock::now() - std::chrono::hours(48);
     for (const char* name : {"gone", "there"})
         std::filesystem::last_write_time(store.guest_file(name), old);
-    store.forget_guests(std::chrono::hours(24));
+    store.forget_guests(std::chrono::hours(24), 100);
     EXPECT_FALSE(store.guest("gone"));
     EXPECT_TRUE(store.guest("there"));
     EXPECT_TRUE(store.guest("lately"));
+}
+
+TEST(Store, FactsOfManyGuestsThatHaveGoneAreForgottenTheOldestFirst)
+{
+    const TemporaryDirectory root;
+    Store store(root.path());
+    const auto now = std::filesystem::file_time_type::clock::now();
+    store.put_guest("there", {{"name", "there"}, {"state", "done"}});
+    std::filesystem::last_write_time(store.guest_file("there"), now - std::chrono::hours(20));
+    for (int i = 0; i < 9; i++) {
+        const std::string name = "gone-" + std::to_string(i);
+        store.put_guest(name, {{"name", name}, {"state", "gone"}});
+        std::filesystem::last_write_time(store.guest_file(name), now - std::chrono::minutes(10 * (9 - i)));
+    }
+    store.forget_guests(std::chrono::hours(24), 4);
+    EXPECT_EQ(store.guests().size(), 4u);
+    EXPECT_TRUE(store.guest("there"));
+    EXPECT_FALSE(store.guest("gone-5"));
+    EXPECT_TRUE(store.guest("gone-6"));
+}
+
+TEST(Store, SymbolsOfKernelsThatNeverRanAreNotKeptWithoutEnd)
+{
+    const TemporaryDirectory root;
+    Store store(root.path());
+    Profile profile = profile_with(resolved_at(4), resolved_at(8), resolved_at(16));
+    store.put_profile(profile);
+    store.put_symbols(profile.kernel_id, std::string(1000, 'x'));
+    const auto old = std::filesystem::file_time_type::clock::now() - std::chrono::hours(1);
+    std::filesystem::last_write_time(store.symbols_file(profile.kernel_id), old);
+    for (const char* id : {"6.1-0", "6.1-1"}) {
+        store.put_symbols(id, "short");
+        std::filesystem::last_write_time(store.symbols_file(id), old);
+        std::filesystem::resize_file(store.symbols_file(id), Store::most_spare_symbols / 2); // holes: it takes no room here
+        std::filesystem::last_write_time(store.symbols_file(id), old + std::chrono::minutes(id[4] - '0'));
+    }
+    store.put_symbols("6.1-2", "short");
+    EXPECT_TRUE(store.symbols("6.1-2"));
+    EXPECT_FALSE(std::filesystem::exists(store.symbols_file("6.1-0")));
+    EXPECT_TRUE(std::filesystem::exists(store.symbols_file("6.1-1")));
+    EXPECT_TRUE(store.symbols(profile.kernel_id));
 }
 
 TEST(Store, AgreeingProfilesAreJoined)
