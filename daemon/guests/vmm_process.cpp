@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <fstream>
 #include <iterator>
+#include <sstream>
 
 #include <spdlog/fmt/fmt.h>
 
@@ -50,21 +51,35 @@ pid_t parent_of(const std::filesystem::path& process)
     return 0;
 }
 
+// None if there are more than Linux lets programs be started with (a quarter of a stack of 8 MiB, fs/exec.c): a process may put its
+// arguments where it likes, and make them as long (prctl(2), PR_SET_MM).
+std::vector<std::string> arguments_of(const std::filesystem::path& process)
+{
+    constexpr std::size_t most_bytes = 2 << 20, most_words = 1 << 14;
+    std::ifstream stream(process / "cmdline", std::ios::binary);
+    std::string text(most_bytes + 1, '\0');
+    stream.read(text.data(), static_cast<std::streamsize>(text.size()));
+    text.resize(static_cast<std::size_t>(stream.gcount()));
+    if (text.size() > most_bytes || std::count(text.begin(), text.end(), '\0') > static_cast<std::ptrdiff_t>(most_words))
+        return {};
+    std::istringstream words(text);
+    std::vector<std::string> arguments;
+    for (std::string argument; std::getline(words, argument, '\0');)
+        arguments.push_back(argument);
+    return arguments;
+}
+
 } // namespace
 
 VmmProcess find_vmm(pid_t pid, const std::filesystem::path& proc)
 {
     const auto folder = proc / std::to_string(pid);
     const FileUser user = file_user_of(folder); // before its arguments: nobody is root for what a user's program was given
-    std::ifstream stream(folder / "cmdline", std::ios::binary);
-    std::vector<std::string> arguments;
-    for (std::string argument; std::getline(stream, argument, '\0');)
-        arguments.push_back(argument);
     std::error_code error;
     auto directory = std::filesystem::read_symlink(folder / "cwd", error);
     if (error)
         directory = folder / "cwd";
-    VmmProcess process = describe_vmm(pid, arguments, directory);
+    VmmProcess process = describe_vmm(pid, arguments_of(folder), directory);
     process.parent = parent_of(folder);
     process.user = user;
     return process;

@@ -53,3 +53,20 @@ TEST(VmmProcess, ReadsProc)
     EXPECT_EQ(vmm.kernel, "/srv/vm/vmlinuz");
     EXPECT_EQ(find_vmm(43, proc.path()).name, "vm-43"); // gone
 }
+
+TEST(VmmProcess, ArgumentsWithoutEndAreNotRead)
+{
+    const TemporaryDirectory proc;
+    std::filesystem::create_directories(proc.path() / "42");
+    const auto file = proc.path() / "42" / "cmdline";
+    const char cmdline[] = "qemu\0-name\0guest=db";
+    std::ofstream(file, std::ios::binary).write(cmdline, sizeof(cmdline));
+    for (const std::uintmax_t size : {std::uintmax_t{1} << 40, std::uintmax_t{1} << 20}) { // all of it empty arguments
+        std::filesystem::resize_file(file, size);
+        const auto vmm = find_vmm(42, proc.path());
+        EXPECT_EQ(vmm.name, "vm-42");
+        EXPECT_TRUE(vmm.command.empty());
+    }
+    std::filesystem::resize_file(file, sizeof(cmdline));
+    EXPECT_EQ(find_vmm(42, proc.path()).name, "db");
+}
