@@ -290,7 +290,9 @@ KernelDescriptor describe_kernel(const KernelImage& kernel, const std::optional<
     descriptor.banner_address = banner_at(elf, descriptor.banner_address).value_or(descriptor.banner_address);
     descriptor.banner = read_banner(kernel, descriptor.banner_address);
     descriptor.release = release_of(descriptor.banner);
-    descriptor.id = id_of_kernel(descriptor.release, kernel.fingerprint());
+    const bool by_map = system_map && symbols.source() == system_map->name;
+    // What a System.map says besides is not said of other guests with this image.
+    descriptor.id = id_of_kernel(descriptor.release, by_map ? kernel.fingerprint_with(system_map->text) : kernel.fingerprint());
     descriptor.init_task = locator.need("init_task", [&]() -> std::optional<Recovered> {
         if (const auto found = survey().init_task())
             return Recovered{*found, "by its name, its pointers to itself and the code that uses it"};

@@ -56,7 +56,8 @@ struct KernelDescriptor {
     std::uint64_t init_task_at(std::uint64_t slide) const { return init_task + slide; }
     std::uint64_t modules_at(std::uint64_t slide) const { return modules ? modules + slide : 0; }
 
-    std::string id;       // "<release>-<16 hex digits>", the first of the SHA-256 of the decompressed image
+    std::string id;       // "<release>-<16 hex digits>", the first of the SHA-256 of the decompressed image, and of the
+                          // System.map if its symbols are taken from one
     std::string release;  // "6.1.0-50-amd64"
     std::string banner;   // the text at linux_banner, without the newline
     std::string build_id; // hex, may be empty

@@ -49,4 +49,9 @@ std::string KernelImage::fingerprint() const
     return digest_of({vmlinux_}).substr(0, 16);
 }
 
+std::string KernelImage::fingerprint_with(ByteView other) const
+{
+    return digest_of({vmlinux_, other}).substr(0, 16);
+}
+
 } // namespace lacuna

@@ -29,6 +29,8 @@ public:
     // 16 hex digits that tell kernel builds apart: the start of the SHA-256 of the vmlinux. Not the build id,
     // which whoever makes a kernel can give the value that another one has.
     std::string fingerprint() const;
+    // The same of the vmlinux and what belongs to it.
+    std::string fingerprint_with(ByteView other) const;
     // The GNU build id in hex, empty if there is none.
     std::string build_id() const;
 

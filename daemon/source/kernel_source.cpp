@@ -125,22 +125,16 @@ KernelDescriptor SourceReader::describe(const std::filesystem::path& vmlinuz,
     return descriptor;
 }
 
-// A guest's disk may have the System.map of another build beside a kernel.
+// The System.map on a guest's disk may be of another build, or say what the guest likes: it is for kernels that have no table themselves.
 KernelDescriptor SourceReader::describe(const ImageKernel& kernel, const std::stop_token& stop) const
 {
-    if (!kernel.system_map)
-        return describe(kernel.vmlinuz, {}, {}, stop);
     try {
-        return describe(kernel.vmlinuz, kernel.system_map, {}, stop);
-    } catch (const Error& with_map) {
-        try {
-            KernelDescriptor descriptor = describe(kernel.vmlinuz, {}, {}, stop);
-            descriptor.notices.push_back(fmt::format("the System.map beside {} is not used: {}", kernel.guest_path, with_map.failed()));
-            return descriptor;
-        } catch (const Error&) {
-            throw Error(with_map);
-        }
+        return describe(kernel.vmlinuz, {}, {}, stop);
+    } catch (const Error&) {
+        if (!kernel.system_map)
+            throw;
     }
+    return describe(kernel.vmlinuz, kernel.system_map, {}, stop);
 }
 
 std::vector<KernelDescriptor> SourceReader::read_disks(const KernelSource& source, std::stop_token stop) const

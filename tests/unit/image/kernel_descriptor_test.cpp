@@ -6,6 +6,7 @@
 
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
+#include <spdlog/fmt/fmt.h>
 
 #include "expect_error.h"
 #include "synthetic_kernel.h"
@@ -226,6 +227,24 @@ TEST_F(Describe, TheIdIsOfTheImageAndNotWhatTheImageSaysOfItself)
     EXPECT_EQ(describe().id, one);
     kernel.text.back() = 0x90;
     EXPECT_NE(describe().id, one);
+}
+
+TEST_F(Describe, TheIdIsOfASystemMapAsWell)
+{
+    const std::string without = describe().id;
+    const auto with = [&](const std::string& more) {
+        std::ofstream map(directory.path() / "System.map");
+        for (const Symbol& symbol : kernel.symbols)
+            map << fmt::format("{:016x} {} {}\n", symbol.address, symbol.type, symbol.name);
+        map << more;
+        map.close();
+        return describe_kernel(path, directory.path() / "System.map").id;
+    };
+    const std::string with_map = with("");
+    EXPECT_NE(with_map, without);
+    EXPECT_EQ(with_map.size(), without.size());
+    EXPECT_EQ(with(""), with_map);
+    EXPECT_NE(with("ffffffff83000000 d invented\n"), with_map);
 }
 
 TEST_F(Describe, TheIdIsSafeAsAFileName)
