@@ -39,6 +39,32 @@ Fd create(const std::filesystem::path& file)
     return fd;
 }
 
+// A file that is not there yet. What has been made of it goes again, unless it is kept.
+class NewFile {
+public:
+    explicit NewFile(std::filesystem::path path) : path_(std::move(path)) {}
+    ~NewFile()
+    {
+        if (made_ && !kept_)
+            unlink(path_.c_str());
+    }
+    NewFile(const NewFile&) = delete;
+    NewFile& operator=(const NewFile&) = delete;
+
+    const std::filesystem::path& path() const { return path_; }
+    const Fd& make()
+    {
+        made_.emplace(create(path_));
+        return *made_;
+    }
+    void keep() { kept_ = true; }
+
+private:
+    std::filesystem::path path_;
+    std::optional<Fd> made_;
+    bool kept_ = false;
+};
+
 // QEMU's monitor: one JSON object a line in both directions.
 class Qmp {
 public:
@@ -106,11 +132,10 @@ private:
     ControlClient lines_;
 };
 
-void dump_by_qmp(const DumpRequest& request, const std::filesystem::path& core, const OnProgress& progress)
+void dump_by_qmp(const DumpRequest& request, NewFile& core, const OnProgress& progress)
 {
     Qmp qmp(request.qmp);
-    const Fd file = create(core);
-    qmp.pass(file, "lacuna-dump");
+    qmp.pass(core.make(), "lacuna-dump");
     qmp.execute("dump-guest-memory", {{"paging", false}, {"protocol", "fd:lacuna-dump"}, {"detach", true}});
     for (;; std::this_thread::sleep_for(look_every)) {
         const Json state = qmp.execute("query-dump", Json::object());
@@ -130,7 +155,7 @@ void dump_by_qmp(const DumpRequest& request, const std::filesystem::path& core, 
                 "a guest that is no domain of libvirt is asked for by --qmp SOCKET");
 }
 
-void dump_by_libvirt(const DumpRequest& request, const std::filesystem::path& core, const OnProgress& progress)
+void dump_by_libvirt(const DumpRequest& request, NewFile& core, const OnProgress& progress)
 {
     virSetErrorFunc(nullptr, [](void*, virErrorPtr) {}); // it would print what is thrown
     const std::unique_ptr<virConnect, decltype(&virConnectClose)> connection(virConnectOpen(request.libvirt.c_str()),
@@ -141,9 +166,9 @@ void dump_by_libvirt(const DumpRequest& request, const std::filesystem::path& co
         virDomainLookupByName(connection.get(), request.guest.c_str()), virDomainFree);
     if (!domain)
         libvirt_failed("is no domain of libvirt", request);
-    create(core); // libvirt would write over what is there
+    core.make(); // libvirt would write over what is there
     auto writing = std::async(std::launch::async, [&] {
-        if (virDomainCoreDumpWithFormat(domain.get(), core.c_str(), VIR_DOMAIN_CORE_DUMP_FORMAT_RAW, VIR_DUMP_MEMORY_ONLY) != 0)
+        if (virDomainCoreDumpWithFormat(domain.get(), core.path().c_str(), VIR_DOMAIN_CORE_DUMP_FORMAT_RAW, VIR_DUMP_MEMORY_ONLY) != 0)
             libvirt_failed("libvirt could not write its memory", request);
     });
     while (writing.wait_for(look_every) != std::future_status::ready) {
@@ -211,19 +236,16 @@ void core_to_raw(const std::filesystem::path& core, const std::filesystem::path&
     const Fd from(open(core.c_str(), O_RDONLY | O_CLOEXEC));
     if (!from)
         throw system_error("cannot be read", core.string());
-    const Fd to = create(raw);
-    try {
-        const auto ident = read_at<std::array<unsigned char, EI_NIDENT>>(from, 0, core.string());
-        if (std::memcmp(ident.data(), ELFMAG, SELFMAG) != 0 || ident[EI_DATA] != ELFDATA2LSB)
-            throw Error("is no core file", core.string());
-        if (ident[EI_CLASS] == ELFCLASS64)
-            copy_segments<Elf64_Ehdr, Elf64_Phdr>(from, to, core.string());
-        else
-            copy_segments<Elf32_Ehdr, Elf32_Phdr>(from, to, core.string());
-    } catch (...) {
-        unlink(raw.c_str());
-        throw;
-    }
+    NewFile file(raw);
+    const Fd& to = file.make();
+    const auto ident = read_at<std::array<unsigned char, EI_NIDENT>>(from, 0, core.string());
+    if (std::memcmp(ident.data(), ELFMAG, SELFMAG) != 0 || ident[EI_DATA] != ELFDATA2LSB)
+        throw Error("is no core file", core.string());
+    if (ident[EI_CLASS] == ELFCLASS64)
+        copy_segments<Elf64_Ehdr, Elf64_Phdr>(from, to, core.string());
+    else
+        copy_segments<Elf32_Ehdr, Elf32_Phdr>(from, to, core.string());
+    file.keep();
 }
 
 void dump_guest(const DumpRequest& request, const OnProgress& progress)
@@ -232,17 +254,12 @@ void dump_guest(const DumpRequest& request, const OnProgress& progress)
     if (std::filesystem::exists(request.file, error))
         throw Error("is there already", request.file.string(), "name a file that is not there yet");
     const bool raw = request.format == DumpFormat::raw;
-    const std::filesystem::path core = raw ? request.file.string() + ".core" : request.file.string();
-    try {
-        request.qmp.empty() ? dump_by_libvirt(request, core, progress) : dump_by_qmp(request, core, progress);
-        if (raw)
-            core_to_raw(core, request.file);
-    } catch (const std::exception&) {
-        std::filesystem::remove(core, error);
-        throw;
-    }
+    NewFile core(raw ? request.file.string() + ".core" : request.file.string());
+    request.qmp.empty() ? dump_by_libvirt(request, core, progress) : dump_by_qmp(request, core, progress);
     if (raw)
-        std::filesystem::remove(core, error);
+        core_to_raw(core.path(), request.file);
+    else
+        core.keep();
 }
 
 } // namespace lacuna

@@ -184,6 +184,15 @@ TEST(GuestDump, WhatFailsLeavesNothing)
     EXPECT_ERROR(dump_guest({"web", file, DumpFormat::raw, folder.path() / "nobody", {}}, [](unsigned) {}), "QEMU cannot be reached");
     EXPECT_FALSE(std::filesystem::exists(file));
     EXPECT_FALSE(std::filesystem::exists(folder.path() / "raw.core"));
+    std::ofstream(file.string() + ".core") << "mine"; // what is not made here does not go either
+    EXPECT_ERROR(dump_guest({"web", file, DumpFormat::raw, folder.path() / "nobody", {}}, [](unsigned) {}), "QEMU cannot be reached");
+    std::filesystem::remove(folder.path() / "qmp");
+    {
+        FakeQemu qemu(folder.path() / "qmp", core_file());
+        EXPECT_ERROR(dump_guest({"web", file, DumpFormat::raw, folder.path() / "qmp", {}}, [](unsigned) {}), "raw.core: cannot be made");
+    }
+    EXPECT_EQ(text_of(file.string() + ".core"), "mine");
+    EXPECT_FALSE(std::filesystem::exists(file));
     std::ofstream(file) << "mine";
     EXPECT_ERROR(dump_guest({"web", file, DumpFormat::raw, folder.path() / "nobody", {}}, [](unsigned) {}), "is there already");
     EXPECT_EQ(text_of(file), "mine");
