@@ -67,7 +67,7 @@ Json checked(Json answer)
 void show(const Options& options, const Streams& streams, const Json& answer, const Print& print)
 {
     if (options.json)
-        streams.out << to_text(answer, 2) << '\n';
+        streams.out << to_text(answer, 2, streams.out_is_terminal) << '\n';
     else
         print(streams.out, answer);
 }
@@ -87,7 +87,7 @@ int watch(const Options& options, const Streams& streams)
     while (auto line = client.receive()) {
         const Json guest = checked(std::move(*line)).at("guest");
         if (options.json)
-            streams.out << to_text(guest) << std::endl;
+            streams.out << to_text(guest, -1, streams.out_is_terminal) << std::endl;
         else
             view.update(guest);
         const std::string state = guest.at("state").get<std::string>();
@@ -153,7 +153,7 @@ int profile(const Options& options, const Streams& streams)
         answer = std::move(*stored);
     }
     if (options.json) // the profile itself, as it lies in the store
-        streams.out << to_text(answer.at("profile"), 2) << '\n';
+        streams.out << to_text(answer.at("profile"), 2, streams.out_is_terminal) << '\n';
     else
         print(streams.out, answer);
     return exit_ok;
@@ -175,12 +175,10 @@ int export_form(const Options& options, const Streams& streams)
 }
 
 // What Volatility needs beside the memory, if it is there to be had: of a guest that Lacuna has learned nothing of there is none.
-std::optional<std::filesystem::path> write_volatility_config(const Options& options, const std::filesystem::path& memory)
+std::optional<std::string> volatility_config_of(const Options& options, const std::filesystem::path& memory)
 {
-    const std::filesystem::path file = memory.string() + ".vol.json";
     try {
-        write_atomically(file, make_export(Store::existing(store_of(options)), {"vol-config", options.guest, memory, false}), 0600);
-        return file;
+        return make_export(Store::existing(store_of(options)), {"vol-config", options.guest, memory, false});
     } catch (const Error&) {
         return std::nullopt;
     }
@@ -198,10 +196,15 @@ int dump(const Options& options, const Streams& streams)
         if (streams.out_is_terminal)
             streams.err << fmt::format("\r{:3} %", percent) << std::flush;
     };
+    const bool raw = options.format != "elf";
+    const auto before = raw ? volatility_config_of(options, file) : std::nullopt;
     dump_guest({options.guest, file, options.format == "elf" ? DumpFormat::elf : DumpFormat::raw, options.qmp, libvirt}, progress);
     if (streams.out_is_terminal)
         streams.err << "\r     \r";
-    const auto config = options.format == "elf" ? std::nullopt : write_volatility_config(options, file);
+    // Of one that has booted anew meanwhile nobody knows which boot's memory this is.
+    std::optional<std::filesystem::path> config;
+    if (before && before == volatility_config_of(options, file))
+        write_atomically(config.emplace(file.string() + ".vol.json"), *before, 0600);
     show(options, streams,
          {{"file", file.string()}, {"bytes", std::filesystem::file_size(file)}, {"volatility", config ? Json(config->string()) : Json()}},
          [](std::ostream& out, const Json& answer) {
@@ -378,9 +381,12 @@ int symbols(const Options& options, const Streams& streams)
             throw Refused("its kernel has no symbol " + name, exit_failed);
         found[name] = hex(symbol->second);
     }
-    if (options.symbols.empty())
+    if (options.symbols.empty()) {
+        std::map<std::string, Json> every; // looking a name up in an ordered object takes as long as it has names
         for (const auto& [name, address] : all)
-            found[name] = hex(address);
+            every.emplace_hint(every.end(), name, hex(address));
+        found = nlohmann::json(std::move(every));
+    }
     show(options, streams, {{"symbols", std::move(found)}}, [](std::ostream& out, const Json& answer) {
         for (const auto& [name, address] : answer.at("symbols").items())
             out << address.get<std::string>() << ' ' << harmless(name) << '\n';

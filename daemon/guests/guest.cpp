@@ -89,7 +89,9 @@ bool Guest::update(const GuestReport& report)
                                   (report.event == LACUNA_EVENT_RESET || report.event == LACUNA_EVENT_NONE)));
     const bool stale = report.state == LACUNA_GUEST_CREATED && !reborn;
     const auto new_state = stale ? state : report.state.value_or(state);
-    const bool changed = new_state != state || (report.kernel_id && *report.kernel_id != boot.kernel_id);
+    // The same kernel elsewhere is another boot: events may be lost.
+    const bool changed = new_state != state || (report.kernel_id && *report.kernel_id != boot.kernel_id) ||
+                         (report.slide && *report.slide != boot.slide);
     // The event itself may have been lost.
     const bool reset = report.event == LACUNA_EVENT_RESET || reborn ||
                        (report.state == LACUNA_GUEST_WAITING && !report.kernel_id && !boot.kernel_id.empty());

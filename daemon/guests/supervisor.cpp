@@ -196,7 +196,7 @@ void Supervisor::kernels_ready()
         const auto before = guest.state;
         advance(guest);
         if (guest.state != before || (guest.boot.kernel != nullptr) != had_kernel)
-            changed(guest, true);
+            changed(guest, guest.present()); // the facts of one that is gone may be another's by now
     }
 }
 

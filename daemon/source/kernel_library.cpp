@@ -41,7 +41,7 @@ KernelLibrary::Identity KernelLibrary::identify(const KernelSource& source)
     Identity identity;
     const auto add = [&](const std::filesystem::path& file, bool disk) {
         struct statx status {};
-        if (statx(AT_FDCWD, file.c_str(), 0, STATX_BASIC_STATS | STATX_BTIME, &status) != 0)
+        if (statx(AT_FDCWD, file.c_str(), AT_NO_AUTOMOUNT, STATX_BASIC_STATS | STATX_BTIME, &status) != 0)
             return;
         const auto add_time = [&](const statx_timestamp& time) {
             identity.numbers.push_back(static_cast<std::uint64_t>(time.tv_sec));

@@ -364,9 +364,9 @@ bool has_news(const Profile& old, const Profile& joined)
     });
 }
 
-std::string to_text(const Json& json, int indent)
+std::string to_text(const Json& json, int indent, bool ascii)
 {
-    return json.dump(indent, ' ', false, Json::error_handler_t::replace);
+    return json.dump(indent, ' ', ascii, Json::error_handler_t::replace);
 }
 
 Json to_json(const Profile& profile)

@@ -154,7 +154,7 @@ std::optional<ProfileMember> join_deep(const ProfileMember& old, const ProfileMe
 
 // As text; bytes that are no UTF-8 (names that guests and files have) are replaced. `indent`: -1 for one
 // line.
-std::string to_text(const Json& json, int indent = -1);
+std::string to_text(const Json& json, int indent = -1, bool ascii = false);
 
 Json to_json(const Profile& profile);
 // Throws Error that names `file` if it is not a profile of a schema that is known.
