@@ -381,8 +381,8 @@ static void ask_members(struct lac_engine *engine, u32 members)
 {
 	u8 i;
 
-	for (i = 0; members >> i; i++)
-		if (members >> i & 1)
+	for (i = 0; i < engine->set->members_nr; i++)
+		if (members & 1u << i)
 			ask_member(engine, i);
 }
 
@@ -606,8 +606,8 @@ static u32 members_about_processes(struct lac_engine *engine, u32 due)
 	u32 members = 0;
 	u8 i;
 
-	for (i = 0; due >> i; i++)
-		if (due >> i & 1 && needs_process(engine, &engine->hunts[i]))
+	for (i = 0; i < engine->set->members_nr; i++)
+		if (due & 1u << i && needs_process(engine, &engine->hunts[i]))
 			members |= 1u << i;
 	return members;
 }

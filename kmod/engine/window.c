@@ -34,7 +34,7 @@ void lac_window_set(struct lac_window *window, struct lac_space *space, u64 at, 
 	window->at = at;
 	window->word = space->word;
 	window->low = low;
-	window->size = (u32)(high - low);
+	window->size = min((u32)(high - low), window->capacity);
 	window->from = 0;
 	window->to = 0;
 	memset(window->pages, LAC_PAGE_UNREAD, sizeof(window->pages));
@@ -80,7 +80,10 @@ const u8 *lac_bytes_asked_first(struct lac_window *window, s32 offset, u32 size)
 
 bool lac_absent(struct lac_window *window, s32 offset, u32 size)
 {
-	u32 index = (u32)(offset - window->low);
+	s64 index = (s64)offset - window->low;
 
-	return page_state(window, index) == LAC_PAGE_ABSENT || page_state(window, index + size - 1) == LAC_PAGE_ABSENT;
+	if (index < 0 || index + size > window->size)
+		return false;
+	return page_state(window, (u32)index) == LAC_PAGE_ABSENT ||
+	       page_state(window, (u32)index + size - 1) == LAC_PAGE_ABSENT;
 }

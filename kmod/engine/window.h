@@ -28,7 +28,7 @@ struct lac_window {
 	u8 *bytes;
 };
 
-/* On the instance at @at, of which nothing is read yet. @space must stay, and @high - @low must be no more than its capacity. */
+/* On the instance at @at, of which nothing is read yet. @space must stay; what is more than the capacity lies outside. */
 void lac_window_set(struct lac_window *window, struct lac_space *space, u64 at, s32 low, s32 high);
 
 /* The same; false if its first byte cannot be read. */

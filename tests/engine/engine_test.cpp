@@ -15,8 +15,10 @@ class Hunt {
 public:
     explicit Hunt(SyntheticGuest& guest) : Hunt(guest, guest.facts()) {}
 
-    Hunt(SyntheticGuest& guest, const lac_facts& facts) : guest_(guest), set_(load_constraints(LACUNA_CONSTRAINTS)),
-                                                          engine_(lac_engine_create(&set_), lac_engine_destroy)
+    Hunt(SyntheticGuest& guest, const lac_facts& facts) : Hunt(guest, facts, load_constraints(LACUNA_CONSTRAINTS)) {}
+
+    Hunt(SyntheticGuest& guest, const lac_facts& facts, const lacuna_constraints& set)
+        : guest_(guest), set_(set), engine_(lac_engine_create(&set_), lac_engine_destroy)
     {
         lac_engine_start(engine_.get(), &facts);
     }
@@ -150,6 +152,45 @@ void run_all(SyntheticGuest& guest, Hunt& hunt)
     boot_kernel(guest, hunt);
     run_processes(guest, hunt, true);
     load_modules(guest, hunt, 6);
+}
+
+TEST(Engine, AsManyMembersAsASetMayHave)
+{
+    lacuna_constraints set = load_constraints(LACUNA_CONSTRAINTS);
+    for (std::uint32_t i = 0; set.members_nr < LACUNA_MAX_MEMBERS; i++) {
+        auto& more = set.members[set.members_nr++] = set.members[i];
+        std::snprintf(more.name, sizeof(more.name), "more%u", i);
+    }
+    ASSERT_EQ(lac_constraints_check(&set), 0);
+    SyntheticGuest guest(Layout::ordinary());
+    Hunt hunt(guest, guest.facts(), set);
+    run_all(guest, hunt);
+    expect_all_resolved(hunt, guest.layout);
+}
+
+// A table of all modules is read with a window of one page: what lies further off is not seen there.
+TEST(Engine, AsLargeModulesAsASetMayHave)
+{
+    lacuna_constraints set = load_constraints(LACUNA_CONSTRAINTS);
+    for (std::uint32_t i = 0; i < set.structures_nr; i++)
+        if (std::string(set.structures[i].name) == "module") {
+            set.structures[i].low = -2048;
+            set.structures[i].high = LACUNA_MAX_WINDOW - 2048;
+        }
+    ASSERT_EQ(lac_constraints_check(&set), 0);
+    Layout layout = Layout::ordinary();
+    layout.core += 8192;
+    layout.size += 8192;
+    SyntheticGuest guest(layout);
+    Hunt hunt(guest, guest.facts(), set);
+    run_all(guest, hunt);
+    for (const auto& [member, offset] : {std::pair("module.name", layout.name), std::pair("module.module_core", layout.core),
+                                         std::pair("module.core_text_size", layout.size)}) {
+        const auto report = hunt.report(member);
+        if (report.state == LACUNA_RESOLVED)
+            EXPECT_EQ(report.candidates[0], offset) << member;
+    }
+    expect_resolved(hunt, "task_struct.pid", layout.pid);
 }
 
 TEST(Engine, FindsAllMembersOfAnOrdinaryKernel)
