@@ -3,6 +3,7 @@
 
 #include "kvm.h"
 
+#include <linux/delay.h>
 #include <linux/fs.h>
 #include <linux/highmem.h>
 #include <linux/kprobes.h>
@@ -437,20 +438,41 @@ static void invalidate_end(struct mmu_notifier_range *range)
 #endif
 }
 
+#define LOCK_TRIES 20
+
+/* Whoever holds mmap_lock for writing mostly does so for a moment; but it may be waiting for whoever answers for a page. */
+static int lock_space(struct mm_struct *mm)
+{
+	int i;
+
+	for (i = 0; i < LOCK_TRIES; i++) {
+		if (mmap_read_trylock(mm))
+			return 0;
+		usleep_range(50, 100);
+	}
+	return -EAGAIN;
+}
+
 /*
  * As when the kernel moves a page: KVM takes it out of the guest's page tables, brings all vCPUs out of the guest to have them forget
  * it, and lets none of them have it again before the end. So no vCPU executes, reads or writes the page while it is changed, nor
  * has anything of it left from before: where it goes on it fetches anew, behind an exit and an entry.
+ *
+ * Under mmap_lock, as whoever invalidates must be (include/linux/mmu_notifier.h): another virtual machine that the process makes
+ * between start and end would see the end alone, and its count of what is going on would be wrong for ever.
  */
 static int exchange_alone(struct kvm *kvm, unsigned long hva, u64 *old, u64 new)
 {
 	struct mmu_notifier_range range;
-	int ret;
+	int ret = lock_space(kvm->mm);
 
+	if (ret)
+		return ret;
 	init_range(&range, kvm->mm, hva & PAGE_MASK);
 	static_call(invalidate_start)(&range);
 	ret = exchange_mapped(hva, old, new);
 	invalidate_end(&range);
+	mmap_read_unlock(kvm->mm);
 	return ret;
 }
 
@@ -499,7 +521,8 @@ bool lac_kvm_in_space(struct kvm *kvm, void (*call)(struct kvm *kvm, void *data)
 	call(kvm, data);
 	srcu_read_unlock(&kvm->srcu, srcu);
 	kthread_unuse_mm(kvm->mm);
-	mmput(kvm->mm);
+	/* its VMM may have been killed meanwhile: to take all of its memory apart, or wait for its I/O, is not for this thread to do */
+	mmput_async(kvm->mm);
 	return true;
 }
 
