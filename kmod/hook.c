@@ -154,17 +154,25 @@ static bool anybody_inside(void)
 	return sum;
 }
 
+#define INSIDE_MS 20
+#define TOLD_AFTER_MS 5000
+
 /*
  * The count is taken before the replacement is entered and dropped before it returns, so its last instructions run
  * uncounted. They do not sleep: a task that has gone through a voluntary context switch since then has left them.
  */
 void lac_hook_drain(void)
 {
+	unsigned int i;
+
 	lockdep_assert_not_held(&hooks_lock);
 	might_sleep();
 	stay_if_hooked();
 	synchronize_rcu_tasks();
-	while (anybody_inside())
-		msleep(20);
+	for (i = 0; anybody_inside(); i++) {
+		if (i == TOLD_AFTER_MS / INSIDE_MS)
+			pr_warn("a VMM's thread sleeps in KVM below a hook (its stack shows [lacuna]): the module goes when it has returned\n");
+		msleep(INSIDE_MS);
+	}
 	synchronize_rcu_tasks();
 }

@@ -374,6 +374,12 @@ void lac_hunt_memory_changed(struct lac_guest *guest, struct kvm *kvm)
 		lac_hunt_end(guest, kvm, NULL, LACUNA_GUEST_DONE, LAC_MEMORY_IS_COPIED);
 }
 
+bool lac_hunt_has_just_ended(const struct lac_guest *guest)
+{
+	return READ_ONCE(guest->state) == LACUNA_GUEST_RESTORING &&
+	       lac_guest_time(guest) - READ_ONCE(guest->stats.finished_ns) < NSEC_PER_SEC;
+}
+
 static void disarm(struct kvm *kvm, void *data)
 {
 	lac_hunt_end(data, kvm, NULL, LACUNA_GUEST_IGNORED, "disarmed");
@@ -533,26 +539,12 @@ static void retire(struct work_struct *work)
 	lac_guest_put(guest);
 }
 
+/* Without the guest's lock, which is held as long as its memory is searched for a kernel. */
 static bool is_over(struct lac_guest *guest)
 {
-	bool over;
+	u8 state = READ_ONCE(guest->state);
 
-	mutex_lock(&guest->lock);
-	over = !is_on(guest) && guest->state != LACUNA_GUEST_RESTORING;
-	mutex_unlock(&guest->lock);
-	return over;
-}
-
-static int wait_until_over(struct lac_guest *guest, unsigned long until)
-{
-	flush_work(&guest->end_work);
-	while (!is_over(guest)) {
-		if (time_after(jiffies, until))
-			return -EINPROGRESS;
-		if (msleep_interruptible(SETTLE_MS))
-			return -EINTR;
-	}
-	return 0;
+	return state != LACUNA_GUEST_WAITING && state != LACUNA_GUEST_TRAPPING && state != LACUNA_GUEST_RESTORING;
 }
 
 void lac_hunt_order_end(struct lac_guest *guest)
@@ -562,18 +554,36 @@ void lac_hunt_order_end(struct lac_guest *guest)
 
 int lac_hunt_disarm(struct lac_guest *guest)
 {
+	unsigned long until = jiffies + msecs_to_jiffies(DISARM_MS);
+
 	might_sleep();
 	lac_hunt_order_end(guest);
-	return wait_until_over(guest, jiffies + msecs_to_jiffies(DISARM_MS));
+	while (!is_over(guest)) {
+		if (time_after(jiffies, until))
+			return -EINPROGRESS;
+		if (msleep_interruptible(SETTLE_MS))
+			return -EINTR;
+	}
+	/* it has ended otherwise: the order is not for a hunt that begins now */
+	if (cancel_work(&guest->end_work))
+		lac_guest_put(guest);
+	return 0;
 }
 
 void lac_hunt_stop(struct lac_guest *guest, unsigned long until)
 {
-	if (wait_until_over(guest, until))
+	flush_work(&guest->end_work);
+	/* whatever signal has come for whoever unloads the module: the guest's bytes come first, and it is not for long */
+	while (!is_over(guest) && !time_after(jiffies, until))
+		msleep(SETTLE_MS);
+	if (!is_over(guest))
 		WRITE_ONCE(guest->abandoned, true);
-	do
+	for (;;) {
 		flush_delayed_work(&guest->retire_work);
-	while (!is_over(guest));
+		if (is_over(guest))
+			break;
+		msleep(SETTLE_MS); /* until the virtual machine that is going away has gone: nothing else is left to be done */
+	}
 	if (cancel_delayed_work_sync(&guest->deadline_work))
 		lac_guest_put(guest);
 	if (cancel_delayed_work_sync(&guest->survey_work))

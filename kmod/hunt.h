@@ -51,6 +51,9 @@ void lac_hunt_rouse(struct lac_guest *guest, struct kvm *kvm);
 
 /* In the guest's address space, @vcpu may be NULL: ends the hunt with @final. @why is a constant. */
 void lac_hunt_end(struct lac_guest *guest, struct kvm *kvm, struct kvm_vcpu *vcpu, u8 final, const char *why);
+/* Less than a second ago, and its bytes are being put back. */
+bool lac_hunt_has_just_ended(const struct lac_guest *guest);
+
 /* In a thread of the VMM: a memory slot was changed. Ends the hunt if what it has written might be copied to elsewhere. */
 void lac_hunt_memory_changed(struct lac_guest *guest, struct kvm *kvm);
 /* From a context that is not the guest's: orders that the bytes be put back and it be let go, ... */

@@ -14,6 +14,8 @@ int lac_sites_locate(struct lac_guest *guest, const struct lac_kernel *kernel, u
 		const struct lac_site_descriptor *d = &kernel->sites[i];
 
 		WRITE_ONCE(guest->sites[i].va, 0);
+		/* what could not be put back before a reset is another kernel's memory now */
+		WRITE_ONCE(guest->sites[i].armed, false);
 		if (!d->address)
 			continue;
 		err = lac_site_locate(&guest->sites[i], d, slide, space);
@@ -150,7 +152,7 @@ int lac_sites_move(struct lac_guest *guest, struct kvm_vcpu *vcpu, u32 kind, boo
 		return lac_sites_release(guest, vcpu->kvm, vcpu);
 	if (modules || (builtin && lac_site_is_single(&initcall->descriptor)))
 		err = lac_site_release(initcall, vcpu->kvm, vcpu);
-	else if (runs_process(guest, vcpu, kind))
+	else if (runs_process(guest, vcpu, kind) && lac_site_is_single(&initcall->descriptor))
 		err = lac_site_arm(initcall, vcpu->kvm, vcpu);
 	if (err || tasks)
 		return err;

@@ -5,6 +5,7 @@
 #include "hunt.h"
 #include "kvm.h"
 #include "memory.h"
+#include "sites.h"
 
 static struct lac_site *site_at(struct lac_guest *guest, u64 rip)
 {
@@ -162,10 +163,12 @@ static bool stack_is_there(const struct lac_guest *guest, struct kvm_vcpu *vcpu)
 {
 	const struct lac_memory memory = { .read = read_unrecorded, .context = vcpu->kvm };
 	struct lac_space space;
-	u64 word;
+	u64 top = lac_kvm_stack_pointer(vcpu), word;
 
 	lac_space_init(&space, &memory, lac_kvm_cr3(vcpu), guest->paging);
-	return lac_read_word(&space, lac_kvm_stack_pointer(vcpu) - space.word, &word) != -EAGAIN;
+	/* the first and the last that may be pushed: more than two pages they are not on */
+	return lac_read_word(&space, top - space.word, &word) != -EAGAIN &&
+	       lac_read_word(&space, top - LAC_MAX_DISPLACED * space.word, &word) != -EAGAIN;
 }
 
 /*
@@ -194,6 +197,9 @@ bool lac_trap_answer(struct lac_guest *guest, struct kvm_vcpu *vcpu, int *ret)
 	else
 		filter(guest, vcpu, site);
 	*ret = 1;
+	/* It comes back to the trap until that has gone, for a while: what it is about to do is worse than waiting. */
+	if (why && lac_hunt_has_just_ended(guest) && lac_sites_any_armed(guest))
+		return true;
 	if (!stack_is_there(guest, vcpu)) {
 		lac_hunt_end(guest, vcpu->kvm, vcpu, LACUNA_GUEST_FAILED, "the guest's stack is not in memory at a trap site");
 		return true;
