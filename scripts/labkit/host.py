@@ -160,14 +160,16 @@ def emulator_failed(console, again=False):
     From the exit of the guest to STGI the global interrupt flag is clear, and a processor takes no interrupt (AMD APM 2,
     15.17). Where the guest's GS base leads nowhere in the host, the handler's first use of GS faults, and so does the handler
     of that fault, until the stack ends in error_entry() or exc_page_fault(); or the emulator takes what follows for a triple
-    fault of the guest, and the scheduler finds the end of the stack overwritten.
+    fault of the guest, and the scheduler finds the end of the stack overwritten: while KVM resets the vCPU, or when its thread goes
+    back to its VMM. A stack that overflows by itself ends in the page that guards it (CONFIG_VMAP_STACK).
     """
     behind_vmrun = r"asm_(sysvec_\w+|common_interrupt)\+.*\n.*RIP: 0010:__svm_vcpu_run"
     without_gs = r"TASK stack guard page was hit(.*\n){1,5}.*RIP: 0010:(error_entry|(asm_)?exc_page_fault)\+"
     triple_fault = r"corrupted stack end detected(.*\n){1,30}.* shutdown_interception\+"
     signs = (behind_vmrun, without_gs, triple_fault, lost_guest.MESSAGE)
     if not again:  # a fault of ours could look like that: it does not come twice by chance
-        signs += (lost_guest.FETCH_MESSAGE,)
+        overwritten = r"corrupted stack end detected.*\n.* Comm: qemu-system-x86 (.*\n){1,10}.* exit_to_user_mode_prepare\+"
+        signs += (lost_guest.FETCH_MESSAGE, overwritten)
     return any(re.search(sign, console) for sign in signs)
 
 

@@ -368,6 +368,7 @@ def stubborn(trial):
     trial.check("its bytes are its own again when the breakpoint has gone", tiny.ask("sites") == "True")
     trial.check("the guest goes on", tiny.lives())
     tiny.kill()
+    check_others_are_made(trial, module)
     tiny = trapped_tiny(trial, module)
     tiny.ask("withhold")
     check_disarmed(trial, module, tiny, "withhold", errno.EINPROGRESS)
@@ -382,12 +383,35 @@ def stubborn(trial):
     tiny.kill()
 
 
-def trapped_tiny(trial, module):
-    """Start a TinyVmm and have it hunted; a check."""
-    tiny = armed_tiny(trial, module, descriptor())
+def check_others_are_made(trial, module, hunts=20):
+    """A VMM that makes one virtual machine after the other can go on, however often traps come and go in one of them."""
+    tiny = trapped_tiny(trial, module)
+    tiny.ask("make_others")
+    number, refused = module.guests()[tiny.pid][0], 0
+    for _ in range(hunts):
+        refused = refused or module.disarm(number) or module.arm(number, descriptor())
+        wait_trapped(module, tiny)
+    trial.check(f"it is hunted {hunts} times", refused == 0, f"errno {refused}")
+    before = int(tiny.ask("made"))
+    time.sleep(2)
+    after = int(tiny.ask("made"))
+    trial.check("its VMM can still make others", after > before, f"{before}, and {after} two seconds later")
+    trial.check("the guest goes on", tiny.lives())
+    tiny.kill()
+
+
+def wait_trapped(module, tiny):
+    """Wait until it has come to a trap so often; returns what the module says of it."""
     end = time.monotonic() + 20
     while (found := module.guests()[tiny.pid])[2]["emulated"] < 100 and time.monotonic() < end:
         time.sleep(0.1)
+    return found
+
+
+def trapped_tiny(trial, module):
+    """Start a TinyVmm and have it hunted; a check."""
+    tiny = armed_tiny(trial, module, descriptor())
+    found = wait_trapped(module, tiny)
     trial.check("it is trapped", found[2]["emulated"] >= 100, f"state {found[1]}, {found[2]}")
     return tiny
 

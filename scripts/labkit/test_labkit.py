@@ -503,6 +503,19 @@ class EmulatorFailedTest(unittest.TestCase):
         self.assertTrue(emulator_failed(log))
         self.assertFalse(emulator_failed(log.replace("shutdown_interception", "npf_interception")))
 
+    def test_triple_fault_that_a_vmms_thread_comes_back_with(self):
+        """As seen on 2026-11-28, in a thread that writes to an eventfd: once, since it could be ours."""
+        log = (
+            "[   74.540565] Kernel panic - not syncing: corrupted stack end detected inside scheduler\n"
+            "[   74.541165] CPU: 0 PID: 136 Comm: qemu-system-x86 Tainted: G           OE      6.1.0-56-amd64 #1  Debian 6.1.192-2\n"
+            "[   74.541711] Call Trace:\n"
+            "[   74.543550]  schedule+0x5a/0xd0\n"
+            "[   74.543550]  exit_to_user_mode_prepare+0x17c/0x240\n"
+        )
+        self.assertTrue(emulator_failed(log))
+        self.assertFalse(emulator_failed(log, again=True))
+        self.assertFalse(emulator_failed(log.replace("qemu-system-x86", "lacunad")))
+
     def test_guest_with_the_hosts_registers(self):
         self.assertTrue(emulator_failed(f"[  5.0] {lost_guest.MESSAGE} __svm_vcpu_run\n"))
 
