@@ -4,7 +4,9 @@
 import errno
 import json
 import re
+import signal
 import statistics
+import subprocess
 import time
 from pathlib import Path
 
@@ -368,7 +370,6 @@ def stubborn(trial):
     trial.check("its bytes are its own again when the breakpoint has gone", tiny.ask("sites") == "True")
     trial.check("the guest goes on", tiny.lives())
     tiny.kill()
-    check_others_are_made(trial, module)
     tiny = trapped_tiny(trial, module)
     tiny.ask("withhold")
     check_disarmed(trial, module, tiny, "withhold", errno.EINPROGRESS)
@@ -381,37 +382,34 @@ def stubborn(trial):
     trial.check("lacuna.ko can be unloaded in seconds", unloaded and time.monotonic() - since < 20, f"{time.monotonic() - since:.1f} s")
     trial.lacuna.daemon = None
     tiny.kill()
+    check_unloaded_in_spite_of_a_signal(trial)
 
 
-def check_others_are_made(trial, module, hunts=20):
-    """A VMM that makes one virtual machine after the other can go on, however often traps come and go in one of them."""
-    tiny = trapped_tiny(trial, module)
-    tiny.ask("make_others")
-    number, refused = module.guests()[tiny.pid][0], 0
-    for _ in range(hunts):
-        refused = refused or module.disarm(number) or module.arm(number, descriptor())
-        wait_trapped(module, tiny)
-    trial.check(f"it is hunted {hunts} times", refused == 0, f"errno {refused}")
-    before = int(tiny.ask("made"))
-    time.sleep(2)
-    after = int(tiny.ask("made"))
-    trial.check("its VMM can still make others", after > before, f"{before}, and {after} two seconds later")
+def check_unloaded_in_spite_of_a_signal(trial):
+    """Whoever unloads the module gets a signal, and the bytes come back all the same as soon as they can."""
+    trial.lacuna.load_module()
+    trial.lacuna.start_daemon()
+    tiny = trapped_tiny(trial, module_orders.Module())
+    tiny.ask("stop cover")
+    trial.check("lacunad lives", trial.lacuna.stop_daemon() == 0)
+    trial.lacuna.daemon = None
+    with subprocess.Popen(["rmmod", "lacuna"]) as unloading:
+        time.sleep(1)
+        unloading.send_signal(signal.SIGINT)
+        time.sleep(1)
+        trial.check("a signal does not end the wait for a breakpoint to go", trial.lacuna.module_loaded())
+        tiny.ask("uncover go")
+    trial.check("its bytes are its own again when the module has gone", not trial.lacuna.module_loaded() and tiny.ask("sites") == "True")
     trial.check("the guest goes on", tiny.lives())
     tiny.kill()
-
-
-def wait_trapped(module, tiny):
-    """Wait until it has come to a trap so often; returns what the module says of it."""
-    end = time.monotonic() + 20
-    while (found := module.guests()[tiny.pid])[2]["emulated"] < 100 and time.monotonic() < end:
-        time.sleep(0.1)
-    return found
 
 
 def trapped_tiny(trial, module):
     """Start a TinyVmm and have it hunted; a check."""
     tiny = armed_tiny(trial, module, descriptor())
-    found = wait_trapped(module, tiny)
+    end = time.monotonic() + 20
+    while (found := module.guests()[tiny.pid])[2]["emulated"] < 100 and time.monotonic() < end:
+        time.sleep(0.1)
     trial.check("it is trapped", found[2]["emulated"] >= 100, f"state {found[1]}, {found[2]}")
     return tiny
 

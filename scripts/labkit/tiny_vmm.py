@@ -115,29 +115,6 @@ class Vcpu:
             signal.pthread_kill(self.thread.ident, signal.SIGUSR1)
 
 
-class Others:
-    """Virtual machines that the same process makes, with a slot of their own, and ends, one after the other."""
-
-    KEPT = 4
-
-    def __init__(self, kvm):
-        self.kvm, self.memory, self.made = kvm, Memory(LARGE_PAGE), 0
-        self.thread = threading.Thread(target=self.make, daemon=True)
-        self.thread.start()
-
-    def make(self):
-        """As long as the process lives."""
-        machines = []
-        while True:
-            machine = fcntl.ioctl(self.kvm, KVM_CREATE_VM, 0)
-            region = struct.pack("IIQQQ", 0, 0, 0, self.memory.size, self.memory.at)
-            fcntl.ioctl(machine, KVM_SET_USER_MEMORY_REGION, region)
-            machines.append(machine)
-            self.made += 1
-            if len(machines) > self.KEPT:
-                os.close(machines.pop(0))
-
-
 class Tiny:
     """The virtual machine."""
 
@@ -152,7 +129,7 @@ class Tiny:
             struct.pack_into("<Q", self.ram.bytes, table + 8 * index, entry)
         self.slot(0, 0, self.ram)
         self.slot(1, TEXT_GPA, self.text)
-        self.userfault = self.covered = self.others = None
+        self.userfault = self.covered = None
         signal.signal(signal.SIGUSR1, lambda *_: None)
         self.running, self.vcpus = threading.Event(), []
         for index, start in enumerate((0x100, 0x180)):
@@ -221,14 +198,6 @@ class Tiny:
     def uncover(self):
         """It goes."""
         self.text.bytes[SITES_AT[0]] = self.covered
-
-    def make_others(self):
-        """From now on other virtual machines are made."""
-        self.others = Others(self.kvm)
-
-    def made(self):
-        """How many."""
-        return self.others.made
 
     def withhold(self):
         """The text goes, and nobody answers for it."""
