@@ -557,6 +557,8 @@ int lac_hunt_disarm(struct lac_guest *guest)
 	unsigned long until = jiffies + msecs_to_jiffies(DISARM_MS);
 
 	might_sleep();
+	if (is_over(guest))
+		return 0;
 	lac_hunt_order_end(guest);
 	while (!is_over(guest)) {
 		if (time_after(jiffies, until))

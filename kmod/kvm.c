@@ -438,9 +438,12 @@ static void invalidate_end(struct mmu_notifier_range *range)
 #endif
 }
 
-#define LOCK_TRIES 20
+#define LOCK_TRIES 200 /* 10 to 20 ms */
 
-/* Whoever holds mmap_lock for writing mostly does so for a moment; but it may be waiting for whoever answers for a page. */
+/*
+ * Whoever holds mmap_lock for writing, or queues for it, mostly does so for some milliseconds (khugepaged copies 2 MiB); but it may be
+ * waiting for whoever answers for a page.
+ */
 static int lock_space(struct mm_struct *mm)
 {
 	int i;

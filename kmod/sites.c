@@ -61,6 +61,12 @@ int lac_sites_arm_first(struct lac_guest *guest, struct kvm_vcpu *vcpu)
 	return err;
 }
 
+/* Where the guest comes by before it copies or probes its text: it waits there until the others are back. */
+static bool is_guard(u32 kind)
+{
+	return kind == LACUNA_SITE_HIBERNATE || kind == LACUNA_SITE_PROBE;
+}
+
 int lac_sites_release(struct lac_guest *guest, struct kvm *kvm, struct kvm_vcpu *vcpu)
 {
 	int err = 0, one;
@@ -68,6 +74,9 @@ int lac_sites_release(struct lac_guest *guest, struct kvm *kvm, struct kvm_vcpu 
 
 	lockdep_assert_held(&guest->lock);
 	for (i = 0; i < LACUNA_SITE_KINDS; i++) {
+		/* in this order: they come last */
+		if (err && is_guard(i) && !READ_ONCE(guest->abandoned))
+			continue;
 		one = lac_site_release(&guest->sites[i], kvm, vcpu);
 		if (one)
 			err = one;

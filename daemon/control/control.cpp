@@ -141,7 +141,10 @@ void ControlServer::send(ClientId id, const Json& line)
     if (client == clients_.end())
         return;
     // Names and texts of a guest may hold any bytes: what is no UTF-8 is replaced.
-    client->second.out += to_text(line) + "\n";
+    std::string text = to_text(line) + "\n";
+    if (text.size() > max_unread)
+        text = to_text(Json{{"ok", false}, {"error", "the answer is larger than is told at once: ask for less, if that can be chosen"}, {"code", "failed"}}) + "\n";
+    client->second.out += text;
     client->second.closed |= client->second.out.size() > max_unread;
 }
 

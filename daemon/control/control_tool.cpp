@@ -203,8 +203,13 @@ int dump(const Options& options, const Streams& streams)
         streams.err << "\r     \r";
     // Of one that has booted anew meanwhile nobody knows which boot's memory this is.
     std::optional<std::filesystem::path> config;
-    if (before && before == volatility_config_of(options, file))
-        write_atomically(config.emplace(file.string() + ".vol.json"), *before, 0600);
+    try {
+        if (before && before == volatility_config_of(options, file)) {
+            write_atomically(file.string() + ".vol.json", *before, 0600);
+            config = file.string() + ".vol.json";
+        }
+    } catch (const Error&) { // the memory is there all the same
+    }
     show(options, streams,
          {{"file", file.string()}, {"bytes", std::filesystem::file_size(file)}, {"volatility", config ? Json(config->string()) : Json()}},
          [](std::ostream& out, const Json& answer) {

@@ -130,11 +130,15 @@ KernelDescriptor SourceReader::describe(const ImageKernel& kernel, const std::st
 {
     try {
         return describe(kernel.vmlinuz, {}, {}, stop);
-    } catch (const Error&) {
-        if (!kernel.system_map)
+    } catch (const Error& without) {
+        if (!kernel.system_map || stop.stop_requested())
             throw;
+        try {
+            return describe(kernel.vmlinuz, kernel.system_map, {}, stop);
+        } catch (const Error& with) {
+            throw Error(fmt::format("{}; and with the System.map beside it: {}", without.failed(), with.failed()), kernel.guest_path);
+        }
     }
-    return describe(kernel.vmlinuz, kernel.system_map, {}, stop);
 }
 
 std::vector<KernelDescriptor> SourceReader::read_disks(const KernelSource& source, std::stop_token stop) const

@@ -45,9 +45,9 @@ constexpr LookLimits all_there_is{16384, 65536, 65536, 8192, 256 << 20};
 
 } // namespace
 
-GuestView::GuestView(AddressSpace& memory, const Profile& profile, const Anchors& anchors)
+GuestView::GuestView(AddressSpace& memory, const Profile& profile, const Anchors& anchors, Time end)
     : structures_(structures_of(offsets_of(profile))),
-      look_(memory, anchors, std::chrono::steady_clock::now() + longest, {}, all_there_is)
+      look_(memory, anchors, end, {}, all_there_is)
 {
     if (profile.architecture != "x86_64")
         throw Error("this is told of 64-bit kernels only", "kernel " + profile.kernel_id);
@@ -137,7 +137,7 @@ Json settled(AddressSpace& memory, const Profile& profile, const Anchors& anchor
     bool stable = false;
     for (unsigned tries = 0; !stable && tries < most_tries && std::chrono::steady_clock::now() < end; tries++) {
         try {
-            GuestView view(memory, profile, anchors);
+            GuestView view(memory, profile, anchors, end);
             Json fresh = take(view);
             fresh["lacks"] = Json::object();
             for (const auto& [what, members] : view.lacks())

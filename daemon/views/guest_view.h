@@ -24,7 +24,8 @@ public:
     static constexpr std::chrono::seconds longest{10}; // nothing else is done meanwhile
     static constexpr std::size_t most_told = 12 << 20; // bytes: what an answer holds, about; no client is given more than 16 MiB
 
-    GuestView(AddressSpace& memory, const Profile& profile, const Anchors& anchors);
+    using Time = std::chrono::steady_clock::time_point;
+    GuestView(AddressSpace& memory, const Profile& profile, const Anchors& anchors, Time end = std::chrono::steady_clock::now() + longest);
 
     Look& look() { return look_; }
 

@@ -116,7 +116,7 @@ class Host:
 
         Twice: those that still run are elsewhere then.
         """
-        if process.stdin:
+        if process.stdin and process.poll() is None:
             for _ in range(2):
                 process.stdin.write(b"info registers -a\ninfo lapic 0\ninfo lapic 1\n")
                 process.stdin.flush()

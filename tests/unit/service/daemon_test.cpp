@@ -556,6 +556,22 @@ TEST_F(DaemonTest, ClientThatNeverEndsItsLineIsDropped)
     EXPECT_TRUE(closed);
 }
 
+TEST_F(DaemonTest, AnAnswerThatIsTooLargeBecomesAnError)
+{
+    int pair[2];
+    ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+    ControlServer server(folder.path() / "other");
+    const auto id = server.adopt(Fd(pair[0]));
+    ControlClient client{Fd(pair[1])};
+    const auto run = [&] { server.run([](auto, const auto&) {}, [](auto) { ADD_FAILURE(); }); };
+    server.send(id, {{"names", std::string(ControlServer::max_unread / 4, '\1')}}); // each becomes six characters
+    run();
+    EXPECT_NE(client.receive()->at("error").get<std::string>().find("larger than is told at once"), std::string::npos);
+    server.send(id, {{"ok", true}});
+    run();
+    EXPECT_TRUE(client.receive()->at("ok"));
+}
+
 TEST_F(DaemonTest, OnlyOneDaemonPerSocket)
 {
     start();
