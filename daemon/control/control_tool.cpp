@@ -198,7 +198,7 @@ int dump(const Options& options, const Streams& streams)
     };
     const bool raw = options.format != "elf";
     const auto before = raw ? volatility_config_of(options, file) : std::nullopt;
-    dump_guest({options.guest, file, options.format == "elf" ? DumpFormat::elf : DumpFormat::raw, options.qmp, libvirt}, progress);
+    dump_guest({options.guest, file, raw ? DumpFormat::raw : DumpFormat::elf, options.qmp, libvirt}, progress);
     if (streams.out_is_terminal)
         streams.err << "\r     \r";
     // Of one that has booted anew meanwhile nobody knows which boot's memory this is.

@@ -481,15 +481,24 @@ TEST(Store, AnotherKernelOfTheSameIdIsRefused)
     EXPECT_EQ(store.put_profile(profile).outcome, Stored::refused);
 }
 
+namespace {
+
+// Facts of a guest that were written so long ago.
+void put_guest(Store& store, const std::string& name, const char* state, std::chrono::minutes ago)
+{
+    store.put_guest(name, {{"name", name}, {"state", state}});
+    std::filesystem::last_write_time(store.guest_file(name), std::filesystem::file_time_type::clock::now() - ago);
+}
+
+} // namespace
+
 TEST(Store, FactsOfGuestsThatHaveLongBeenGoneAreForgotten)
 {
     const TemporaryDirectory root;
     Store store(root.path());
-    for (const char* name : {"gone", "there", "lately"})
-        store.put_guest(name, {{"name", name}, {"state", name == std::string("there") ? "done" : "gone"}});
-    const auto old = std::filesystem::file_time_type::clock::now() - std::chrono::hours(48);
-    for (const char* name : {"gone", "there"})
-        std::filesystem::last_write_time(store.guest_file(name), old);
+    put_guest(store, "gone", "gone", std::chrono::hours(48));
+    put_guest(store, "there", "done", std::chrono::hours(48));
+    put_guest(store, "lately", "gone", std::chrono::minutes(0));
     store.forget_guests(std::chrono::hours(24), 100);
     EXPECT_FALSE(store.guest("gone"));
     EXPECT_TRUE(store.guest("there"));
@@ -500,14 +509,9 @@ TEST(Store, FactsOfManyGuestsThatHaveGoneAreForgottenTheOldestFirst)
 {
     const TemporaryDirectory root;
     Store store(root.path());
-    const auto now = std::filesystem::file_time_type::clock::now();
-    store.put_guest("there", {{"name", "there"}, {"state", "done"}});
-    std::filesystem::last_write_time(store.guest_file("there"), now - std::chrono::hours(20));
-    for (int i = 0; i < 9; i++) {
-        const std::string name = "gone-" + std::to_string(i);
-        store.put_guest(name, {{"name", name}, {"state", "gone"}});
-        std::filesystem::last_write_time(store.guest_file(name), now - std::chrono::minutes(10 * (9 - i)));
-    }
+    put_guest(store, "there", "done", std::chrono::hours(20));
+    for (int i = 0; i < 9; i++)
+        put_guest(store, "gone-" + std::to_string(i), "gone", std::chrono::minutes(10 * (9 - i)));
     store.forget_guests(std::chrono::hours(24), 4);
     EXPECT_EQ(store.guests().size(), 4u);
     EXPECT_TRUE(store.guest("there"));
