@@ -25,7 +25,7 @@ public:
     static constexpr std::size_t most_told = 12 << 20; // bytes: what an answer holds, about; no client is given more than 16 MiB
 
     using Time = std::chrono::steady_clock::time_point;
-    GuestView(AddressSpace& memory, const Profile& profile, const Anchors& anchors, Time end = std::chrono::steady_clock::now() + longest);
+    GuestView(AddressSpace& memory, const Profile& profile, const Anchors& anchors, Time end);
 
     Look& look() { return look_; }
 

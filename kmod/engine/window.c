@@ -64,11 +64,16 @@ static void extend(struct lac_window *window, u32 number)
 	}
 }
 
+static bool lies_within(const struct lac_window *window, s64 index, u32 size)
+{
+	return index >= 0 && index + size <= window->size;
+}
+
 const u8 *lac_bytes_asked_first(struct lac_window *window, s32 offset, u32 size)
 {
 	s64 index = (s64)offset - window->low;
 
-	if (index < 0 || index + size > window->size)
+	if (!lies_within(window, index, size))
 		return NULL;
 	if (page_state(window, (u32)index) != LAC_PAGE_READ ||
 	    page_state(window, (u32)index + size - 1) != LAC_PAGE_READ)
@@ -82,7 +87,7 @@ bool lac_absent(struct lac_window *window, s32 offset, u32 size)
 {
 	s64 index = (s64)offset - window->low;
 
-	if (index < 0 || index + size > window->size)
+	if (!lies_within(window, index, size))
 		return false;
 	return page_state(window, (u32)index) == LAC_PAGE_ABSENT ||
 	       page_state(window, (u32)index + size - 1) == LAC_PAGE_ABSENT;
